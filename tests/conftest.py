@@ -1,0 +1,93 @@
+"""Fixtures: a small speech-like corpus that is made anew, and a run trained on it for a moment."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from vqwn_kit.quiet import import_tensorflow
+
+import_tensorflow()
+
+from vqwn_kit import audio  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Seeded random numbers."""
+    return np.random.default_rng(1234)
+
+
+def tones(seconds: float, pitch: float, seed: int = 0) -> np.ndarray:
+    """Return a buzzing sound of three harmonics with a slow envelope, float32 (T,)."""
+    time = np.arange(int(seconds * 16_000)) / 16_000
+    wave = sum(np.sin(2 * np.pi * pitch * h * time + seed) / h for h in (1, 2, 3))
+    return (0.3 * wave * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time + seed))).astype(np.float32)
+
+
+def make_folders(folder: Path, speakers: dict[str, float], utterances: int = 4) -> Path:
+    """Write a plain corpus, one subfolder a speaker, each speaking at a pitch of its own."""
+    for name, pitch in speakers.items():
+        for number in range(utterances):
+            sound = tones(0.25 + 0.05 * number, pitch * (1 + 0.1 * number), number)
+            audio.save(folder / name / f"{name}_{number:03d}.wav", sound)
+    return folder
+
+
+def make_vctk(folder: Path) -> Path:
+    """Write a corpus in the layout of VCTK 0.80, at 48 kHz, with its table of speakers."""
+    facts = ["ID  AGE  GENDER  ACCENTS  REGION"]
+    lines = {
+        "p225": "225  23  F    English    Southern  England",
+        "p226": "226  22  M    English    Surrey",
+    }
+    for name, pitch in {"p225": 220.0, "p226": 120.0, "p243": 140.0}.items():
+        for number in range(1, 5):
+            sound = np.repeat(tones(0.3, pitch, number), 3)
+            audio.save(folder / "wav48" / name / f"{name}_{number:03d}.wav", sound, 48_000)
+            text = folder / "txt" / name / f"{name}_{number:03d}.txt"
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(f"Sentence number {number}.\n")
+        facts += [lines[name]] if name in lines else []
+    (folder / "speaker-info.txt").write_text("\n".join(facts) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """A plain corpus of two speakers, four utterances each."""
+    return make_folders(tmp_path_factory.mktemp("speech"), {"ann": 200.0, "bob": 110.0})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stores(tmp_path_factory) -> Path:
+    """Prepared stores go to a scratch folder."""
+    os.environ["VQWN_STORES"] = str(tmp_path_factory.mktemp("stores"))
+    return Path(os.environ["VQWN_STORES"])
+
+
+@pytest.fixture(scope="session")
+def store(folder):
+    """The prepared plain corpus."""
+    from vqwn_kit import open_corpus, prepare
+
+    return prepare(open_corpus(folder), progress=False)
+
+
+@pytest.fixture(scope="session")
+def run(store, tmp_path_factory):
+    """A run of the preset `tiny`."""
+    from vqwn_kit import train
+
+    return train(store, "tiny", save=tmp_path_factory.mktemp("run") / "weights", progress=False)
+
+
+@pytest.fixture(scope="session")
+def model(run):
+    """The model of that run."""
+    return run.model

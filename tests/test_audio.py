@@ -1,0 +1,75 @@
+"""Recordings in and out, and mu-law."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import tones
+from vqwn_kit import InputError, audio
+
+
+def test_mu_law_is_the_identity_on_all_levels():
+    levels = np.arange(256)
+    assert np.array_equal(audio.mu_law_encode(audio.mu_law_decode(levels)), levels)
+
+
+def test_mu_law_matches_the_formula_and_its_ends():
+    assert audio.mu_law_encode(np.array([-1.0, 1.0, -2.0, 2.0])).tolist() == [0, 255, 0, 255]
+    x = 0.1
+    y = np.log(1 + 255 * x) / np.log(256)
+    assert audio.mu_law_encode(np.array([x]))[0] == int((y + 1) / 2 * 255 + 0.5)
+
+
+def test_mu_law_step_is_finer_near_zero():
+    steps = np.diff(audio.mu_law_decode(np.arange(256)))
+    assert (steps > 0).all()
+    assert steps[127] < 1e-3 < 0.03 < steps[0]
+
+
+def test_saving_and_loading_keeps_samples_to_a_16_bit_step(tmp_path, rng):
+    wave = rng.uniform(-0.9, 0.9, 1000).astype(np.float32)
+    back = audio.load(audio.save(tmp_path / "a.wav", wave))
+    assert np.abs(back - wave).max() <= 1 / 32768
+
+
+def test_stereo_at_48_khz_becomes_mono_at_16_khz(tmp_path):
+    wave = tones(0.5, 440.0)
+    loud = np.repeat(wave, 3)
+    soundfile.write(tmp_path / "s.wav", np.stack([loud, -0.5 * loud], 1), 48_000, "PCM_24")
+    loaded = audio.load(tmp_path / "s.wav")
+    assert loaded.dtype == np.float32
+    assert loaded.shape == (8000,)
+    spectrum = np.abs(np.fft.rfft(loaded))
+    assert np.fft.rfftfreq(8000, 1 / 16_000)[spectrum.argmax()] == pytest.approx(440, abs=4)
+    assert np.abs(loaded[100:-100]).max() == pytest.approx(0.25 * np.abs(wave).max(), rel=0.05)
+
+
+def test_trimming_cuts_silence_and_says_how_much():
+    wave = np.concatenate([np.zeros(8000), tones(0.5, 200.0), np.zeros(4000)]).astype(np.float32)
+    trimmed, start = audio.trim_silence(wave)
+    assert abs(start - 8000) <= 1024
+    assert len(trimmed) <= 8000 + 2048
+    assert np.array_equal(trimmed, wave[start : start + len(trimmed)])
+    assert len(audio.trim_silence(np.zeros(100, np.float32))[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such recording"), (b"", "no sound"), (b"this is text, not sound", "no sound")],
+)
+def test_what_is_no_sound_is_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "bad.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        audio.load(path)
+    assert "bad.wav" in str(caught.value)
+
+
+def test_no_samples_and_nan_are_refused(tmp_path):
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16_000)
+    with pytest.raises(InputError, match="no samples"):
+        audio.load(tmp_path / "none.wav")
+    soundfile.write(tmp_path / "nan.wav", np.array([0.1, np.nan]), 16_000, "FLOAT")
+    with pytest.raises(InputError, match="NaN"):
+        audio.load(tmp_path / "nan.wav")

@@ -1,0 +1,285 @@
+"""Folders, corpora, splits, stores and crops."""
+
+import csv
+import itertools
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, make_folders, make_vctk, tones
+from vqwn_kit import (
+    InputError,
+    IterableSegments,
+    Segments,
+    audio,
+    example_corpus,
+    open_corpus,
+    prepare,
+)
+
+
+def make_libri(folder):
+    chapter = folder / "test-other" / "367" / "130732"
+    for number in range(3):
+        audio.save(chapter / f"367-130732-000{number}.flac", tones(0.3, 150.0, number))
+    lines = [f"367-130732-000{number} WORDS {number}" for number in range(3)]
+    (chapter / "367-130732.trans.txt").write_text("\n".join(lines) + "\n")
+    (folder / "SPEAKERS.TXT").write_text(";ID |SEX\n367  | M | test-other | 8.0 | A Reader\n")
+    return folder
+
+
+def test_vctk_is_recognised_with_texts_and_facts(tmp_path):
+    corpus = open_corpus(make_vctk(tmp_path / "VCTK-Corpus"))
+    assert corpus.layout == "vctk"
+    assert "wav48" in corpus.reason
+    assert len(corpus) == 12
+    assert corpus["p225_001"].text == "Sentence number 1."
+    assert corpus.speakers["p225"] == {
+        "age": "23", "sex": "F", "accent": "English", "region": "Southern England",
+    }  # fmt: skip
+    assert corpus.speakers["p243"] == {}
+
+
+def test_librispeech_is_recognised_with_texts_and_facts(tmp_path):
+    corpus = open_corpus(make_libri(tmp_path / "LibriSpeech"))
+    assert corpus.layout == "librispeech"
+    assert corpus["367-130732-0002"].text == "WORDS 2"
+    assert corpus.speakers == {"367": {"sex": "M", "name": "A Reader"}}
+
+
+def test_plain_folders_are_recognised(folder):
+    corpus = open_corpus(folder)
+    assert corpus.layout == "folders"
+    assert list(corpus.speakers) == ["ann", "bob"]
+    assert len(corpus.split("train")) + len(corpus.split("held_out")) == len(corpus) == 8
+    assert len(corpus.split("held_out")) >= 1
+
+
+def test_a_layout_can_be_asked_for_and_unknown_ones_are_refused(folder):
+    with pytest.raises(InputError, match="did you mean 'folders'"):
+        open_corpus(folder, layout="folder")
+    with pytest.raises(InputError, match="no recordings"):
+        open_corpus(folder, layout="vctk")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("nowhere", "no such folder"), ("", "no recordings")]
+)
+def test_folders_without_sound_are_refused(tmp_path, name, message):
+    with pytest.raises(InputError, match=message):
+        open_corpus(tmp_path / name)
+
+
+def test_a_corpus_that_was_not_downloaded_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(InputError, match="VCTK-Corpus"):
+        open_corpus("VCTK")
+
+
+def test_a_missing_utterance_names_the_nearest(folder):
+    with pytest.raises(InputError, match="ann_003"):
+        open_corpus(folder)["ann/ann_033"]
+
+
+def test_held_out_sentences_are_held_out_for_all_and_stay_so(tmp_path):
+    folder = make_vctk(tmp_path / "VCTK-Corpus")
+    before = {u.key: u.split for u in open_corpus(folder)}
+    splits = {}
+    for utterance in open_corpus(folder):
+        splits.setdefault(utterance.text, set()).add(utterance.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert set(before.values()) == {"train", "held_out"}
+
+
+def test_two_recordings_of_one_name_are_refused(tmp_path):
+    folder = make_folders(tmp_path, {"ann": 200.0}, 1)
+    table = "path\tspeaker\tutterance\nann/ann_000.wav\tann\tx\nann/ann_000.wav\tann\tx\n"
+    (folder / "utterances.tsv").write_text(table)
+    with pytest.raises(InputError, match="two recordings"):
+        open_corpus(folder)
+
+
+def test_a_table_without_its_columns_is_refused(tmp_path):
+    (tmp_path / "utterances.tsv").write_text("file\ttext\na.wav\thello\n")
+    with pytest.raises(InputError, match="speaker"):
+        open_corpus(tmp_path)
+
+
+# the bundled corpus
+
+
+def words(text: str) -> str:
+    return re.sub(r"[^a-z ]", "", text.lower())
+
+
+def test_bundled_corpus_is_parallel_and_holds_out_whole_sentences():
+    corpus = example_corpus()
+    assert len(corpus.speakers) >= 5
+    assert {facts["sex"] for facts in corpus.speakers.values()} == {"F", "M"}
+    texts = {name: set() for name in corpus.speakers}
+    for utterance in corpus:
+        texts[utterance.speaker].add(words(utterance.text))
+    assert len({frozenset(own) for own in texts.values()}) == 1
+    assert len(next(iter(texts.values()))) == 40
+    trained = {words(u.text) for u in corpus.split("train")}
+    held_out = {words(u.text) for u in corpus.split("held_out")}
+    assert held_out
+    assert not trained & held_out
+
+
+def test_bundled_recordings_are_what_the_table_says():
+    total = 0
+    with (ROOT / "data/mini/utterances.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            import soundfile
+
+            facts = soundfile.info(ROOT / "data/mini" / row["path"])
+            assert (facts.samplerate, facts.channels, facts.subtype) == (16_000, 1, "PCM_16")
+            assert facts.duration == pytest.approx(float(row["seconds"]), abs=6e-4)
+            total += facts.duration
+    assert 540 <= total <= 720
+    size = sum(path.stat().st_size for path in (ROOT / "data/mini").rglob("*") if path.is_file())
+    assert size <= 15e6
+
+
+def test_bundled_phone_times_cover_each_utterance_without_gaps():
+    corpus = example_corpus()
+    spans = {}
+    with (ROOT / "data/mini/phones.tsv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            spans.setdefault(row["utterance"], []).append(row)
+    assert set(spans) == {utterance.key for utterance in corpus}
+    with (ROOT / "data/mini/utterances.tsv").open(encoding="utf-8") as file:
+        seconds = {
+            row["utterance"]: float(row["seconds"]) for row in csv.DictReader(file, delimiter="\t")
+        }
+    for key, rows in spans.items():
+        times = [(float(row["start"]), float(row["end"])) for row in rows]
+        assert times[0][0] == 0
+        assert times[-1][1] == pytest.approx(seconds[key], abs=2e-3)
+        assert all(start < end for start, end in times)
+        assert all(one[1] == two[0] for one, two in itertools.pairwise(times))
+    phones = Counter(row["phone"] for rows in spans.values() for row in rows)
+    assert len(set(phones) - {"SIL"}) == 39
+
+
+# store
+
+
+def test_store_holds_the_samples_of_the_recordings(folder, store):
+    for number, utterance in enumerate(store.corpus):
+        whole = utterance.load()
+        start = store.offsets[number]
+        kept = whole[start : start + store.lengths[number]]
+        assert np.abs(store.waveform(number) - kept).max() <= 1 / 32768
+
+
+def test_store_is_made_once_and_anew_when_a_file_changes(tmp_path):
+    folder = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
+    first = prepare(open_corpus(folder), progress=False)
+    made = (first.folder / "audio.int16").stat().st_mtime_ns
+    again = prepare(open_corpus(folder), progress=False)
+    assert again.folder == first.folder
+    assert (again.folder / "audio.int16").stat().st_mtime_ns == made
+    audio.save(folder / "ann" / "ann_000.wav", tones(0.4, 300.0))
+    assert prepare(open_corpus(folder), progress=False).folder != first.folder
+
+
+def test_unusable_recordings_are_skipped_by_name(tmp_path):
+    folder = make_folders(tmp_path, {"ann": 200.0, "bob": 100.0}, 2)
+    (folder / "ann" / "broken.wav").write_text("no sound")
+    audio.save(folder / "bob" / "silent.wav", np.zeros(8000))
+    store = prepare(open_corpus(folder), progress=False)
+    assert set(store.skipped) == {"ann/broken", "bob/silent"}
+    assert "broken.wav" in store.skipped["ann/broken"]
+    assert "silent" in store.skipped["bob/silent"]
+    assert len(store) == 4
+
+
+def test_a_corpus_without_a_usable_recording_is_refused_and_leaves_nothing(tmp_path, stores):
+    (tmp_path / "silence" / "ann").mkdir(parents=True)
+    audio.save(tmp_path / "silence" / "ann" / "a.wav", np.zeros(4000))
+    with pytest.raises(InputError, match=r"can be used.*silent"):
+        prepare(open_corpus(tmp_path / "silence"), progress=False)
+    assert not [path for path in stores.iterdir() if path.name.startswith((".", "silence"))]
+
+
+def test_in_memory_and_mapped_stores_are_equal(folder, store):
+    held = prepare(open_corpus(folder), in_memory=True, progress=False)
+    assert not isinstance(held.samples, np.memmap)
+    assert np.array_equal(held.samples, store.samples)
+
+
+# segments
+
+
+def test_batches_are_a_function_of_seed_and_step(store):
+    one, two = Segments(store, 1024, 3, seed=5), Segments(store, 1024, 3, seed=5)
+    later = next(itertools.islice(one.batches(0), 7, None))
+    direct = two.batch(7)
+    assert np.array_equal(later[0], direct[0])
+    assert np.array_equal(later[1], direct[1])
+    assert not np.array_equal(Segments(store, 1024, 3, seed=6).batch(7)[0], direct[0])
+
+
+def test_an_epoch_visits_each_training_utterance_once(store):
+    segments = Segments(store, 512, 1)
+    steps = segments.steps_per_epoch()
+    for epoch in range(2):
+        seen = [segments._utterance(epoch * steps + step) for step in range(steps)]
+        assert sorted(seen) == sorted(store.numbers("train"))
+
+
+def test_crops_come_from_one_utterance_of_the_right_speaker(store):
+    waveform, speaker = Segments(store, 700, 4).batch(3)
+    assert waveform.shape == (4, 700, 1)
+    for crop, name in zip(waveform[..., 0], speaker, strict=True):
+        homes = [
+            number
+            for number in store.numbers("train")
+            if any(
+                np.array_equal(window, crop)
+                for window in np.lib.stride_tricks.sliding_window_view(store.waveform(number), 700)
+            )
+        ]
+        assert [store.speaker_ids[number] for number in homes] == [name]
+
+
+def test_short_utterances_are_padded_with_zeros_at_the_end(store):
+    waveform, _ = Segments(store, 16_000, 4).batch(0)
+    assert np.abs(waveform[:, :2000]).max() > 0.1
+    assert not waveform[:, -4000:].any()
+
+
+def test_own_waveforms_and_own_batches_can_be_trained_on():
+    waves = [(tones(0.2, 200.0), "ann"), (tones(0.05, 100.0), 1), (tones(0.2, 100.0), "bob")]
+    batches = IterableSegments(waves, ["ann", "bob"], 1024, 2).batches()
+    first, second = next(batches), next(batches)
+    assert first[0].shape == (2, 1024, 1)
+    assert first[1].tolist() == [0, 1]
+    assert second[1].tolist() == [1, 0]
+    assert not first[0][1, 800:].any()
+    whole = [(np.zeros((2, 640), np.float32), ["ann", "bob"])]
+    waveform, speaker = next(IterableSegments(whole, ["ann", "bob"], 1024, 2).batches())
+    assert waveform.shape == (2, 640, 1)
+    assert speaker.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("speaker", "message"), [("anne", "did you mean 'ann'"), (2, "out of range")]
+)
+def test_own_speakers_must_be_known(speaker, message):
+    segments = IterableSegments([(tones(0.2, 200.0), speaker)], ["ann", "bob"], 1024, 1)
+    with pytest.raises(InputError, match=message):
+        next(segments.batches())
+
+
+def test_an_iterable_that_ends_too_early_says_so():
+    source = iter([(tones(0.2, 200.0), 0)])
+    batches = IterableSegments(source, ["ann"], 1024, 1).batches()
+    next(batches)
+    with pytest.raises(InputError, match="ended before"):
+        next(batches)

@@ -1,0 +1,193 @@
+"""Projector files, figures and the report."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import tones
+from vqwn_kit import InputError, export_projector, listen, views, visualise
+from vqwn_kit.projector import speaker_rows, write_table
+from vqwn_kit.report import write_report
+
+
+def read_tsv(path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def test_export_follows_the_projectors_rules(run, tmp_path):
+    written = export_projector(run, tmp_path, np.arange(32))
+    assert all(path.is_file() for path in written)
+    vectors, labels = (
+        read_tsv(tmp_path / "codebook_vecs.tsv"),
+        read_tsv(tmp_path / "codebook_meta.tsv"),
+    )
+    codebook = run.model.bottleneck.codebook.numpy()
+    assert np.allclose(np.array(vectors, float), codebook, rtol=1e-4, atol=1e-6)
+    assert labels[0] == ["code", "uses", "percent"]
+    assert labels[-1][:2] == ["31", "31"]
+    assert len(labels) == len(vectors) + 1
+    entries = json.loads((tmp_path / "projector_config.json").read_text())["embeddings"]
+    assert [entry["tensorShape"] for entry in entries] == [[32, 8], [2, 4]]
+    assert all((tmp_path / entry["tensorPath"]).is_file() for entry in entries)
+
+
+def test_one_column_of_labels_has_no_header(run, tmp_path):
+    export_projector(run, tmp_path)
+    assert read_tsv(tmp_path / "codebook_meta.tsv") == [[str(code)] for code in range(32)]
+
+
+def test_speakers_have_the_predecessors_form_first():
+    facts = {"age": "23", "sex": "F", "accent": "English", "region": "Southern England"}
+    columns, rows = speaker_rows({"p225": facts, "kumo": {"sex": "M"}, "x": {}})
+    assert columns[:2] == ["facts", "speaker"]
+    assert rows[0][0] == "23#F#English#Southern#England"
+    assert [row[0] for row in rows[1:]] == ["-#M#-#-", "-#-#-#-"]
+    assert rows[0] == [
+        "23#F#English#Southern#England",
+        "p225",
+        "23",
+        "F",
+        "English",
+        "Southern England",
+    ]
+
+
+def test_visualise_writes_beside_the_names_of_the_files(run, tmp_path):
+    paths = [run.folder / "embedding_20.npy", run.folder / "speaker_embedding_20.npy"]
+    visualise(tmp_path, *paths)
+    assert len(read_tsv(tmp_path / "embedding_20_vecs.tsv")) == 32
+    assert len(read_tsv(tmp_path / "embedding_20_meta.tsv")) == 32
+    assert read_tsv(tmp_path / "speaker_embedding_20_meta.tsv")[1][1] == "ann"
+
+
+def test_speakers_without_a_config_are_numbered(tmp_path):
+    np.save(tmp_path / "s.npy", np.eye(3))
+    visualise(tmp_path / "out", speaker=tmp_path / "s.npy")
+    assert read_tsv(tmp_path / "out" / "s_meta.tsv") == [["0"], ["1"], ["2"]]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "rows", "message"),
+    [
+        (np.zeros((3, 1)), [["a"]] * 3, "at least 2"),
+        (np.full((3, 2), np.nan), [["a"]] * 3, "finite"),
+        (np.zeros((3, 2)), [["a"]] * 2, "2 labels for 3"),
+        (np.zeros((3, 2)), [["a"], [" "], ["c"]], "empty label"),
+    ],
+)
+def test_what_the_projector_misreads_is_refused_before_it_is_written(
+    tmp_path, vectors, rows, message
+):
+    with pytest.raises(InputError, match=message):
+        write_table(tmp_path / "t", vectors, ["label"], rows)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path):
+    (tmp_path / "x.npy").write_text("no table")
+    with pytest.raises(InputError, match="no .npy"):
+        visualise(tmp_path, tmp_path / "x.npy")
+    with pytest.raises(InputError, match="no such file"):
+        visualise(tmp_path, tmp_path / "y.npy")
+    with pytest.raises(InputError, match="nothing to visualise"):
+        visualise(tmp_path)
+
+
+# figures
+
+
+def test_every_figure_has_labelled_axes_and_draws_on_the_axes_it_is_given(run, rng):
+    from matplotlib.figure import Figure
+
+    counts = np.arange(32)
+    codebook = rng.normal(size=(32, 8))
+    speakers = {"ann": {"sex": "F"}, "bob": {"sex": "M"}}
+    drawings = [
+        lambda ax: views.plot_waveform(tones(0.2, 200.0), ax=ax),
+        lambda ax: views.plot_spectrogram(tones(0.2, 200.0), ax=ax),
+        lambda ax: views.plot_history(run.history, ax=ax),
+        lambda ax: views.plot_code_history(run.history, 32, ax=ax),
+        lambda ax: views.plot_code_use(counts, ax=ax),
+        lambda ax: views.plot_codebook(codebook, counts, "pca", ax=ax),
+        lambda ax: views.plot_speakers(rng.normal(size=(2, 4)), speakers, ax=ax),
+    ]
+    for draw in drawings:
+        ax = Figure().add_subplot()
+        assert draw(ax) is ax
+        assert ax.get_xlabel()
+        assert ax.get_ylabel()
+
+
+def test_spectrogram_shows_a_tone_at_its_frequency():
+    from matplotlib.figure import Figure
+
+    ax = views.plot_spectrogram(tones(0.5, 1000.0), ax=Figure().add_subplot())
+    image = ax.images[0].get_array()
+    peak = image.mean(axis=1).argmax()
+    marks = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert abs(marks["1000"] - peak) <= 1.5
+
+
+def test_maps_keep_every_row_and_find_the_plane(rng):
+    plane = np.zeros((40, 6))
+    plane[:, :2] = rng.normal(size=(40, 2))
+    flat = views.project_2d(plane)
+    assert flat.shape == (40, 2)
+    apart = np.linalg.norm(plane[:, None] - plane, axis=-1)
+    assert np.allclose(np.linalg.norm(flat[:, None] - flat, axis=-1), apart)
+    assert views.project_2d(rng.normal(size=(2, 3))).shape == (2, 2)
+
+
+# listening
+
+
+def test_players_hold_the_sound_at_its_own_loudness():
+    import base64
+    import io
+    import re
+
+    import soundfile
+
+    wave = 0.1 * tones(0.1, 200.0)
+    page = listen({"a <b>": wave}).data
+    assert "a &lt;b&gt;" in page
+    data = base64.b64decode(re.search(r"base64,([^\"]+)", page)[1])
+    sound, rate = soundfile.read(io.BytesIO(data))
+    assert rate == 16_000
+    assert np.abs(sound - wave).max() <= 1 / 32768
+
+
+def make_summary(folder, minutes, run="64-vq512-mini"):
+    folder.mkdir(parents=True)
+    (folder / "audio").mkdir()
+    (folder / "audio" / "x.wav").write_bytes(b"sound of " + run.encode())
+    tracks = [
+        {"utterance": "x_1", "text": "A <b> text", "label": "original", "file": "audio/x.wav"}
+    ]
+    summary = {
+        "run": run, "codes_per_second": 250, "bits_per_second": 2250, "train_minutes": minutes,
+        "tracks": tracks, "measures": {"codes": "5 of 9"},
+    }  # fmt: skip
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def test_report_says_that_short_training_babbles_and_needs_only_its_folder(tmp_path):
+    page = write_report(make_summary(tmp_path / "run", 3.0)).read_text()
+    assert "babble" in page
+    assert 'src="audio/x.wav"' in page
+    assert "A &lt;b&gt; text" in page
+    assert "5 of 9" in page
+    assert "http" not in page
+    long_page = write_report(make_summary(tmp_path / "long", 300.0)).read_text()
+    assert "babble" not in long_page
+
+
+def test_report_copies_the_sounds_of_the_reference_run(tmp_path):
+    folder = make_summary(tmp_path / "run", 3.0)
+    page = write_report(folder, make_summary(tmp_path / "mini", 300.0, "reference")).read_text()
+    assert 'src="reference/audio/x.wav"' in page
+    assert (folder / "reference/audio/x.wav").read_bytes() == b"sound of reference"

@@ -1,0 +1,270 @@
+"""Training: the history, the average, stopping, going on exactly, and full disks."""
+
+import json
+import os
+import resource
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import tones
+from vqwn_kit import InputError, Run, build_model, load_preset, load_run, train
+from vqwn_kit.training import Trainer, WeightAverage, make_optimizer, validate
+
+
+def weights(path) -> list[np.ndarray]:
+    return load_run(path).model.get_weights()
+
+
+def test_a_run_folder_holds_what_it_should(run, store):
+    assert run.steps == [10, 20]
+    names = {path.name for path in run.folder.iterdir()}
+    assert names == {
+        "config.json", "history.jsonl", "weights-10.weights.h5", "weights-20.weights.h5",
+        "weights-20.state.npz", "embedding_10.npy", "embedding_20.npy",
+        "speaker_embedding_10.npy", "speaker_embedding_20.npy",
+    }  # fmt: skip
+    assert [record["step"] for record in run.history] == [5, 10, 15, 20]
+    assert run.history[-1]["samples"] == 20 * 4 * 1024
+    assert {"bits", "vq/codes_used", "vq/perplexity", "held_out/bits"} <= set(run.history[-1])
+    assert list(run.speakers) == list(store.corpus.speakers)
+    assert np.array_equal(
+        np.load(run.folder / "embedding_20.npy"), run.model.bottleneck.codebook.numpy()
+    )
+    assert np.load(run.folder / "speaker_embedding_20.npy").shape == (2, 4)
+
+
+def test_training_makes_the_corpus_likelier(run, store):
+    untrained = build_model(run.preset, list(run.speakers))
+    assert validate(run.model, store)["bits"] < validate(untrained, store)["bits"] - 0.3
+
+
+def test_validation_is_the_mean_over_samples_of_whole_utterances(run, store):
+    import keras
+
+    result = validate(run.model, store, "train", utterances=100)
+    nats, count = 0.0, 0
+    for number in store.numbers("train"):
+        wave = store.waveform(number)
+        wave = wave[: len(wave) // 64 * 64][None, :, None]
+        from vqwn_kit.layers import mu_law_encode
+
+        targets = mu_law_encode(wave[..., 0])
+        logits = run.model((wave, store.speaker_ids[[number]]))
+        loss = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
+        nats, count = nats + float(tf.reduce_sum(loss)), count + wave.shape[1]
+    assert result["bits"] == pytest.approx(nats / count / np.log(2), rel=1e-4)
+    assert result["frames"] == count // 64
+
+
+@pytest.mark.parametrize("stop_at", [10, 20])
+def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
+    store, tmp_path, stop_at
+):
+    settings = {"save_every": 10, "revive_every": 7, "progress": False}
+    whole = train(store, "tiny", save=tmp_path / "whole/weights", steps=30, **settings)
+    train(store, "tiny", save=tmp_path / "parts/weights", steps=stop_at, **settings)
+    parts = train(store, restore=tmp_path / "parts", steps=30, progress=False)
+    for one, two in zip(weights(whole.folder), weights(parts.folder), strict=True):
+        assert np.array_equal(one, two)
+    first, second = (dict(np.load(r.state_file(30), allow_pickle=False)) for r in (whole, parts))
+    assert set(first) == set(second)
+    for name in set(first) - {"seconds"}:
+        assert np.array_equal(first[name], second[name]), name
+    assert [r["step"] for r in whole.history] == [r["step"] for r in parts.history]
+    assert [r["bits"] for r in whole.history] == [r["bits"] for r in parts.history]
+
+
+def test_a_resumed_run_goes_on_in_its_schedule(store, tmp_path):
+    schedule = {0: 1e-2, 10: 1e-3, 15: 1e-4}
+    save = tmp_path / "weights"
+    train(store, "tiny", save=save, steps=12, learning_rate=schedule, progress=False)
+    run = train(store, restore=tmp_path, steps=20, progress=False)
+    rates = {record["step"]: record["learning_rate"] for record in run.history}
+    assert rates == pytest.approx({5: 1e-2, 10: 1e-3, 15: 1e-4, 20: 1e-4}, rel=1e-4)
+
+
+def test_a_schedule_holds_from_its_step_on():
+    rate = make_optimizer(load_preset("seed").training)._learning_rate
+    assert float(rate(0)) == pytest.approx(8e-5)
+    assert float(rate(79_999)) == pytest.approx(8e-5)
+    assert float(rate(80_000)) == pytest.approx(6e-5)
+    assert float(rate(400_000)) == pytest.approx(8e-6)
+
+
+def test_interrupting_saves_this_step_and_going_on_gives_the_same_weights(store, tmp_path):
+    save = tmp_path / "a/weights"
+    whole = train(store, "tiny", save=tmp_path / "b/weights", steps=20, progress=False)
+
+    def press_ctrl_c(record):
+        if record["step"] == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, "tiny", save=save, callbacks=[press_ctrl_c], progress=False)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert Run(tmp_path / "a").steps[-1] in (5, 6)
+    train(store, restore=tmp_path / "a", progress=False)
+    for one, two in zip(weights(whole.folder), weights(tmp_path / "a"), strict=True):
+        assert np.array_equal(one, two)
+
+
+def test_training_ends_when_its_time_is_over(store, tmp_path):
+    run = train(store, "tiny", save=tmp_path / "weights", minutes=0, progress=False)
+    assert run.steps == [0]
+    assert run.model.encode(np.zeros(640)).shape == (1, 10)
+
+
+def test_own_iterable_is_trained_on_and_its_speakers_are_kept(tmp_path):
+    waves = [(tones(0.2, 200.0), "cleo"), (tones(0.2, 100.0), "dan")]
+    settings = {"save": tmp_path / "weights", "steps": 4, "progress": False}
+    run = train(waves, "tiny", speakers=["cleo", "dan"], **settings)
+    assert list(run.speakers) == ["cleo", "dan"]
+    with pytest.raises(InputError, match="needs speakers"):
+        train(waves, "tiny", **settings)
+
+
+def test_average_starts_quickly_and_matches_its_formula(rng):
+    model = build_model(load_preset("tiny"), ["ann"])
+    average = WeightAverage(model, 0.999)
+    weight = next(w for w in model.weights if "codebook" in w.path)
+    number = [w is weight for w in model.weights].index(True)
+    expected = weight.numpy()
+    for step in range(1, 40):
+        value = rng.normal(size=weight.shape)
+        weight.assign(value)
+        average.update(step)
+        decay = min(0.999, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * value
+    assert np.allclose(average.variables[number].numpy(), expected, atol=1e-4)
+
+
+def test_average_of_a_short_run_has_left_its_start():
+    model = build_model(load_preset("tiny"), ["ann"])
+    average = WeightAverage(model, 0.999)
+    for weight in model.weights:
+        weight.assign(np.ones(weight.shape))
+    for step in range(1, 301):
+        average.update(step)
+    assert all(np.allclose(value.numpy(), 1, atol=1e-3) for value in average.variables)
+
+
+def test_average_takes_batch_statistics_and_codebook_along_and_gives_the_weights_back(rng):
+    model = build_model(load_preset("tiny"), ["ann"])
+    average = WeightAverage(model, 0.9)
+    paths = " ".join(weight.path for weight in average.weights)
+    assert "moving_mean" in paths
+    assert "codebook" in paths
+    before = model.get_weights()
+    for variable in average.variables:
+        variable.assign(rng.normal(size=variable.shape))
+    with average.applied():
+        assert np.array_equal(model.get_weights()[0], average.variables[0].numpy())
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_listening_uses_the_averaged_weights(store, tmp_path):
+    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights", progress=False)
+    trainer.fit(progress=False)
+    saved = trainer.run.model.get_weights()
+    for average, value in zip(trainer.average.variables, saved, strict=True):
+        assert np.array_equal(average.numpy(), value)
+    own = trainer.model.get_weights()
+    assert any(not np.array_equal(a, b) for a, b in zip(own, saved, strict=True))
+
+
+def test_revival_keeps_more_codes_in_use(store, tmp_path):
+    used = {}
+    for every in (None, 5):
+        settings = {"steps": 60, "log_every": 20, "learning_rate": 1e-2, "progress": False}
+        run = train(
+            store, "tiny", save=tmp_path / f"{every}/weights", revive_every=every, **settings
+        )
+        used[every] = run.history[-1]["vq/codes_used"]
+    assert used[5] > used[None]
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(store, tmp_path):
+    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights", progress=False)
+    trainer.fit(progress=False)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    trainer.step = 21
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        with pytest.raises(OSError, match="File too large"):
+            trainer.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert load_run(tmp_path).newest == 20
+
+
+def test_tensorboard_logs_are_written(store, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    save = tmp_path / "weights"
+    train(store, "tiny", save=save, log_dir=tmp_path / "logs", progress=False)
+    events = EventAccumulator(str(tmp_path / "logs"), {"tensors": 100})
+    events.Reload()
+    steps = [event.step for event in events.Tensors("bits")]
+    assert steps == [5, 10, 15, 20]
+
+
+# run folders
+
+
+def test_a_checkpoint_of_another_shape_is_refused(run, tmp_path):
+    config = json.loads((run.folder / "config.json").read_text())
+    config["preset"]["decoder"]["config"]["skip_channels"] = 24
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "weights-20.weights.h5").write_bytes(run.weights_file(20).read_bytes())
+    with pytest.raises(InputError, match="doesn't fit"):
+        load_run(tmp_path).load_model()
+
+
+def test_a_damaged_checkpoint_is_refused(run, tmp_path):
+    (tmp_path / "config.json").write_text((run.folder / "config.json").read_text())
+    (tmp_path / "weights-20.weights.h5").write_bytes(run.weights_file(20).read_bytes()[:5000])
+    with pytest.raises(InputError, match="damaged"):
+        load_run(tmp_path).load_model()
+
+
+def test_a_tensorflow_1_checkpoint_is_refused_clearly(tmp_path):
+    for ending in (".index", ".meta", ".data-00000-of-00001"):
+        (tmp_path / f"weights-110640{ending}").write_bytes(b"x")
+    with pytest.raises(InputError, match="TensorFlow 1 checkpoint"):
+        load_run(tmp_path / "weights-110640")
+
+
+def test_missing_runs_and_steps_are_named(run, tmp_path):
+    with pytest.raises(InputError, match="no run at"):
+        load_run(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"steps \[10, 20\]"):
+        load_run(run.folder / "weights-15")
+    with pytest.raises(InputError, match=r"kept for the steps \[20\]"):
+        run.load_state(10)
+
+
+def test_going_on_needs_the_same_speakers(run, tmp_path):
+    with pytest.raises(InputError, match="trained on the speakers ann, bob"):
+        train([(tones(0.2, 99.0), 0)], restore=run.folder, speakers=["eve"], progress=False)
+
+
+def test_older_checkpoints_are_pruned(store, tmp_path):
+    settings = {"steps": 8, "save_every": 2, "keep": 3, "progress": False}
+    run = train(store, "tiny", save=tmp_path / "weights", **settings)
+    assert run.steps == [4, 6, 8]
+    assert not (tmp_path / "embedding_2.npy").exists()
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["weights-8.state.npz"]
+
+
+def test_optimizer_limits_the_gradient():
+    assert make_optimizer(load_preset("mini").training).global_clipnorm == 1.0
+    assert isinstance(make_optimizer(load_preset("tiny").training), keras.optimizers.Adam)

@@ -1,0 +1,70 @@
+"""vqwn_kit: a workbench for VQ-VAE speech models with a WaveNet decoder.
+
+Names are imported when they are first used: `import vqwn_kit` costs no TensorFlow.
+"""
+
+import importlib
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "InputError": "errors",
+    "load": "audio",
+    "save": "audio",
+    "mu_law_encode": "audio",
+    "mu_law_decode": "audio",
+    "Utterance": "readers",
+    "Corpus": "corpus",
+    "open_corpus": "corpus",
+    "example_corpus": "corpus",
+    "results": "corpus",
+    "Store": "store",
+    "prepare": "store",
+    "Segments": "segments",
+    "IterableSegments": "segments",
+    "StridedConvEncoder": "encoders",
+    "VectorQuantizer": "bottlenecks",
+    "Identity": "bottlenecks",
+    "WaveNet": "wavenet",
+    "VQVAE": "vqvae",
+    "TrainingConfig": "config",
+    "load_preset": "config",
+    "build_model": "config",
+    "Run": "run",
+    "load_run": "run",
+    "train": "training",
+    "validate": "training",
+    "Sampler": "sampler",
+    "generate": "generation",
+    "reconstruct": "generation",
+    "convert_voice": "generation",
+    "convert_many": "generation",
+    "export_projector": "projector",
+    "visualise": "projector",
+    "describe": "info",
+    "main_job": "main_job",
+    "listen": "report",
+}
+_ON_TENSORFLOW = {"encoders", "bottlenecks", "wavenet", "vqvae", "training", "sampler"}
+_ON_TENSORFLOW |= {"generation", "main_job"}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str):
+    """Import the module of a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'vqwn_kit' has no attribute {name!r}")
+    if _HOME[name] in _ON_TENSORFLOW:
+        importlib.import_module("vqwn_kit.quiet").import_tensorflow()
+    value = getattr(importlib.import_module(f"vqwn_kit.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, for completion."""
+    return sorted(__all__)

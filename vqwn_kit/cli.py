@@ -1,0 +1,239 @@
+"""The command line: parses and calls. TensorFlow is imported by the commands that need it.
+
+The predecessor's options work as they were, single dashes included.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import vqwn_kit as vq
+from vqwn_kit.errors import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.call(options)
+    except InputError as error:
+        print(f"vqwn: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"vqwn: {error}. What was saved before is whole.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nvqwn: stopped. What was done is saved; the same command goes on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vqwn", description="A workbench for VQ-VAE speech models with a WaveNet decoder."
+    )
+    parser.add_argument("--version", action="version", version=f"vqwn_kit {vq.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_prepare(commands)
+    _add_train(commands)
+    _add_generate(commands)
+    _add_visualise(commands)
+    _add_info(commands)
+    return parser
+
+
+def _command(commands, name: str, call, summary: str, **kwargs) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=summary, description=summary, allow_abbrev=False, **kwargs
+    )
+    parser.set_defaults(call=call)
+    return parser
+
+
+def _add_run(commands) -> None:
+    add = _command(
+        commands, "run", _run, "train, speak, draw and report: the whole of it, in minutes"
+    ).add_argument
+    add("--data", metavar="FOLDER", help="a corpus (default: the bundled one)")
+    add("--preset", default="mini", help="a preset, or a .json file (default: mini)")
+    add("--steps", type=int, help="training steps, instead of the preset's")
+    add("--minutes", type=float, default=4.0, help="most minutes of training (default: 4)")
+    add("--fresh", action="store_true", help="train anew even if a finished run is there")
+
+
+def _run(options) -> None:
+    corpus = vq.open_corpus(options.data) if options.data else None
+    changes = {"steps": options.steps} if options.steps else {}
+    vq.main_job(corpus, options.preset, fresh=options.fresh, minutes=options.minutes, **changes)
+
+
+def _add_prepare(commands) -> None:
+    add = _command(
+        commands, "prepare", _prepare, "decode a corpus once, so that training reads it fast"
+    ).add_argument
+    add(
+        "data", metavar="FOLDER", help="a corpus; VCTK and LibriSpeech stand for data/VCTK-Corpus …"
+    )
+    add("--layout", help="table, vctk, librispeech or folders, instead of what is recognised")
+
+
+def _prepare(options) -> None:
+    corpus = vq.open_corpus(options.data, options.layout)
+    print(f"{corpus.folder}: {corpus.layout} ({corpus.reason})")
+    store = vq.prepare(corpus)
+    for key, reason in store.skipped.items():
+        print(f"skipped {key}: {reason}")
+    for split in ("train", "held_out"):
+        print(
+            f"{split}: {len(store.numbers(split))} utterances, {store.seconds(split) / 60:.1f} min"
+        )
+    print(f"{len(corpus.speakers)} speakers; store: {store.folder}")
+
+
+def _add_train(commands) -> None:
+    add = _command(commands, "train", _train, "train a model on a corpus").add_argument
+    add("dataset", nargs="?", metavar="DATASET", help="VCTK, LibriSpeech, mini, or a folder")
+    add("--data", metavar="FOLDER", help="the same, as an option")
+    add("--preset", "--params", "-params", help="a preset, or a .json file (default: mini)")
+    add(
+        "--in-memory",
+        "-m",
+        type=int,
+        choices=(0, 1),
+        default=0,
+        help="1 loads the corpus into memory",
+    )
+    add("--length", "-l", type=int, help="samples a crop")
+    add("--batch-size", "-b", type=int, help="crops a batch")
+    add("--epochs", "-e", type=float, help="how often to visit each utterance, with one crop")
+    add("--steps", "-step", "-steps", type=int, help="batches, instead of epochs")
+    add("--minutes", type=float, help="most minutes of training")
+    add("--restore", "-restore", metavar="P-STEP", help="go on from a run or a checkpoint")
+    add("--log", "-log", metavar="FOLDER", help="write scalars for TensorBoard there")
+    add("--interval", "-interval", type=int, help="steps between two log lines")
+    add("--seed", type=int, help="of weights, order and crops")
+    add(
+        "--save",
+        "-save",
+        metavar="P",
+        help="write checkpoints P-STEP.weights.h5 (default: results/)",
+    )
+    add("--run", metavar="FOLDER", help="write checkpoints into this run folder")
+
+
+def _train(options) -> None:
+    name = options.data or options.dataset
+    if name is None:
+        raise InputError("train on what? Give VCTK, LibriSpeech, mini, or a folder of speech")
+    corpus = vq.open_corpus(name)
+    store = vq.prepare(corpus, in_memory=bool(options.in_memory))
+    for key, reason in store.skipped.items():
+        print(f"skipped {key}: {reason}")
+
+    restored = vq.Run(options.restore) if options.restore else None
+    if restored and options.preset:
+        raise InputError("--restore brings the run's own preset; leave --preset (-params) out")
+    preset = restored.preset if restored else vq.load_preset(options.preset or "mini")
+    changes = {
+        "segment_length": options.length,
+        "batch_size": options.batch_size,
+        "log_every": options.interval,
+        "seed": options.seed,
+    }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    preset = preset.change(**changes)
+    done = restored.newest if restored else 0
+    if options.steps is not None:
+        changes["steps"] = done + options.steps
+    elif options.epochs is not None:
+        sizes = (preset.training.segment_length, preset.training.batch_size)
+        changes["steps"] = done + vq.Segments(store, *sizes).steps_per_epoch(options.epochs)
+    save = options.save or (Path(options.run) / "weights" if options.run else None)
+    run = vq.train(
+        store,
+        preset,
+        save=save,
+        restore=options.restore,
+        minutes=options.minutes,
+        log_dir=options.log,
+        **changes,
+    )
+    print(f"saved {run.weights_file(run.newest)}")
+
+
+def _add_generate(commands) -> None:
+    add = _command(
+        commands, "generate", _generate, "speak recordings again, in the voices of speakers"
+    ).add_argument
+    add(
+        "--restore",
+        "--run",
+        "-restore",
+        required=True,
+        metavar="P-STEP",
+        help="a run or checkpoint",
+    )
+    add("--audio", "-audio", nargs="+", required=True, metavar="FILE", help="recordings to speak")
+    add("--speakers", "-speakers", nargs="+", required=True, metavar="NAME", help="whose voices")
+    add("--mode", "-mode", default="sample", choices=("sample", "greedy"))
+    add("--temperature", type=float, default=1.0, help="below 1 is less noisy (default: 1)")
+    add("--seed", type=int, default=0, help="the same seed gives the same sound")
+    add("--save", "-save", default="generated", metavar="FOLDER", help="(default: generated)")
+
+
+def _generate(options) -> None:
+    waves = [vq.load(path) for path in options.audio]
+    run = vq.Run(options.restore)
+    model = run.model
+    model.speaker_ids(options.speakers)
+    spoken = vq.convert_many(
+        model,
+        waves,
+        [options.speakers] * len(waves),
+        mode=options.mode,
+        temperature=options.temperature,
+        seed=options.seed,
+        progress=True,
+    )
+    for path, sounds in zip(options.audio, spoken, strict=True):
+        stem = f"_{Path(path).stem}" if len(waves) > 1 else ""
+        for name, sound in zip(options.speakers, sounds, strict=True):
+            print(vq.save(Path(options.save) / f"{run.newest}{stem}_{name}.wav", sound))
+
+
+def _add_visualise(commands) -> None:
+    parser = _command(
+        commands,
+        "visualise",
+        _visualise,
+        "write a codebook and speakers for projector.tensorflow.org",
+        aliases=["visualize"],
+    )
+    add = parser.add_argument
+    add("--embedding", "-embedding", metavar="FILE", help="a codebook, embedding_STEP.npy")
+    add("--speaker", "-speaker", metavar="FILE", help="speakers, speaker_embedding_STEP.npy")
+    add("--run", metavar="RUN", help="both from a run, instead of the two files")
+    add("--save", "-save", default="embeddings", metavar="FOLDER", help="(default: embeddings)")
+
+
+def _visualise(options) -> None:
+    if options.run:
+        written = vq.export_projector(options.run, options.save)
+    else:
+        written = vq.visualise(options.save, options.embedding, options.speaker)
+    for path in written:
+        print(path)
+
+
+def _add_info(commands) -> None:
+    add = _command(
+        commands, "info", _info, "what a run, a checkpoint, a preset or a corpus is"
+    ).add_argument
+    add("what", help="a run folder, P-STEP, the name of a preset, or a folder of speech")
+
+
+def _info(options) -> None:
+    for name, value in vq.describe(options.what).items():
+        print(f"{name:24} {value}")

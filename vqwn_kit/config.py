@@ -1,0 +1,282 @@
+"""Presets: constructor keywords as JSON -> a model and how to train it.
+
+A preset has four parts: `encoder`, `bottleneck` and `decoder`, each a `class_name` and a `config`
+of constructor keywords, and `training`, the fields of `TrainingConfig`. The predecessor's
+`model_parameters.json` and `wavenet_parameters.json` are read as presets too.
+"""
+
+import inspect
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.quiet import import_tensorflow
+
+PRESETS = Path(__file__).parent / "presets"
+PARTS = ("encoder", "bottleneck", "decoder")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        steps: batches in all.
+        batch_size: B, crops a batch.
+        segment_length: T, samples a crop.
+        learning_rate: of Adam; a number, or a schedule {step from which it holds: rate}.
+        average_decay: of the moving average of all weights that generation uses; 0 for none. It
+            warms up: min(average_decay, (1 + n) / (10 + n)) at step n.
+        clip_norm: largest norm of the gradient of all weights together; None for no limit.
+        warm_start_batches: batches whose encoder outputs start a codebook with the initializer
+            `data`.
+        revive_every: steps after which codes that no frame took in that time are moved onto frames
+            of the batch; None leaves them where they are.
+        log_every: steps between two lines of the history.
+        save_every: steps between two checkpoints.
+        validate_every: steps between two looks at held-out utterances.
+        keep: how many checkpoints' weights stay.
+        seed: of the weights, of the order and of the crops.
+        precision: `float32` or `mixed_bfloat16`.
+    """
+
+    steps: int = 400_000
+    batch_size: int = 4
+    segment_length: int = 5120
+    learning_rate: float | dict[int, float] = 1e-3
+    average_decay: float = 0.999
+    clip_norm: float | None = None
+    warm_start_batches: int = 32
+    revive_every: int | None = None
+    log_every: int = 100
+    save_every: int = 1000
+    validate_every: int = 1000
+    keep: int = 3
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self):
+        """Check the values, and give a schedule that came from JSON integer keys."""
+        if isinstance(self.learning_rate, dict):
+            schedule = {int(step): float(rate) for step, rate in self.learning_rate.items()}
+            object.__setattr__(self, "learning_rate", dict(sorted(schedule.items())))
+            if 0 not in schedule:
+                raise InputError(f"the learning-rate schedule {schedule} says nothing for step 0")
+        counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
+        for name in (*counts, "validate_every", "warm_start_batches"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"training.{name} is {value!r}; expected a whole number from 1 on")
+        if not 0 <= self.average_decay < 1:
+            raise InputError(f"training.average_decay is {self.average_decay}; expected 0 to 1")
+        if self.precision not in ("float32", "mixed_bfloat16"):
+            raise one_of("precision", self.precision, ("float32", "mixed_bfloat16"))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The four parts of a preset; `encoder`, `bottleneck`, `decoder` as class name and keywords."""
+
+    name: str
+    encoder: dict
+    bottleneck: dict
+    decoder: dict
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def to_dict(self) -> dict:
+        """Return the preset as it stands in a JSON file."""
+        return asdict(self)
+
+    def change(self, **changes) -> "Preset":
+        """Return a preset with some training settings exchanged, such as `steps=2000`."""
+        _check_keys(changes, [entry.name for entry in fields(TrainingConfig)], "training setting")
+        training = TrainingConfig(**{**asdict(self.training), **changes})
+        return Preset(self.name, self.encoder, self.bottleneck, self.decoder, training)
+
+
+def preset_names() -> list[str]:
+    """Return the names of the shipped presets."""
+    return sorted(path.stem for path in PRESETS.glob("*.json") if "_parameters" not in path.stem)
+
+
+def load_preset(preset: str | Path | dict | Preset) -> Preset:
+    """Read a preset.
+
+    Args:
+        preset: a name of `preset_names()`, the path of a JSON file, of ours or the predecessor's
+            `model_parameters.json` (shipped under that name too), or the parts as a dict.
+
+    Raises:
+        InputError: no such preset, or an unknown key in it; the message names the nearest.
+    """
+    if isinstance(preset, Preset):
+        return preset
+    if isinstance(preset, dict):
+        return _from_dict(preset, preset.get("name", "own"))
+    path = Path(preset)
+    if path.suffix != ".json":
+        path = PRESETS / f"{preset}.json"
+    elif not path.is_file():
+        path = PRESETS / path.name
+    if not path.is_file():
+        raise one_of("preset", str(preset), [*preset_names(), "the path of a .json file"])
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    if "wavenet_parameters" in content:
+        return _from_predecessor(content, path)
+    return _from_dict(content, path.stem)
+
+
+def from_dict(content: dict) -> Preset:
+    """Read a preset back from what `Preset.to_dict` returned."""
+    return _from_dict(content, content["name"])
+
+
+def _from_dict(content: dict, name: str) -> Preset:
+    _check_keys(content, [*PARTS, "training", "name"], "part of a preset")
+    for part in PARTS:
+        if "class_name" not in content.get(part, {}):
+            raise InputError(f"preset {name!r} names no class for its {part}: give 'class_name'")
+        _check_keys(content[part], ["class_name", "config"], f"key of the {part}")
+    training = content.get("training", {})
+    _check_keys(training, [entry.name for entry in fields(TrainingConfig)], "training setting")
+    parts = [{"config": {}, **content[part]} for part in PARTS]
+    return Preset(name, *parts, TrainingConfig(**training))
+
+
+_PREDECESSOR_KEYS = (
+    "encoder use_vq speaker_embedding k latent_dim beta learning_rate_schedule wavenet_parameters "
+    "verbose"
+).split()
+_PREDECESSOR_WAVENET_KEYS = (
+    "quantization_channels num_cycles num_cycle_layers dilation_rates kernel_size "
+    "dilation_filters skip_filters residual_filters preprocess verbose"
+).split()
+
+
+def _from_predecessor(model: dict, path: Path) -> Preset:
+    """Read `model_parameters.json` and the `wavenet_parameters.json` that it names."""
+    _check_keys(model, _PREDECESSOR_KEYS, f"key of {path.name}")
+    wavenet_path = path.parent / model["wavenet_parameters"]
+    if not wavenet_path.is_file():
+        raise InputError(f"{path} names {wavenet_path}, which isn't there")
+    wavenet = json.loads(wavenet_path.read_text(encoding="utf-8"))
+    _check_keys(wavenet, _PREDECESSOR_WAVENET_KEYS, f"key of {wavenet_path.name}")
+    for keys, content, file in (
+        (_PREDECESSOR_KEYS, model, path),
+        (_PREDECESSOR_WAVENET_KEYS, wavenet, wavenet_path),
+    ):
+        missing = [key for key in keys if key not in content and key != "verbose"]
+        if missing:
+            raise InputError(f"{file} lacks {', '.join(missing)}")
+    dilations = wavenet["dilation_rates"]
+    if len(dilations) != wavenet["num_cycles"] * wavenet["num_cycle_layers"]:
+        raise InputError(
+            f"{wavenet_path}: {len(dilations)} dilation_rates, but num_cycles * num_cycle_layers "
+            f"is {wavenet['num_cycles']} * {wavenet['num_cycle_layers']}"
+        )
+    dim = model["latent_dim"]
+    quantizer = {"num_embeddings": model["k"], "embedding_dim": dim}
+    quantizer |= {"commitment_cost": model["beta"]}
+    decoder = {
+        "condition_dim": dim,
+        "dilations": dilations,
+        "kernel_size": wavenet["kernel_size"],
+        "residual_channels": wavenet["residual_filters"],
+        "gate_channels": wavenet["dilation_filters"],
+        "skip_channels": wavenet["skip_filters"],
+        "first_kernel_size": wavenet["preprocess"]["kernel_size"],
+        "speaker_dim": model["speaker_embedding"],
+        "levels": wavenet["quantization_channels"],
+    }
+    if wavenet["preprocess"]["filters"] != wavenet["residual_filters"]:
+        raise InputError(f"{wavenet_path}: preprocess.filters differs from residual_filters")
+    if model["use_vq"]:
+        bottleneck = {"class_name": "VectorQuantizer", "config": quantizer}
+    else:
+        bottleneck = {"class_name": "Identity", "config": {"embedding_dim": dim}}
+    return Preset(
+        path.stem,
+        {"class_name": _encoder_class(model["encoder"]), "config": {"embedding_dim": dim}},
+        bottleneck,
+        {"class_name": "WaveNet", "config": decoder},
+        TrainingConfig(learning_rate=model["learning_rate_schedule"], average_decay=0.999),
+    )
+
+
+def _encoder_class(short_name: str) -> str:
+    from vqwn_kit import encoders
+
+    classes = {
+        member.short_name: name
+        for name, member in inspect.getmembers(encoders, inspect.isclass)
+        if hasattr(member, "short_name")
+    }
+    if short_name not in classes:
+        raise one_of("encoder", short_name, classes)
+    return classes[short_name]
+
+
+def _check_keys(given: dict, known: list[str], what: str) -> None:
+    for key in given:
+        if key not in known:
+            raise one_of(what, key, known)
+
+
+def build_model(preset: Preset, speaker_names: list[str]):
+    """Return the built `VQVAE` of a preset, its weights drawn from `training.seed`.
+
+    Args:
+        preset: see `load_preset`.
+        speaker_names: names of the S speakers.
+
+    Raises:
+        InputError: an unknown class or keyword, or parts that don't fit together.
+    """
+    import_tensorflow()
+    import keras
+
+    from vqwn_kit import bottlenecks, encoders, wavenet
+    from vqwn_kit.vqvae import VQVAE
+
+    keras.utils.set_random_seed(preset.training.seed)
+    modules = {"encoder": encoders, "bottleneck": bottlenecks, "decoder": wavenet}
+    extra = {"decoder": {"num_speakers": max(1, len(speaker_names))}}
+    policy = {"dtype": preset.training.precision}
+    parts = {
+        part: _build_part(modules[part], part, getattr(preset, part), extra.get(part, {}), policy)
+        for part in PARTS
+    }
+    dims = {
+        "encoder": parts["encoder"].embedding_dim,
+        "bottleneck": parts["bottleneck"].embedding_dim,
+        "decoder": parts["decoder"].condition_dim,
+    }
+    if len(set(dims.values())) > 1:
+        raise InputError(f"the parts of preset {preset.name!r} differ in D: {dims}")
+    length, hop = preset.training.segment_length, parts["encoder"].hop_length
+    if length % hop:
+        raise InputError(
+            f"training.segment_length is {length}; expected a multiple of the encoder's hop of "
+            f"{hop} samples, such as {max(1, round(length / hop)) * hop}"
+        )
+    model = VQVAE(**parts, speaker_names=speaker_names)
+    model.build()
+    return model
+
+
+def _build_part(module, part: str, content: dict, extra: dict, policy: dict):
+    classes = {
+        name: member
+        for name, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__ and hasattr(member, "get_config")
+    }
+    name = content["class_name"]
+    if name not in classes:
+        raise one_of(f"{part} class", name, classes)
+    known = [key for key in inspect.signature(classes[name]).parameters if key != "kwargs"]
+    _check_keys(content["config"], [key for key in known if key not in extra], f"setting of {name}")
+    return classes[name](**content["config"], **extra, **policy)

@@ -1,0 +1,19 @@
+"""Errors that a user can act on: what was given, what was expected, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something a user gave can't be used. The command line prints it and exits with status 2."""
+
+
+def one_of(what: str, given: str, choices: Iterable[str]) -> InputError:
+    """Return the error for a name that isn't among `choices`, with the nearest ones first."""
+    choices = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(given), choices, n=3, cutoff=0.3)
+    rest = [choice for choice in choices if choice not in near]
+    listed = (near + rest)[:12]
+    more = f" and {len(choices) - len(listed)} more" if len(choices) > len(listed) else ""
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return InputError(f"no {what} {given!r}: {hint}there are {', '.join(listed)}{more}")

@@ -1,0 +1,265 @@
+"""The run folder: config, checkpoints, history. Listening to a run needs no training code.
+
+config.json                  preset, speakers and corpus
+history.jsonl                a line a logging interval
+weights-STEP.weights.h5      what generation uses (averaged, where the run averages)
+weights-STEP.state.npz       what training needs to go on exactly; of the newest step only
+embedding_STEP.npy           the codebook (K, D)
+speaker_embedding_STEP.npy   the speakers' vectors (S, speaker_dim)
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vqwn_kit.config import Preset, build_model, from_dict
+from vqwn_kit.corpus import Corpus
+from vqwn_kit.errors import InputError, one_of
+
+if TYPE_CHECKING:
+    from vqwn_kit.vqvae import VQVAE
+
+DEFAULT_PREFIX = "weights"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: yield a scratch path, then rename it to `path`.
+
+    On any error, a full disk for example, the scratch file goes and `path` stays as it was.
+    """
+    scratch = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield scratch
+        with scratch.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+class Run:
+    """A run on disk.
+
+    Args:
+        path: a run folder, or a prefix with a step as in `saved_model/weights-110640`.
+
+    Attributes:
+        folder: the folder.
+        prefix: what the names of its checkpoints begin with.
+        step: the step that the path named, or None for the newest.
+        config: what `config.json` says.
+
+    Raises:
+        InputError: no such run, or a TensorFlow 1 checkpoint.
+    """
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        self.folder, self.prefix, self.step = path, DEFAULT_PREFIX, None
+        if not path.is_dir():
+            name = path.name.removesuffix(".weights.h5")
+            match = re.fullmatch(r"(.+)-(\d+)", name)
+            self.folder = path.parent
+            self.prefix, self.step = (match[1], int(match[2])) if match else (name, None)
+        file = self.folder / "config.json"
+        if not file.is_file() or (self.step is not None and self.step not in self.steps):
+            raise self._not_found(path)
+        self.config = json.loads(file.read_text(encoding="utf-8"))
+
+    def _not_found(self, path: Path) -> InputError:
+        if any(Path(f"{path}{ending}").is_file() for ending in (".index", ".meta")):
+            return InputError(
+                f"{path} is a TensorFlow 1 checkpoint, whose weights can't be read here: train "
+                f"anew with the preset `seed`, which has the same parts and sizes"
+            )
+        if (self.folder / "config.json").is_file():
+            return InputError(f"no checkpoint {path}: {self.folder} has the steps {self.steps}")
+        return InputError(
+            f"no run at {path}: expected a folder with config.json and checkpoints, as `vqwn train`"
+            " writes it, or a checkpoint such as saved_model/weights-1000"
+        )
+
+    @classmethod
+    def create(cls, path: str | Path, preset: Preset, corpus_name: str, speakers: dict) -> "Run":
+        """Make a run at a prefix such as `results/mini/weights` and write its `config.json`.
+
+        Args:
+            path: folder and prefix of the checkpoints.
+            preset: what is trained.
+            corpus_name: name of the corpus.
+            speakers: facts by speaker, in the order of their numbers.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        run = cls.__new__(cls)
+        run.folder, run.prefix, run.step = path.parent, path.name, None
+        run.config = {"preset": preset.to_dict(), "corpus": corpus_name, "speakers": speakers}
+        with replacing(run.folder / "config.json") as scratch:
+            scratch.write_text(json.dumps(run.config, indent=1), encoding="utf-8")
+        return run
+
+    def __repr__(self) -> str:
+        """Show where the run is and how far it got."""
+        return f"Run({str(self.folder)!r}, steps={self.steps})"
+
+    @property
+    def preset(self) -> Preset:
+        """The preset that was trained."""
+        return from_dict(self.config["preset"])
+
+    @property
+    def speakers(self) -> dict[str, dict[str, str]]:
+        """Facts by speaker, in the order of their numbers."""
+        return self.config["speakers"]
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints, oldest first."""
+        names = re.compile(re.escape(self.prefix) + r"-(\d+)\.weights\.h5")
+        found = [names.fullmatch(path.name) for path in self.folder.glob("*.weights.h5")]
+        return sorted(int(match[1]) for match in found if match)
+
+    @property
+    def newest(self) -> int:
+        """The step that the path named, else that of the newest checkpoint.
+
+        Raises:
+            InputError: no checkpoint was written yet.
+        """
+        if self.step is not None:
+            return self.step
+        if not self.steps:
+            raise InputError(f"{self.folder} has no checkpoint yet; train it first")
+        return self.steps[-1]
+
+    @property
+    def history(self) -> list[dict]:
+        """One dict a logging interval; times in seconds, likelihoods in bits a sample."""
+        file = self.folder / "history.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return [json.loads(line) for line in lines]
+
+    def weights_file(self, step: int) -> Path:
+        """Return the path of the weights of a step."""
+        return self.folder / f"{self.prefix}-{step}.weights.h5"
+
+    def state_file(self, step: int) -> Path:
+        """Return the path of the training state of a step."""
+        return self.folder / f"{self.prefix}-{step}.state.npz"
+
+    @cached_property
+    def model(self) -> "VQVAE":
+        """The model with the weights of the newest checkpoint, or of the step that was named."""
+        return self.load_model()
+
+    def load_model(self, step: int | None = None) -> "VQVAE":
+        """Return the model with the weights of a checkpoint.
+
+        Raises:
+            InputError: no such checkpoint, or one of another shape than the config says.
+        """
+        step = self.newest if step is None else step
+        if step not in self.steps:
+            raise one_of("checkpoint of step", str(step), self.steps)
+        model = build_model(self.preset, list(self.speakers))
+        load_weights(model, self.weights_file(step))
+        return model
+
+    def save_weights(self, model: "VQVAE", step: int) -> None:
+        """Write the weights and the two embeddings of a step; the weights last, as its mark."""
+        tables = {"speaker_embedding": model.decoder.speakers}
+        if model.bottleneck.num_embeddings:
+            tables["embedding"] = model.bottleneck.codebook
+        for name, table in tables.items():
+            with replacing(self.folder / f"{name}_{step}.npy") as scratch:
+                np.save(scratch, table.numpy())
+        with replacing(self.weights_file(step)) as scratch:
+            model.save_weights(scratch)
+
+    def save_state(self, arrays: dict[str, np.ndarray], step: int) -> None:
+        """Write what training needs to go on from a step."""
+        with replacing(self.state_file(step)) as scratch, scratch.open("wb") as file:
+            np.savez(file, **arrays)
+
+    def load_state(self, step: int) -> dict[str, np.ndarray]:
+        """Return what `save_state` wrote.
+
+        Raises:
+            InputError: the state of this step isn't kept; the message says which is.
+        """
+        if not self.state_file(step).is_file():
+            kept = [number for number in self.steps if self.state_file(number).is_file()]
+            raise InputError(
+                f"{self.weights_file(step)} can be listened to, but training can't go on from it: "
+                f"the training state is kept for the steps {kept}"
+            )
+        with np.load(self.state_file(step), allow_pickle=False) as file:
+            return dict(file)
+
+    def prune(self, keep: int) -> None:
+        """Remove all training states but the newest, and all weights but the `keep` newest."""
+        for step in self.steps[:-1]:
+            self.state_file(step).unlink(missing_ok=True)
+        for step in self.steps[:-keep]:
+            for name in ("embedding", "speaker_embedding"):
+                (self.folder / f"{name}_{step}.npy").unlink(missing_ok=True)
+            self.weights_file(step).unlink(missing_ok=True)
+
+    def log(self, record: dict) -> None:
+        """Add a line to the history."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind_history(self, step: int) -> None:
+        """Drop the lines after a step, which a resumed run will write again."""
+        lines = [json.dumps(record) for record in self.history if record["step"] <= step]
+        with replacing(self.folder / "history.jsonl") as scratch:
+            scratch.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def load_weights(model: "VQVAE", file: Path) -> None:
+    """Load a `.weights.h5` file into a model.
+
+    Raises:
+        InputError: the file was made by a model of another shape, or is damaged.
+    """
+    try:
+        model.load_weights(file)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{file} doesn't fit the model of the config.json beside it, or is damaged: {reason}"
+        ) from error
+
+
+def load_run(path: str | Path) -> Run:
+    """Open a run folder, or one checkpoint of it such as `saved_model/weights-110640`.
+
+    Example:
+        model = load_run("results/mini").model
+    """
+    return Run(path)
+
+
+def run_name(preset: Preset, corpus: Corpus, stamp: str) -> str:
+    """Return a name of the run's choices and date, such as `64-vq512-mini-20261122-1403`.
+
+    Args:
+        preset: the preset.
+        corpus: the corpus.
+        stamp: the date, `%Y%m%d-%H%M`.
+    """
+    from vqwn_kit import bottlenecks, encoders
+
+    encoder = getattr(encoders, preset.encoder["class_name"]).short_name
+    bottleneck = getattr(bottlenecks, preset.bottleneck["class_name"]).short_name
+    size = preset.bottleneck["config"].get("num_embeddings", "")
+    return f"{encoder}-{bottleneck}{size}-{corpus.name}-{stamp}"
