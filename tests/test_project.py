@@ -1,0 +1,132 @@
+"""House rules: who imports whom, what is shipped, what stands in the committed files."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "vqwn_kit"
+ORDER = (
+    "errors quiet audio readers corpus store segments layers encoders bottlenecks wavenet vqvae "
+    "config run training sampler generation evaluation projector views report info main_job cli"
+).split()
+
+
+def imports_of(module: str) -> set[str]:
+    """Return the modules of the package that a module imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vqwn_kit"):
+            _, _, inside = node.module.partition(".")
+            found |= {inside} if inside else {alias.name for alias in node.names}
+    return found & set(ORDER)
+
+
+def test_the_order_of_the_modules_is_complete():
+    assert set(ORDER) | {"__init__", "__main__"} == {path.stem for path in PACKAGE.glob("*.py")}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_from_those_before_it(module):
+    later = {name for name in imports_of(module) if ORDER.index(name) >= ORDER.index(module)}
+    assert not later
+
+
+@pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet"])
+def test_parts_of_the_model_know_only_keras_and_layers(module):
+    assert imports_of(module) <= {"layers"}
+
+
+@pytest.mark.parametrize("module", ["evaluation", "views"])
+def test_measures_and_figures_take_arrays(module):
+    assert imports_of(module) <= {"evaluation"}
+
+
+def test_data_code_and_help_import_no_tensorflow():
+    code = (
+        "import sys, vqwn_kit, vqwn_kit.store, vqwn_kit.segments, vqwn_kit.config, vqwn_kit.run\n"
+        "import vqwn_kit.projector, vqwn_kit.views, vqwn_kit.report\n"
+        "from vqwn_kit.cli import main\n"
+        "vqwn_kit.example_corpus()\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'tensorflow', 'keras', 'umap', 'matplotlib', 'librosa'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_can_be_imported():
+    import vqwn_kit
+
+    for name in vqwn_kit.__all__:
+        assert getattr(vqwn_kit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute"):
+        vqwn_kit.nonsense  # noqa: B018
+
+
+def requirement(line: str) -> str:
+    return re.split(r"[\s<>=!~;\[]", line.strip(), maxsplit=1)[0].lower().replace("_", "-")
+
+
+def test_environment_for_conda_is_in_step_with_pyproject():
+    yaml = pytest.importorskip("yaml")
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    *conda, pip = environment["dependencies"]
+    assert environment["name"] == project["name"]
+    assert [requirement(line) for line in conda] == ["python", "pip"]
+    assert conda[0] == f"python{project['requires-python']}"
+    (install,) = pip["pip"]
+    extras = set(re.fullmatch(r"-e \.\[(.+)\]", install)[1].split(","))
+    assert extras == {"cpu", "lab", "test"} <= set(project["optional-dependencies"])
+
+
+def test_lock_holds_every_requirement_and_no_address():
+    lock = (ROOT / "requirements.lock").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = {requirement(line) for line in lock.splitlines() if "==" in line}
+    wanted = list(project["dependencies"])
+    for extra in ("cpu", "lab", "test"):
+        wanted += project["optional-dependencies"][extra]
+    assert {requirement(line) for line in wanted} <= locked
+    assert "://" not in lock
+
+
+def committed() -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("this copy has no git folder, so what is committed isn't known")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_committed_notebooks_are_executed_lean_and_clean():
+    notebooks = [path for path in committed() if path.suffix == ".ipynb"]
+    assert notebooks
+    for path in notebooks:
+        assert path.stat().st_size < 1_000_000, path.name
+        content = json.loads(path.read_text(encoding="utf-8"))
+        assert "widgets" not in content["metadata"], path.name
+        code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        assert 25 <= len(content["cells"]) <= 45, path.name
+        assert all(len("".join(cell["source"]).splitlines()) <= 12 for cell in code), path.name
+        assert all(cell["execution_count"] for cell in code), path.name
+        outputs = [output for cell in code for output in cell["outputs"]]
+        assert any("image/png" in output.get("data", {}) for output in outputs), path.name
+        assert not any(output["output_type"] == "error" for output in outputs), path.name
+        assert str(Path.home()) not in json.dumps(outputs), path.name
+
+
+def test_wheel_would_contain_the_presets():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (pattern,) = project["tool"]["setuptools"]["package-data"]["vqwn_kit"]
+    assert set((PACKAGE / "presets").iterdir()) == set(PACKAGE.glob(pattern))
