@@ -14,7 +14,8 @@ run: $(READY) ## train on the bundled corpus, speak, draw, report: about 5 minut
 
 test: $(READY) ## unit tests, then the notebooks in the fast preset
 	$(BIN)/python -m pytest -q tests
-	VQWN_PRESET=tiny $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=300 notebooks
+	made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && VQWN_PRESET=tiny VQWN_RESULTS="$$made" \
+	  $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=300 notebooks
 
 lab: $(READY) ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

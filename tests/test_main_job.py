@@ -19,6 +19,7 @@ def corpus(tmp_path, monkeypatch):
     (tmp_path / "data/mini").mkdir(parents=True)
     (tmp_path / "data/mini/utterances.tsv").write_text("path\tspeaker\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VQWN_RESULTS", raising=False)
     return open_corpus(make_vctk(tmp_path / "data/VCTK-Corpus"))
 
 

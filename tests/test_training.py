@@ -60,11 +60,11 @@ def test_validation_is_the_mean_over_samples_of_whole_utterances(run, store):
     assert result["frames"] == count // 64
 
 
-@pytest.mark.parametrize("stop_at", [10, 20])
+@pytest.mark.parametrize(("stop_at", "jit"), [(10, False), (20, True)])
 def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
-    store, tmp_path, stop_at
+    store, tmp_path, stop_at, jit
 ):
-    settings = {"save_every": 10, "revive_every": 7, "progress": False}
+    settings = {"save_every": 10, "revive_every": 7, "jit_compile": jit, "progress": False}
     whole = train(store, "tiny", save=tmp_path / "whole/weights", steps=30, **settings)
     train(store, "tiny", save=tmp_path / "parts/weights", steps=stop_at, **settings)
     parts = train(store, restore=tmp_path / "parts", steps=30, progress=False)
@@ -117,6 +117,13 @@ def test_training_ends_when_its_time_is_over(store, tmp_path):
     run = train(store, "tiny", save=tmp_path / "weights", minutes=0, progress=False)
     assert run.steps == [0]
     assert run.model.encode(np.zeros(640)).shape == (1, 10)
+
+
+def test_a_new_run_is_not_mixed_into_an_old_one(store, run):
+    before = {path.name for path in run.folder.iterdir()}
+    with pytest.raises(InputError, match="already has checkpoints"):
+        train(store, "tiny", save=run.folder / "weights", progress=False)
+    assert {path.name for path in run.folder.iterdir()} == before
 
 
 def test_own_iterable_is_trained_on_and_its_speakers_are_kept(tmp_path):

@@ -167,12 +167,8 @@ class CodeUsage(keras.metrics.Metric):
 
     def update_state(self, codes):
         """Count codes (B, N)."""
-        self.counts.assign(
-            self.counts
-            + ops.cast(
-                ops.bincount(ops.reshape(codes, (-1,)), minlength=self.num_embeddings), "float32"
-            )
-        )
+        hits = ops.one_hot(ops.reshape(codes, (-1,)), self.num_embeddings)
+        self.counts.assign(self.counts + ops.sum(hits, axis=0))
 
     def result(self) -> dict:
         """Return `vq/codes_used` (0..K) and `vq/perplexity` (1..K)."""

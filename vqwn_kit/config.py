@@ -39,6 +39,8 @@ class TrainingConfig:
         keep: how many checkpoints' weights stay.
         seed: of the weights, of the order and of the crops.
         precision: `float32` or `mixed_bfloat16`.
+        jit_compile: compile the step with XLA. It pays for small batches, where most of a step is
+            memory traffic; large matrix products run faster without.
     """
 
     steps: int = 400_000
@@ -55,6 +57,7 @@ class TrainingConfig:
     keep: int = 3
     seed: int = 0
     precision: str = "float32"
+    jit_compile: bool = False
 
     def __post_init__(self):
         """Check the values, and give a schedule that came from JSON integer keys."""

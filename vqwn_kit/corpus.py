@@ -1,6 +1,7 @@
 """A corpus: the utterances of a folder, its speakers, and which sentences are held out."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,8 +29,8 @@ def project_root() -> Path:
 
 
 def results() -> Path:
-    """Return the folder that run folders are written to and read from."""
-    return project_root() / "results"
+    """Return the folder of run folders: $VQWN_RESULTS, or `results` in the project."""
+    return Path(os.environ.get("VQWN_RESULTS") or project_root() / "results")
 
 
 def example_corpus() -> "Corpus":

@@ -90,7 +90,7 @@ def _same_choices(preset: Preset, corpus: Corpus) -> Path | None:
     """Return the newest run folder of this preset and corpus that got as far as a checkpoint."""
     pattern = re.escape(run_name(preset, corpus, "")) + r"\d{8}-\d{4}(-\d+)?"
     for folder in sorted(results().glob("*"), reverse=True):
-        if re.fullmatch(pattern, folder.name) and (folder / "config.json").is_file():
+        if re.fullmatch(pattern, folder.name) and (folder / "summary.json").is_file():
             run = Run(folder)
             if run.steps and run.preset == preset:
                 return folder

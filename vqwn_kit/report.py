@@ -90,9 +90,9 @@ def listen(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
     rows = []
     for name, waveform in tracks.items():
         buffer = io.BytesIO()
-        soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, "PCM_16", format="WAV")
+        soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, "PCM_16", format="FLAC")
         data = base64.b64encode(buffer.getvalue()).decode()
-        source = f"data:audio/wav;base64,{data}"
+        source = f"data:audio/flac;base64,{data}"
         rows.append([html.escape(name), _audio(source)])
     return HTML(_rows(rows))
 

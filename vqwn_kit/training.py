@@ -85,7 +85,7 @@ class Trainer:
         model.compile(make_optimizer(config), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
         self.average = WeightAverage(model, config.average_decay)
-        self._train_step = tf.function(self._update, reduce_retracing=True)
+        self._train_step = tf.function(self._update, jit_compile=config.jit_compile or None)
 
     @classmethod
     def fresh(
@@ -97,6 +97,7 @@ class Trainer:
         if save is None:
             stamp = datetime.now().strftime("%Y%m%d-%H%M")
             save = unused(results() / run_name(preset, source, stamp)) / "weights"
+        refuse_checkpoints(Path(save))
         run = Run.create(save, preset, source.name, source.speakers)
         return cls(run, preset.training, model, source)
 
@@ -404,6 +405,16 @@ def interruptible(stop: threading.Event):
         yield came
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def refuse_checkpoints(save: Path) -> None:
+    """Raise InputError where checkpoints of another run would be mixed with new ones."""
+    found = sorted(save.parent.glob(f"{save.name}-*.weights.h5"))
+    if found:
+        raise InputError(
+            f"{save.parent} already has checkpoints, such as {found[0].name}: go on from them with "
+            "restore (--restore), or save somewhere else (--save); nothing was overwritten"
+        )
 
 
 def unused(folder: Path) -> Path:

@@ -98,15 +98,19 @@ def plot_code_history(history: Sequence[dict], num_embeddings: int, ax=None):
 
 
 def plot_code_use(counts: np.ndarray, ax=None):
-    """Draw how often each code is used, the commonest first, from counts (K,)."""
+    """Draw how often each code is used, the commonest first, from counts (K,); logarithmic."""
     ax = _axes(ax)
     share = 100.0 * np.sort(counts)[::-1] / max(1, counts.sum())
-    ax.fill_between(np.arange(len(share)), share, step="mid", color=BLUE, alpha=0.8)
+    ax.semilogy(np.arange(1, len(share) + 1), np.where(share > 0, share, np.nan), color=BLUE)
+    ax.axhline(
+        100 / len(share), color=GREY, linestyle=":", linewidth=0.8, label="if all were equal"
+    )
     title = f"{np.count_nonzero(counts)} of {len(counts)} codes in use"
     if counts.sum():
         title += f", perplexity {perplexity(counts):.0f}"
     ax.set(xlabel="rank of the code", ylabel="share of frames (%)", title=title)
-    ax.set(xlim=(0, len(share)), ylim=(0, None))
+    ax.set(xlim=(0, len(share) + 1))
+    ax.legend(frameon=False)
     return ax
 
 
@@ -136,7 +140,7 @@ def plot_codebook(codebook: np.ndarray, counts: np.ndarray, method: str = "pca",
     dots = ax.scatter(*places[used].T, s=size, c=share, cmap="viridis", alpha=0.85)
     ax.figure.colorbar(dots, ax=ax, label="share of frames (%)")
     if not used.all():
-        ax.legend(frameon=False, loc="upper right")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.07), frameon=False)
     _finish_map(ax, method, f"codebook, {len(codebook)} codes")
     return ax
 

@@ -1,0 +1,38 @@
+"""Run the notebooks in place, as they are committed: with outputs, without widget state.
+
+Usage: python notebooks/rebuild.py [NAME ...], by default all.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+
+
+def rebuild(path: Path) -> None:
+    """Execute one notebook and write it back, lean."""
+    notebook = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": str(HERE)}}
+    client = NotebookClient(notebook, timeout=1800, resources=resources, record_timing=False)
+    client.execute()
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream":
+                output["text"] = settled(output["text"])
+    nbformat.write(notebook, path)
+    print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def settled(text: str) -> str:
+    """Return what a terminal shows in the end: of each line, what follows its last return."""
+    return "\n".join(line.rstrip("\r").split("\r")[-1] for line in text.split("\n"))
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or sorted(path.name for path in HERE.glob("[0-9]*.ipynb"))
+    for name in names:
+        rebuild(HERE / name)
