@@ -20,11 +20,25 @@ def rebuild(path: Path) -> None:
     client.execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "stream":
-                output["text"] = settled(output["text"])
+        if cell.cell_type == "code":
+            cell.outputs = merged(cell.outputs)
     nbformat.write(notebook, path)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def merged(outputs: list) -> list:
+    """Join the pieces that were written to one stream, and settle them; drop what is blank."""
+    kept = []
+    for output in outputs:
+        same = kept and output["output_type"] == "stream" and kept[-1].get("name") == output["name"]
+        if same:
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output)
+    for output in kept:
+        if output["output_type"] == "stream":
+            output["text"] = settled(output["text"])
+    return [o for o in kept if o["output_type"] != "stream" or o["text"].strip()]
 
 
 def settled(text: str) -> str:

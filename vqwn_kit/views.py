@@ -36,7 +36,7 @@ def plot_spectrogram(waveform: np.ndarray, sample_rate: int = 16_000, title: str
     mel = log_mel(waveform, sample_rate)
     seconds = len(waveform) / sample_rate
     ax.imshow(
-        mel, origin="lower", aspect="auto", cmap="magma", vmin=-80, vmax=0,
+        mel, origin="lower", aspect="auto", cmap="magma", vmin=-80, vmax=0, interpolation="nearest",
         extent=(0, seconds, 0, len(mel)),
     )  # fmt: skip
     marks = [250, 500, 1000, 2000, 4000]
