@@ -7,7 +7,7 @@ READY := $(VENV)/install-seconds
 .PHONY: help run test lab notebooks lint lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: $(READY) ## train on the bundled corpus, speak, draw, report: about 5 minutes
 	@$(BIN)/vqwn run $(if $(FRESH),--fresh) $(if $(STEPS),--steps $(STEPS))
@@ -32,7 +32,7 @@ lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 	  --no-emit-index-url --no-emit-find-links --no-annotate --upgrade \
 	  --custom-compile-command "make lock" -o requirements.lock pyproject.toml
 
-clean: ## remove the environment, prepared stores and your own runs without a report
+clean: ## remove the environment and the prepared stores; runs stay
 	rm -rf $(VENV) data/stores build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -42,6 +42,6 @@ $(READY): requirements.lock pyproject.toml
 	  "Python %d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
 	@echo "installing into $(VENV), once: about 2.3 GB"
 	@start=$$(date +%s) && $(PYTHON) -m venv $(VENV) \
-	  && $(BIN)/pip install -q --disable-pip-version-check -r requirements.lock \
+	  && $(BIN)/pip install --disable-pip-version-check -r requirements.lock \
 	  && $(BIN)/pip install -q --disable-pip-version-check --no-deps -e . \
 	  && echo $$(( $$(date +%s) - start )) > $@

@@ -73,3 +73,19 @@ def test_no_samples_and_nan_are_refused(tmp_path):
     soundfile.write(tmp_path / "nan.wav", np.array([0.1, np.nan]), 16_000, "FLOAT")
     with pytest.raises(InputError, match="NaN"):
         audio.load(tmp_path / "nan.wav")
+
+
+def test_saving_is_whole_or_not_at_all_and_only_as_wav_or_flac(tmp_path):
+    with pytest.raises(InputError, match=r"\.wav or \.flac"):
+        audio.save(tmp_path / "a.mp3", np.zeros(10))
+    path = audio.save(tmp_path / "a.flac", tones(0.1, 200.0))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match=r"can't write .*a\.flac"):
+        audio.save(path, np.zeros((10, 99)))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.flac"]
+
+
+def test_float_recordings_are_clipped_to_the_range(tmp_path):
+    soundfile.write(tmp_path / "loud.wav", np.array([2.0, -3.0, 0.5]), 16_000, "FLOAT")
+    assert audio.load(tmp_path / "loud.wav").tolist() == [1.0, -1.0, 0.5]

@@ -72,6 +72,15 @@ def test_predecessors_generation_writes_a_file_a_speaker(project, trained, monke
     assert capsys.readouterr().out.split() == [str(file.relative_to(project)) for file in files]
 
 
+def test_what_was_generated_is_never_overwritten(project, trained, monkeypatch):
+    monkeypatch.chdir(project)
+    line = f"generate -restore saved_model/weights-{trained} -speakers p226 -save twice -audio"
+    for number in (1, 2):
+        assert main([*line.split(), f"data/VCTK-Corpus/wav48/p226/p226_00{number}.wav"]) == 0
+    names = sorted(path.name for path in (project / "twice").iterdir())
+    assert names == [f"{trained}_p226-2.wav", f"{trained}_p226.wav"]
+
+
 def test_predecessors_visualisation_finds_the_women(project, trained, monkeypatch):
     monkeypatch.chdir(project)
     for name in ("embedding", "speaker_embedding"):
@@ -91,7 +100,7 @@ def test_predecessors_visualisation_finds_the_women(project, trained, monkeypatc
 def test_restoring_goes_on_for_another_epoch(project, trained, monkeypatch):
     monkeypatch.chdir(project)
     shutil.copytree("saved_model", "again")
-    line = f"train VCTK -m 1 -e 1 -restore again/weights-{trained}"
+    line = f"train VCTK -m 1 -e 1 -restore again/weights-{trained} -params model_parameters.json"
     assert main(line.split()) == 0
     assert load_run("again").newest == 2 * trained
 
@@ -142,7 +151,7 @@ def test_info_describes_runs_and_corpora(run, folder, capsys):
         ("train", "train on what?"),
         ("train {folder} --preset minni", "did you mean 'mini'"),
         ("train {folder} --preset tiny -l 1000", "multiple of the encoder's hop"),
-        ("train {folder} --restore {run} --preset tiny", "brings the run's own preset"),
+        ("train {folder} --restore {run} --preset mini", "brings the run's own preset"),
         ("generate -restore {none} -audio {wav} -speakers ann", "no run at"),
         ("generate -restore {run} -audio {none} -speakers ann", "no such recording"),
         ("generate -restore {run} -audio {text} -speakers ann", "is no sound"),
@@ -151,6 +160,7 @@ def test_info_describes_runs_and_corpora(run, folder, capsys):
         ("visualise -embedding {none}.npy", "no such file"),
         ("visualise", "nothing to visualise"),
         ("info {none}", "no run"),
+        ("info mnii", "did you mean 'mini'"),
         ("prepare {none}", "no such folder"),
     ],
 )

@@ -84,7 +84,70 @@ def test_a_missing_utterance_names_the_nearest(folder):
         open_corpus(folder)["ann/ann_033"]
 
 
-def test_held_out_sentences_are_held_out_for_all_and_stay_so(tmp_path):
+def numbered(count: int) -> str:
+    rows = [f"a{n}.wav\tann\tu{n:04d}\tsentence {n}" for n in range(count)]
+    return "\n".join(["path\tspeaker\tutterance\ttext", *rows])
+
+
+def test_held_out_sentences_stay_so_when_recordings_are_added(tmp_path):
+    table = tmp_path / "utterances.tsv"
+    table.write_text(numbered(300))
+    before = {u.key: u.split for u in open_corpus(tmp_path)}
+    table.write_text(numbered(400))
+    after = {u.key: u.split for u in open_corpus(tmp_path)}
+    assert before.items() <= after.items()
+    assert 0.02 < sum(split == "held_out" for split in after.values()) / 400 < 0.09
+
+
+def test_splits_of_a_table_are_kept_and_their_other_names_understood(tmp_path):
+    table = tmp_path / "utterances.tsv"
+    rows = "a.wav\tann\ttest\nb.wav\tann\ttrain\nc.wav\tann\theld_out\nd.wav\tann\t\n"
+    table.write_text("path\tspeaker\tsplit\n" + rows)
+    splits = {u.key: u.split for u in open_corpus(tmp_path)}
+    assert splits["a"] == splits["c"] == "held_out"
+    assert splits["b"] == "train"
+    table.write_text("path\tspeaker\tsplit\na.wav\tann\ttrian\n")
+    with pytest.raises(InputError, match=r"line 2.*did you mean 'train'"):
+        open_corpus(tmp_path)
+
+
+def test_every_speaker_keeps_something_to_train_on(tmp_path):
+    for number in range(40):
+        audio.save(tmp_path / f"speaker{number}" / "one.wav", tones(0.1, 200.0))
+    assert len(open_corpus(tmp_path).split("held_out")) == 0
+
+
+def test_tables_and_texts_from_windows_are_read(tmp_path):
+    folder = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
+    (folder / "ann" / "ann_000.txt").write_bytes("caf\xe9".encode("cp1252"))
+    assert open_corpus(folder)["ann/ann_000"].text == "caf\xe9"
+    table = "path\tspeaker\nann/ann_000.wav\tann\nann/ann_001.wav\tann\nlost.wav\tann\n"
+    (folder / "utterances.tsv").write_bytes(table.encode("utf-8-sig"))
+    store = prepare(open_corpus(folder), progress=False)
+    assert len(store) == 2
+    assert "no such recording" in store.skipped["lost"]
+    (folder / "utterances.tsv").write_text("path\tspeaker\nann/ann_000.wav\n")
+    with pytest.raises(InputError, match="line 2"):
+        open_corpus(folder)
+
+
+def test_linked_folders_are_followed_once_and_names_may_be_in_any_script(tmp_path):
+    folder = make_folders(tmp_path / "far", {"\u0430\u043d\u043d\u0430": 200.0}, 2)
+    (name,) = (path.name for path in folder.iterdir())
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / name).symlink_to(folder / name)
+    (tmp_path / "own" / "loop").symlink_to(tmp_path / "own")
+    corpus = open_corpus(tmp_path / "own")
+    assert [u.key for u in corpus] == [f"{name}/{name}_000", f"{name}/{name}_001"]
+
+
+def test_a_folder_too_many_is_named(tmp_path):
+    make_folders(tmp_path / "nest" / "wavs", {"ann": 200.0, "bob": 100.0}, 1)
+    with pytest.raises(InputError, match="if those are the speakers"):
+        open_corpus(tmp_path / "nest")
+
+
+def test_held_out_sentences_are_held_out_for_all(tmp_path):
     folder = make_vctk(tmp_path / "VCTK-Corpus")
     before = {u.key: u.split for u in open_corpus(folder)}
     splits = {}

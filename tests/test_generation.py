@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from tests.conftest import tones
 from vqwn_kit import (
@@ -118,6 +119,7 @@ def test_two_threads_may_sample_at_once(rng):
     wavenet = random_wavenet(rng)
     frames = np.array(wavenet.frames(np.zeros((3, 60, 4), "float32"), np.array([0, 1, 2])))
     sampler = Sampler(wavenet)
+    limit = max(pool["num_threads"] for pool in threadpool_info())
     expected, found = sampler(frames, 64), []
     threads = [threading.Thread(target=lambda: found.append(sampler(frames, 64))) for _ in range(2)]
     for thread in threads:
@@ -125,6 +127,7 @@ def test_two_threads_may_sample_at_once(rng):
     for thread in threads:
         thread.join()
     assert len(found) == 2
+    assert max(pool["num_threads"] for pool in threadpool_info()) == limit
     assert all(np.array_equal(expected, levels) for levels in found)
 
 
@@ -169,6 +172,7 @@ def test_reconstruction_is_generation_from_the_codes(model):
     wave = tones(0.1, 200.0)[:1500]
     sound = reconstruct(model, wave, "bob", mode="greedy")
     assert sound.shape == (1500,)
+    assert np.array_equal(sound, reconstruct(model, wave[None], "bob", mode="greedy"))
     spoken = generate(model, model.encode(wave), ["bob"], mode="greedy")
     assert np.array_equal(sound, spoken[0, :1500])
 
@@ -186,6 +190,10 @@ def test_what_cannot_be_spoken_is_refused(model):
         generate(model, np.array([32]), ["ann"])
     with pytest.raises(InputError, match="no speaker 'eve'"):
         generate(model, np.array([1]), ["eve"])
+    with pytest.raises(InputError, match="no speakers given"):
+        generate(model, np.array([1]), [])
+    with pytest.raises(InputError, match="convert_many"):
+        reconstruct(model, np.zeros((2, 100)), "ann")
     with pytest.raises(InputError, match="2 rows of codes for 3 speakers"):
         generate(model, np.zeros((2, 4), int), ["ann", "bob", "ann"])
 

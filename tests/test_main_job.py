@@ -4,12 +4,13 @@ import json
 import os
 import re
 import signal
+from urllib.parse import unquote
 
 import pytest
 import soundfile
 
-from tests.conftest import make_vctk
-from vqwn_kit import load_run, open_corpus
+from tests.conftest import make_vctk, tones
+from vqwn_kit import audio, load_run, open_corpus, prepare, train
 from vqwn_kit.main_job import main_job
 
 
@@ -30,7 +31,7 @@ def test_main_job_makes_all_that_the_report_shows_and_opens_a_finished_run_again
     sources = re.findall(r'src="([^"]+)"', page)
     assert all((run.folder / source).is_file() for source in sources)
     assert sum(source.endswith(".wav") for source in sources) == 2 * (1 + 3)
-    assert sum(source.endswith(".png") for source in sources) == 7
+    assert sum(source.endswith(".png") for source in sources) == 8
     for source in sources:
         if source.endswith(".wav"):
             assert soundfile.info(run.folder / source).samplerate == 16_000
@@ -48,6 +49,9 @@ def test_main_job_makes_all_that_the_report_shows_and_opens_a_finished_run_again
     assert again.folder == run.folder
     assert (run.folder / "weights-6.weights.h5").stat().st_mtime_ns == written
     assert "is finished" in capsys.readouterr().out
+    longer = train(prepare(corpus), restore=run.folder, steps=8, progress=False)
+    assert main_job(corpus, "tiny", steps=6, progress=False).newest == longer.newest == 8
+    assert json.loads((run.folder / "summary.json").read_text())["reported_step"] == 8
     other = main_job(corpus, "tiny", steps=6, fresh=True, progress=False)
     assert other.folder != run.folder
 
@@ -73,3 +77,16 @@ def test_a_stopped_main_job_goes_on_where_it_was(corpus, monkeypatch, capsys):
     assert "going on" in capsys.readouterr().out
     assert run.newest == 12
     assert (folder / "report.html").is_file()
+
+
+def test_one_speaker_with_one_odd_recording_is_enough(tmp_path, monkeypatch):
+    monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))
+    audio.save(tmp_path / "speech" / "a $b$ #1" / "take#1 50%.wav", tones(0.3, 200.0))
+    run = main_job(open_corpus(tmp_path / "speech"), "tiny", steps=2, progress=False)
+    page = (run.folder / "report.html").read_text()
+    assert "were in training" in page
+    sounds = [source for source in re.findall(r'src="([^"]+)"', page) if source.endswith(".wav")]
+    assert len(sounds) == 2
+    assert all((run.folder / unquote(sound)).is_file() for sound in sounds)
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert "nothing is held out" in summary["measures"]["bits a sample, held out"]

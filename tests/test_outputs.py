@@ -160,12 +160,18 @@ def test_players_hold_the_sound_at_its_own_loudness():
     assert np.abs(sound - wave).max() <= 1 / 32768
 
 
-def make_summary(folder, minutes, run="64-vq512-mini"):
+def make_summary(folder, minutes, run="64-vq512-mini", split="held_out"):
     folder.mkdir(parents=True)
     (folder / "audio").mkdir()
     (folder / "audio" / "x.wav").write_bytes(b"sound of " + run.encode())
     tracks = [
-        {"utterance": "x_1", "text": "A <b> text", "label": "original", "file": "audio/x.wav"}
+        {
+            "utterance": "x_1",
+            "text": "A <b> text",
+            "label": "original",
+            "file": "audio/x.wav",
+            "split": split,
+        }
     ]
     summary = {
         "run": run, "codes_per_second": 250, "bits_per_second": 2250, "train_minutes": minutes,
@@ -182,8 +188,11 @@ def test_report_says_that_short_training_babbles_and_needs_only_its_folder(tmp_p
     assert "A &lt;b&gt; text" in page
     assert "5 of 9" in page
     assert "http" not in page
+    assert "No utterance below was in training" in page
     long_page = write_report(make_summary(tmp_path / "long", 300.0)).read_text()
     assert "babble" not in long_page
+    known = write_report(make_summary(tmp_path / "known", 3.0, split="train")).read_text()
+    assert "were in training" in known
 
 
 def test_report_copies_the_sounds_of_the_reference_run(tmp_path):

@@ -9,13 +9,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors quiet audio readers corpus store segments layers encoders bottlenecks wavenet vqvae "
-    "config run training sampler generation evaluation projector views report info main_job cli"
+    "errors files quiet audio readers corpus store segments layers encoders bottlenecks wavenet "
+    "vqvae config run optimization validation training sampler generation evaluation projector "
+    "views report info main_job cli"
 ).split()
 
 
@@ -42,6 +44,9 @@ def test_a_module_imports_only_from_those_before_it(module):
 @pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet"])
 def test_parts_of_the_model_know_only_keras_and_layers(module):
     assert imports_of(module) <= {"layers"}
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    names = [n.names[0].name for n in ast.walk(tree) if isinstance(n, ast.Import)]
+    assert set(names) <= {"keras", "numpy"}
 
 
 @pytest.mark.parametrize("module", ["evaluation", "views"])
@@ -77,7 +82,6 @@ def requirement(line: str) -> str:
 
 
 def test_environment_for_conda_is_in_step_with_pyproject():
-    yaml = pytest.importorskip("yaml")
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     *conda, pip = environment["dependencies"]

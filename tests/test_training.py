@@ -15,6 +15,10 @@ from vqwn_kit import InputError, Run, build_model, load_preset, load_run, train
 from vqwn_kit.training import Trainer, WeightAverage, make_optimizer, validate
 
 
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def weights(path) -> list[np.ndarray]:
     return load_run(path).model.get_weights()
 
@@ -84,7 +88,7 @@ def test_a_resumed_run_goes_on_in_its_schedule(store, tmp_path):
     train(store, "tiny", save=save, steps=12, learning_rate=schedule, progress=False)
     run = train(store, restore=tmp_path, steps=20, progress=False)
     rates = {record["step"]: record["learning_rate"] for record in run.history}
-    assert rates == pytest.approx({5: 1e-2, 10: 1e-3, 15: 1e-4, 20: 1e-4}, rel=1e-4)
+    assert rates == pytest.approx({5: 1e-2, 10: 1e-3, 12: 1e-3, 15: 1e-4, 20: 1e-4}, rel=1e-4)
 
 
 def test_a_schedule_holds_from_its_step_on():
@@ -175,7 +179,7 @@ def test_average_takes_batch_statistics_and_codebook_along_and_gives_the_weights
 
 
 def test_listening_uses_the_averaged_weights(store, tmp_path):
-    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights", progress=False)
+    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights")
     trainer.fit(progress=False)
     saved = trainer.run.model.get_weights()
     for average, value in zip(trainer.average.variables, saved, strict=True):
@@ -196,7 +200,7 @@ def test_revival_keeps_more_codes_in_use(store, tmp_path):
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(store, tmp_path):
-    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights", progress=False)
+    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights")
     trainer.fit(progress=False)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     trainer.step = 21
@@ -211,6 +215,90 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(store, tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert load_run(tmp_path).newest == 20
+
+
+def test_a_disk_that_fills_while_the_weights_are_written_leaves_no_orphans(
+    store, tmp_path, monkeypatch
+):
+    trainer = Trainer.fresh(store, load_preset("tiny"), save=tmp_path / "weights")
+    trainer.fit(progress=False)
+    before = contents(tmp_path)
+
+    def full(path):
+        path.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trainer.model, "save_weights", full)
+    trainer.step = 21
+    with pytest.raises(OSError, match="No space left"):
+        trainer.save()
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"segment_length": 1000}, "multiple of"),
+        ({"seed": 5}, "seed can't be changed"),
+        ({"average_decay": 0.5}, "average_decay can't be changed"),
+        ({"save": "weights"}, "already has checkpoints"),
+    ],
+)
+def test_a_refused_restore_leaves_the_run_as_it_was(store, run, tmp_path, changes, message):
+    if "save" in changes:
+        (tmp_path / "other-3.weights.h5").write_bytes(b"")
+        changes = {"save": tmp_path / "weights"}
+    before = contents(run.folder)
+    with pytest.raises(InputError, match=message):
+        train(store, restore=run.folder, progress=False, **changes)
+    assert contents(run.folder) == before
+
+
+def test_the_learning_rate_can_be_changed_when_going_on(store, tmp_path):
+    train(store, "tiny", save=tmp_path / "weights", steps=5, progress=False)
+    run = train(store, restore=tmp_path, steps=10, learning_rate=1e-5, progress=False)
+    assert run.history[-1]["learning_rate"] == pytest.approx(1e-5)
+    run = train(store, restore=tmp_path, steps=15, learning_rate={0: 1e-4}, progress=False)
+    assert run.history[-1]["learning_rate"] == pytest.approx(1e-4)
+
+
+def test_a_run_can_go_on_in_another_folder_and_for_some_minutes_from_now(store, run, tmp_path):
+    before = contents(run.folder)
+    save = tmp_path / "elsewhere/mine"
+    other = train(store, restore=run.folder, save=save, steps=25, minutes=5, progress=False)
+    assert contents(run.folder) == before
+    assert [record["step"] for record in other.history] == [5, 10, 15, 20, 25]
+    assert load_run(tmp_path / "elsewhere").newest == 25
+
+
+def test_held_out_speech_is_heard_whatever_the_logging_interval(store, tmp_path):
+    settings = {"log_every": 7, "validate_every": 4, "steps": 9, "progress": False}
+    run = train(store, "tiny", save=tmp_path / "weights", **settings)
+    heard = [record["step"] for record in run.history if "held_out/bits" in record]
+    assert heard == [4, 8, 9]
+    assert [record["step"] for record in run.history] == [4, 7, 8, 9]
+
+
+def test_a_generator_that_lasts_exactly_is_enough_and_one_that_ends_leaves_a_checkpoint(tmp_path):
+    preset = load_preset("tiny").change(steps=6, warm_start_batches=2, batch_size=2)
+    waves = [(tones(0.2, 100.0 + number), number % 2) for number in range(12)]
+    settings = {"speakers": ["a", "b"], "progress": False}
+    run = train(iter(waves), preset, save=tmp_path / "one/w", **settings)
+    assert run.newest == 6
+    with pytest.raises(InputError, match="ended before"):
+        train(iter(waves[:8]), preset, save=tmp_path / "two/w", **settings)
+    assert load_run(tmp_path / "two").newest == 4
+
+
+def test_an_iterable_is_gone_on_with_exactly(tmp_path):
+    preset = load_preset("tiny").change(steps=6, warm_start_batches=2, batch_size=2)
+    waves = [(tones(0.2, 100.0 + 9 * number), number % 2) for number in range(5)]
+    settings = {"speakers": ["a", "b"], "progress": False}
+    whole = train(waves, preset, save=tmp_path / "whole/w", **settings)
+    train(waves, preset, save=tmp_path / "parts/w", steps=3, **settings)
+    parts = train(waves, restore=tmp_path / "parts", steps=6, **settings)
+    for one, two in zip(weights(whole.folder), weights(parts.folder), strict=True):
+        assert np.array_equal(one, two)
 
 
 def test_tensorboard_logs_are_written(store, tmp_path):
@@ -250,10 +338,17 @@ def test_a_tensorflow_1_checkpoint_is_refused_clearly(tmp_path):
         load_run(tmp_path / "weights-110640")
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"preset": {}}', '{"speakers": {}}'])
+def test_a_damaged_or_foreign_config_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(InputError, match=r"config\.json|names no class"):
+        load_run(tmp_path)
+
+
 def test_missing_runs_and_steps_are_named(run, tmp_path):
     with pytest.raises(InputError, match="no run at"):
         load_run(tmp_path / "nothing")
-    with pytest.raises(InputError, match=r"steps \[10, 20\]"):
+    with pytest.raises(InputError, match="weights-10, weights-20"):
         load_run(run.folder / "weights-15")
     with pytest.raises(InputError, match=r"kept for the steps \[20\]"):
         run.load_state(10)

@@ -21,7 +21,7 @@ _HOME = {
     "Corpus": "corpus",
     "open_corpus": "corpus",
     "example_corpus": "corpus",
-    "results": "corpus",
+    "results": "files",
     "Store": "store",
     "prepare": "store",
     "Segments": "segments",
@@ -37,7 +37,7 @@ _HOME = {
     "Run": "run",
     "load_run": "run",
     "train": "training",
-    "validate": "training",
+    "validate": "validation",
     "Sampler": "sampler",
     "generate": "generation",
     "reconstruct": "generation",
@@ -49,7 +49,15 @@ _HOME = {
     "main_job": "main_job",
     "listen": "report",
 }
-_ON_TENSORFLOW = {"encoders", "bottlenecks", "wavenet", "vqvae", "training", "sampler"}
+_ON_TENSORFLOW = {
+    "encoders",
+    "bottlenecks",
+    "wavenet",
+    "vqvae",
+    "training",
+    "sampler",
+    "validation",
+}
 _ON_TENSORFLOW |= {"generation", "main_job"}
 __all__ = ["__version__", *_HOME]
 

@@ -7,6 +7,7 @@ import soundfile
 import soxr
 
 from vqwn_kit.errors import InputError
+from vqwn_kit.files import replacing
 
 SAMPLE_RATE = 16_000  # Hz; every model of the workbench hears and speaks at this rate
 EXTENSIONS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
@@ -20,7 +21,7 @@ def load(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         sample_rate: rate of the result in Hz; other rates are resampled with soxr (HQ).
 
     Returns:
-        float32 (T,) in [-1, 1]; channels are averaged.
+        float32 (T,), clipped to [-1, 1]; channels are averaged.
 
     Raises:
         InputError: no such file, no sound in it, or samples that aren't finite.
@@ -39,17 +40,29 @@ def load(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         raise InputError(f"{path} holds no samples; record it again or leave it out")
     if not np.isfinite(samples).all():
         raise InputError(f"{path} holds samples that are NaN or infinite; export it again")
-    return resample(samples.mean(axis=1), rate, sample_rate)
+    return np.clip(resample(samples.mean(axis=1), rate, sample_rate), -1.0, 1.0)
 
 
 def save(path: str | Path, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
-    """Write a waveform (T,) in [-1, 1] as 16-bit sound; the extension chooses the format.
+    """Write a waveform (T,) in [-1, 1] as 16-bit .wav or .flac, and return the path.
 
-    Values outside [-1, 1] are clipped. The loudness isn't changed.
+    Values outside [-1, 1] are clipped. The loudness isn't changed. The file is written whole or
+    not at all.
+
+    Raises:
+        InputError: another extension.
+        OSError: the disk is full, or the folder can't be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.clip(waveform, -1.0, 1.0), sample_rate, subtype="PCM_16")
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("wav", "flac"):
+        raise InputError(f"can't save sound as {path.name}: give a name that ends in .wav or .flac")
+    samples = np.clip(waveform, -1.0, 1.0)
+    with replacing(path) as scratch:
+        try:
+            soundfile.write(scratch, samples, sample_rate, "PCM_16", format=kind.upper())
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"can't write {path}: {error.error_string}") from error
     return path
 
 
@@ -57,8 +70,7 @@ def resample(waveform: np.ndarray, source_rate: int, target_rate: int) -> np.nda
     """Resample (T,) from `source_rate` to `target_rate`, both in Hz."""
     if source_rate == target_rate:
         return waveform
-    resampled = soxr.resample(waveform, source_rate, target_rate, quality="HQ")
-    return np.clip(resampled, -1.0, 1.0)
+    return soxr.resample(waveform, source_rate, target_rate, quality="HQ")
 
 
 def mu_law_encode(waveform: np.ndarray, levels: int = 256) -> np.ndarray:

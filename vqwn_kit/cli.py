@@ -10,6 +10,7 @@ from pathlib import Path
 
 import vqwn_kit as vq
 from vqwn_kit.errors import InputError
+from vqwn_kit.files import unused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,10 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vqwn: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"vqwn: {error}. What was saved before is whole.", file=sys.stderr)
+        print(f"vqwn: {error}. What was saved before is as it was.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nvqwn: stopped. What was done is saved; the same command goes on.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\nvqwn: {stop}" if str(stop) else "\nvqwn: stopped", file=sys.stderr)
         return 130
     return 0
 
@@ -107,8 +108,19 @@ def _add_train(commands) -> None:
     )
     add("--length", "-l", type=int, help="samples a crop")
     add("--batch-size", "-b", type=int, help="crops a batch")
-    add("--epochs", "-e", type=float, help="how often to visit each utterance, with one crop")
-    add("--steps", "-step", "-steps", type=int, help="batches, instead of epochs")
+    add(
+        "--epochs",
+        "-e",
+        type=float,
+        help="how often to visit each utterance, with one crop; with --restore, that often again",
+    )
+    add(
+        "--steps",
+        "-step",
+        "-steps",
+        type=int,
+        help="batches to take, instead of epochs; with --restore, that many more",
+    )
     add("--minutes", type=float, help="most minutes of training")
     add("--restore", "-restore", metavar="P-STEP", help="go on from a run or a checkpoint")
     add("--log", "-log", metavar="FOLDER", help="write scalars for TensorBoard there")
@@ -127,15 +139,10 @@ def _train(options) -> None:
     name = options.data or options.dataset
     if name is None:
         raise InputError("train on what? Give VCTK, LibriSpeech, mini, or a folder of speech")
-    corpus = vq.open_corpus(name)
-    store = vq.prepare(corpus, in_memory=bool(options.in_memory))
-    for key, reason in store.skipped.items():
-        print(f"skipped {key}: {reason}")
-
     restored = vq.Run(options.restore) if options.restore else None
+    preset = vq.load_preset(options.preset or "mini") if not restored else restored.preset
     if restored and options.preset:
-        raise InputError("--restore brings the run's own preset; leave --preset (-params) out")
-    preset = restored.preset if restored else vq.load_preset(options.preset or "mini")
+        _refuse_another_model(preset, vq.load_preset(options.preset))
     changes = {
         "segment_length": options.length,
         "batch_size": options.batch_size,
@@ -143,24 +150,38 @@ def _train(options) -> None:
         "seed": options.seed,
     }
     changes = {key: value for key, value in changes.items() if value is not None}
-    preset = preset.change(**changes)
+    training = preset.change(**changes).training
+    corpus = vq.open_corpus(name)
+    print(f"{corpus.folder}: {corpus.layout} ({corpus.reason}), {len(corpus.speakers)} speakers")
+    store = vq.prepare(corpus, in_memory=bool(options.in_memory))
+    for key, reason in store.skipped.items():
+        print(f"skipped {key}: {reason}")
     done = restored.newest if restored else 0
     if options.steps is not None:
         changes["steps"] = done + options.steps
     elif options.epochs is not None:
-        sizes = (preset.training.segment_length, preset.training.batch_size)
-        changes["steps"] = done + vq.Segments(store, *sizes).steps_per_epoch(options.epochs)
-    save = options.save or (Path(options.run) / "weights" if options.run else None)
+        segments = vq.Segments(store, training.segment_length, training.batch_size)
+        changes["steps"] = done + segments.steps_per_epoch(options.epochs)
     run = vq.train(
         store,
         preset,
-        save=save,
+        save=options.save or (Path(options.run) / "weights" if options.run else None),
         restore=options.restore,
         minutes=options.minutes,
         log_dir=options.log,
         **changes,
     )
     print(f"saved {run.weights_file(run.newest)}")
+
+
+def _refuse_another_model(mine, given) -> None:
+    """Let `-params` stand beside `-restore` where it names the model that is restored."""
+    for part in ("encoder", "bottleneck", "decoder"):
+        if getattr(mine, part) != getattr(given, part):
+            raise InputError(
+                f"--restore brings the run's own preset ({mine.name}), whose {part} differs from "
+                f"that of {given.name}: leave --preset (-params) out, or train anew"
+            )
 
 
 def _add_generate(commands) -> None:
@@ -180,7 +201,13 @@ def _add_generate(commands) -> None:
     add("--mode", "-mode", default="sample", choices=("sample", "greedy"))
     add("--temperature", type=float, default=1.0, help="below 1 is less noisy (default: 1)")
     add("--seed", type=int, default=0, help="the same seed gives the same sound")
-    add("--save", "-save", default="generated", metavar="FOLDER", help="(default: generated)")
+    add(
+        "--save",
+        "-save",
+        default="generated",
+        metavar="FOLDER",
+        help="(default: generated); what is there is never overwritten",
+    )
 
 
 def _generate(options) -> None:
@@ -200,7 +227,8 @@ def _generate(options) -> None:
     for path, sounds in zip(options.audio, spoken, strict=True):
         stem = f"_{Path(path).stem}" if len(waves) > 1 else ""
         for name, sound in zip(options.speakers, sounds, strict=True):
-            print(vq.save(Path(options.save) / f"{run.newest}{stem}_{name}.wav", sound))
+            file = Path(options.save) / f"{run.newest}{stem}_{name.replace('/', '_')}.wav"
+            print(vq.save(unused(file), sound))
 
 
 def _add_visualise(commands) -> None:

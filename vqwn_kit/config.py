@@ -37,7 +37,7 @@ class TrainingConfig:
         save_every: steps between two checkpoints.
         validate_every: steps between two looks at held-out utterances.
         keep: how many checkpoints' weights stay.
-        seed: of the weights, of the order and of the crops.
+        seed: of the weights, of the order and of the crops; 0 or more.
         precision: `float32` or `mixed_bfloat16`.
         jit_compile: compile the step with XLA. It pays for small batches, where most of a step is
             memory traffic; large matrix products run faster without.
@@ -66,7 +66,17 @@ class TrainingConfig:
             object.__setattr__(self, "learning_rate", dict(sorted(schedule.items())))
             if 0 not in schedule:
                 raise InputError(f"the learning-rate schedule {schedule} says nothing for step 0")
+        elif isinstance(self.learning_rate, bool) or not isinstance(
+            self.learning_rate, int | float
+        ):
+            raise InputError(
+                f"training.learning_rate is {self.learning_rate!r}; expected a number, or a "
+                "schedule {step: number}"
+            )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"training.seed is {self.seed!r}; expected a whole number from 0 on")
         counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
+        counts += ("revive_every",) if self.revive_every is not None else ()
         for name in (*counts, "validate_every", "warm_start_batches"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -120,7 +130,7 @@ def load_preset(preset: str | Path | dict | Preset) -> Preset:
     path = Path(preset)
     if path.suffix != ".json":
         path = PRESETS / f"{preset}.json"
-    elif not path.is_file():
+    elif not path.is_file() and path.name == str(preset):
         path = PRESETS / path.name
     if not path.is_file():
         raise one_of("preset", str(preset), [*preset_names(), "the path of a .json file"])
@@ -128,6 +138,8 @@ def load_preset(preset: str | Path | dict | Preset) -> Preset:
         content = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no preset: expected an object with the parts {PARTS}")
     if "wavenet_parameters" in content:
         return _from_predecessor(content, path)
     return _from_dict(content, path.stem)
@@ -230,7 +242,9 @@ def _check_keys(given: dict, known: list[str], what: str) -> None:
 
 
 def build_model(preset: Preset, speaker_names: list[str]):
-    """Return the built `VQVAE` of a preset, its weights drawn from `training.seed`.
+    """Return the built `VQVAE` of a preset, with random weights.
+
+    `keras.utils.set_random_seed` before it makes them repeatable.
 
     Args:
         preset: see `load_preset`.
@@ -240,12 +254,9 @@ def build_model(preset: Preset, speaker_names: list[str]):
         InputError: an unknown class or keyword, or parts that don't fit together.
     """
     import_tensorflow()
-    import keras
-
     from vqwn_kit import bottlenecks, encoders, wavenet
     from vqwn_kit.vqvae import VQVAE
 
-    keras.utils.set_random_seed(preset.training.seed)
     modules = {"encoder": encoders, "bottleneck": bottlenecks, "decoder": wavenet}
     extra = {"decoder": {"num_speakers": max(1, len(speaker_names))}}
     policy = {"dtype": preset.training.precision}

@@ -1,7 +1,6 @@
 """A corpus: the utterances of a folder, its speakers, and which sentences are held out."""
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,28 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.files import project_root
 from vqwn_kit.readers import Utterance, read_folder
 
 HELD_OUT_SHARE = 0.05  # of the sentences, where the corpus names no split of its own
 SPLITS = ("train", "held_out")
-
-
-def project_root() -> Path:
-    """Return the folder that holds `data/` and `results/`.
-
-    The nearest folder above the working one with `data/mini` in it, else the checkout that this
-    package runs from, else the working folder: notebooks and commands agree on it.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (folder / "data" / "mini" / "utterances.tsv").is_file():
-            return folder
-    return here
-
-
-def results() -> Path:
-    """Return the folder of run folders: $VQWN_RESULTS, or `results` in the project."""
-    return Path(os.environ.get("VQWN_RESULTS") or project_root() / "results")
 
 
 def example_corpus() -> "Corpus":
@@ -107,9 +89,11 @@ def open_corpus(folder: str | Path, layout: str | None = None) -> Corpus:
         layout: overrides the recognised layout.
 
     Returns:
-        The corpus. Where it names no split, about 5 % of its sentences are held out: by a hash
-        of the text (of the key where there is none), so that a held-out sentence is held out for
-        every speaker, and stays so when recordings are added.
+        The corpus. Where it names no split for an utterance, about 5 % of the sentences are held
+        out: by a hash of the text (of the key where there is none), so that a held-out sentence
+        is held out for every speaker, and stays so when recordings are added. In a corpus so
+        small that the hash takes none, one sentence is held out all the same. A speaker always
+        keeps something to train on.
 
     Raises:
         InputError: no such folder, or no sound in it.
@@ -117,9 +101,7 @@ def open_corpus(folder: str | Path, layout: str | None = None) -> Corpus:
     folder = _resolve(Path(folder))
     listing = read_folder(folder, layout)
     _refuse_double_keys(listing.utterances)
-    utterances = listing.utterances
-    if not all(utterance.split in SPLITS for utterance in utterances):
-        utterances = _hold_out(utterances)
+    utterances = _hold_out(listing.utterances)
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "corpus"
     speakers = {speaker: listing.speakers.get(speaker, {}) for speaker in _names(utterances)}
     return Corpus(name, folder, listing.layout, listing.reason, utterances, speakers)
@@ -153,20 +135,26 @@ def _refuse_double_keys(utterances: tuple[Utterance, ...]) -> None:
 
 
 def _hold_out(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
-    """Give each utterance a split by a hash of its sentence; at least one sentence on each side."""
-    draws = {_sentence(utterance): 0.0 for utterance in utterances}
-    for sentence in draws:
-        digest = hashlib.sha256(sentence.encode()).digest()
-        draws[sentence] = int.from_bytes(digest[:8], "big") / 2**64
-    ordered = sorted(draws, key=draws.get)
-    held = {sentence for sentence in ordered if draws[sentence] < HELD_OUT_SHARE}
-    held = set(ordered[:1]) if not held else held
-    if len(held) == len(ordered):
-        held.discard(ordered[-1])  # a single sentence is trained on, and nothing is held out
+    """Give each utterance without a split one, by a hash of its sentence."""
+    open_ones = [utterance for utterance in utterances if not utterance.split]
+    draws = {_sentence(utterance): _draw(_sentence(utterance)) for utterance in open_ones}
+    held = {sentence for sentence, draw in draws.items() if draw < HELD_OUT_SHARE}
+    if not held and len(open_ones) == len(utterances):
+        held = set(sorted(draws, key=draws.get)[:1])
+    for speaker in {utterance.speaker for utterance in open_ones}:
+        own = [utterance for utterance in utterances if utterance.speaker == speaker]
+        if all(u.split == "held_out" or (not u.split and _sentence(u) in held) for u in own):
+            held -= {_sentence(u) for u in own}  # else this voice would have nothing to train on
     return tuple(
-        replace(utterance, split="held_out" if _sentence(utterance) in held else "train")
+        utterance
+        if utterance.split
+        else replace(utterance, split="held_out" if _sentence(utterance) in held else "train")
         for utterance in utterances
     )
+
+
+def _draw(sentence: str) -> float:
+    return int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big") / 2**64
 
 
 def _sentence(utterance: Utterance) -> str:

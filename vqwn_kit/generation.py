@@ -72,12 +72,10 @@ def convert_voice(
 ) -> np.ndarray:
     """Encode a waveform (T,) and speak it in the voices of S' speakers; return float32 (S', T).
 
-    The settings are those of `generate`.
+    A batch of one, (1, T) or (1, T, 1), is taken too. The settings are those of `generate`.
     """
-    waveform = np.asarray(waveform)
-    local = np.array(model.latents(waveform).z_q)
-    spoken = speak(model, local, speakers, mode, temperature, seed, progress)
-    return spoken[:, : len(waveform)]
+    settings = {"mode": mode, "temperature": temperature, "seed": seed, "progress": progress}
+    return convert_many(model, [waveform], [list(speakers)], **settings)[0]
 
 
 def convert_many(
@@ -104,6 +102,7 @@ def convert_many(
     Returns:
         For each waveform float32 (S_u, T_u).
     """
+    waveforms = [_one(waveform) for waveform in waveforms]
     encoded = [np.array(model.latents(waveform).z_q) for waveform in waveforms]
     longest = max(one.shape[1] for one in encoded)
     padded = [np.pad(one, ((0, 0), (0, longest - one.shape[1]), (0, 0))) for one in encoded]
@@ -113,6 +112,18 @@ def convert_many(
     spoken = speak(model, local, everyone, mode, temperature, seed, progress)
     parts = np.split(spoken, np.cumsum(counts)[:-1])
     return [part[:, : len(wave)] for part, wave in zip(parts, waveforms, strict=True)]
+
+
+def _one(waveform: np.ndarray) -> np.ndarray:
+    """Return the (T,) of (T,), (1, T) or (1, T, 1)."""
+    waveform = np.asarray(waveform, np.float32)
+    if waveform.ndim > 1 and waveform.shape[0] == 1:
+        waveform = waveform.reshape(-1) if waveform.ndim < 3 or waveform.shape[2] == 1 else waveform
+    if waveform.ndim != 1:
+        raise InputError(
+            f"a waveform of shape {waveform.shape}; expected (T,): give a batch to convert_many"
+        )
+    return waveform
 
 
 def speak(
@@ -128,6 +139,8 @@ def speak(
     from tqdm import tqdm
 
     ids = model.speaker_ids(speakers)
+    if not len(ids):
+        raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
     rows = np.array(local_condition)
     if len(rows) == 1:
         rows = np.repeat(rows, len(ids), axis=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from vqwn_kit import audio
 from vqwn_kit.config import Preset, build_model, load_preset, preset_names
 from vqwn_kit.corpus import SPLITS, open_corpus
-from vqwn_kit.errors import InputError
+from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.run import Run
 
 
@@ -18,6 +18,8 @@ def describe(what: str | Path) -> dict[str, str]:
     if str(what) in preset_names() or str(what).endswith(".json"):
         return _describe_model(load_preset(what), [])
     path = Path(what)
+    if path.name == str(what) and not path.exists() and not (path.parent / "config.json").is_file():
+        raise one_of("run, checkpoint, folder or preset", str(what), preset_names())
     if (path / "config.json").is_file() or (not path.is_dir() and path.parent.is_dir()):
         return _describe_run(Run(path))
     if path.is_dir():

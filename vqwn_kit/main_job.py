@@ -16,14 +16,16 @@ import numpy as np
 
 from vqwn_kit import audio, views
 from vqwn_kit.config import Preset, load_preset
-from vqwn_kit.corpus import Corpus, example_corpus, results
+from vqwn_kit.corpus import Corpus, example_corpus
 from vqwn_kit.evaluation import code_counts
+from vqwn_kit.files import replacing, results
 from vqwn_kit.generation import convert_many
 from vqwn_kit.projector import export_projector
 from vqwn_kit.report import write_report
-from vqwn_kit.run import Run, replacing, run_name
+from vqwn_kit.run import Run, run_name
 from vqwn_kit.store import Store, prepare
-from vqwn_kit.training import Trainer, validate
+from vqwn_kit.training import Trainer
+from vqwn_kit.validation import validate
 
 MOST_VOICES = 8  # that each utterance is spoken in
 TEMPERATURE = 0.8
@@ -47,53 +49,67 @@ def main_job(
         minutes: end the training after this time even if steps are left.
         progress: show progress bars with the time left.
         **changes: training settings to exchange.
+
+    Raises:
+        InputError: see `load_preset` and `prepare`.
+        KeyboardInterrupt: after Ctrl-C; what was done is saved, and the same call goes on.
     """
     corpus = corpus or example_corpus()
     chosen = load_preset(preset).change(**changes)
-    folder = None if fresh else _same_choices(chosen, corpus)
-    if folder is not None and (folder / "report.html").is_file():
-        print(f"{folder.name} is finished; train anew with FRESH=1 (or --fresh).", flush=True)
-        _say_the_end(folder)
-        return Run(folder)
+    print(f"{corpus.name}: {len(corpus)} utterances of {len(corpus.speakers)} speakers", flush=True)
+    print(f"taken for the layout {corpus.layout!r}, since {corpus.reason}", flush=True)
     seconds: dict[str, float] = {}
     with _timed(seconds, "prepare"):
         store = prepare(corpus, progress=progress)
-        for key, reason in store.skipped.items():
-            print(f"skipped {key}: {reason}")
+    for key, reason in store.skipped.items():
+        print(f"skipped {key}: {reason}")
+    folder = None if fresh else _same_choices(chosen, store)
+    if folder is not None and _known(folder).get("reported_step") == Run(folder).newest:
+        print(f"{folder.name} is finished; train anew with FRESH=1 (or --fresh).", flush=True)
+        _say_the_end(folder)
+        return Run(folder)
     if folder is None:
-        trainer = Trainer.fresh(store, chosen, progress=progress)
-        print(f"training {trainer.run.folder.name}", flush=True)
-        before = validate(trainer.model, store)
-        _note(trainer.run.folder, {"before": before, "seconds": seconds})
+        trainer = Trainer.fresh(store, chosen)
+        folder = trainer.run.folder
+        print(f"training {folder.name}", flush=True)
+        before = validate(trainer.model, store, progress=progress)
+        choices = {"preset": chosen.to_dict(), "store": store.folder.name}
+        _note(folder, {**choices, "before": before, "seconds": seconds})
     else:
-        trainer = Trainer.restored(store, folder, progress=progress)
+        trainer = Trainer.restored(store, folder)
+        seconds = _known(folder)["seconds"]
         print(f"going on with {folder.name} from step {trainer.step}", flush=True)
-    run = trainer.run
-    trainer.fit(minutes, run.folder / "logs", progress=progress)
+    left = None if minutes is None else max(0.0, minutes - trainer.seconds / 60.0)
+    trainer.fit(left, folder / "logs", progress=progress)
     seconds["train"] = trainer.seconds
+    run = Run(folder)
     with _timed(seconds, "evaluate"):
-        after = validate(run.model, store)
+        after = validate(run.model, store, progress=progress)
+    _note(folder, {"seconds": seconds, "after": after, "samples_trained": trainer.samples})
     with _timed(seconds, "generate"):
         tracks = _speak(run, store, progress)
+    print("drawing the maps and figures, about half a minute", flush=True)
     with _timed(seconds, "draw"):
-        print("drawing the figures", flush=True)
-        counts = _held_out_counts(run, store)
-        _draw(run, store, tracks, counts)
-        export_projector(run, run.folder / "embeddings", counts)
-    _note(run.folder, _summary(run, after, tracks, seconds))
-    _write_report(run)
-    _say_the_end(run.folder)
+        counts = _code_use(run, store)
+        _draw(run, tracks, counts)
+        export_projector(run, folder / "embeddings", counts)
+    _note(folder, _summary(run, _known(folder) | {"tracks": tracks, "seconds": seconds}))
+    reference = results() / run.config["corpus"]  # a committed run, as soon as there is one
+    write_report(folder, reference if (reference / "summary.json").is_file() else None)
+    _note(folder, {"reported_step": run.newest})
+    _say_the_end(folder)
     return run
 
 
-def _same_choices(preset: Preset, corpus: Corpus) -> Path | None:
-    """Return the newest run folder of this preset and corpus that got as far as a checkpoint."""
-    pattern = re.escape(run_name(preset, corpus, "")) + r"\d{8}-\d{4}(-\d+)?"
+def _same_choices(preset: Preset, store: Store) -> Path | None:
+    """Return the newest run folder of this preset and store that got as far as a checkpoint."""
+    pattern = re.escape(run_name(preset, store.corpus.name, "")) + r"\d{8}-\d{4}(-\d+)?"
+    choices = {"preset": preset.to_dict(), "store": store.folder.name}
+    choices = json.loads(json.dumps(choices))
     for folder in sorted(results().glob("*"), reverse=True):
-        if re.fullmatch(pattern, folder.name) and (folder / "summary.json").is_file():
-            run = Run(folder)
-            if run.steps and run.preset == preset:
-                return folder
+        known = _known(folder) if re.fullmatch(pattern, folder.name) else {}
+        if choices.items() <= known.items() and Run(folder).steps:
+            return folder
     return None
 
 
@@ -104,22 +120,28 @@ def _timed(seconds: dict[str, float], stage: str):
     seconds[stage] = time.perf_counter() - start
 
 
-def _note(folder: Path, facts: dict) -> dict:
-    """Add facts to `summary.json`, and return all of it."""
+def _known(folder: Path) -> dict:
+    """Return what `summary.json` says so far."""
     file = folder / "summary.json"
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    known |= facts
-    with replacing(file) as scratch:
-        scratch.write_text(json.dumps(known, indent=1), encoding="utf-8")
-    return known
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _note(folder: Path, facts: dict) -> None:
+    """Add facts to `summary.json`."""
+    content = json.dumps(_known(folder) | facts, indent=1)
+    with replacing(folder / "summary.json") as scratch:
+        scratch.write_text(content, encoding="utf-8")
+
+
+def _judged(store: Store) -> np.ndarray:
+    """Return the numbers of the held-out utterances; of all, where none is held out."""
+    held_out = store.numbers("held_out")
+    return held_out if len(held_out) else store.numbers("train")
 
 
 def _two_utterances(store: Store) -> list[int]:
-    """Choose two held-out utterances: other speakers, of both sexes where known, other texts."""
-    members = store.numbers("held_out")
-    if not len(members):
-        members = store.numbers("train")
-    corpus = store.corpus
+    """Choose two utterances: other speakers, of both sexes where known, other texts."""
+    corpus, members = store.corpus, _judged(store)
     first = members[0]
 
     def difference(number: int) -> tuple:
@@ -127,7 +149,7 @@ def _two_utterances(store: Store) -> list[int]:
         sexes = {corpus.speakers[u.speaker].get("sex") for u in (one, other)}
         return (len(sexes), one.speaker != other.speaker, one.text != other.text)
 
-    return [first, max(members, key=difference)]
+    return list(dict.fromkeys([first, max(members, key=difference)]))
 
 
 def _speak(run: Run, store: Store, progress: bool) -> list[dict]:
@@ -135,111 +157,116 @@ def _speak(run: Run, store: Store, progress: bool) -> list[dict]:
     numbers = _two_utterances(store)
     utterances = [store.corpus.utterances[number] for number in numbers]
     waves = [store.waveform(number) for number in numbers]
-    everyone = list(run.speakers)
-    others = [[name for name in everyone if name != u.speaker] for u in utterances]
+    others = [[name for name in run.speakers if name != u.speaker] for u in utterances]
     voices = [
         [u.speaker, *names[: MOST_VOICES - 1]] for u, names in zip(utterances, others, strict=True)
     ]
     start = time.perf_counter()
+    convert_many(run.model, [waves[0][:1]], [[None]])  # compiles the sampler on its first use
+    compiled = time.perf_counter()
     spoken = convert_many(run.model, waves, voices, temperature=TEMPERATURE, progress=progress)
-    samples = sum(part.size for part in spoken)
-    took = time.perf_counter() - start
-    _note(run.folder, {"samples_spoken": samples, "speaking_seconds": took})
+    took = {
+        "compiling_seconds": compiled - start,
+        "speaking_seconds": time.perf_counter() - compiled,
+    }
+    _note(run.folder, {**took, "samples_spoken": sum(part.size for part in spoken)})
     tracks = []
     for utterance, wave, names, sounds in zip(utterances, waves, voices, spoken, strict=True):
         labels = [f"original ({utterance.speaker})", f"reconstruction ({utterance.speaker})"]
         labels += [f"as {name}" for name in names[1:]]
         for label, sound in zip(labels, [wave, *sounds], strict=True):
-            file = f"audio/{utterance.key}_{label.replace(' ', '_').strip('()')}.wav"
-            file = re.sub(r"[()]", "", file.replace("/", "_").replace("audio_", "audio/", 1))
+            file = f"audio/{len(tracks) + 1:02d}_{_safe(f'{utterance.key} {label}')}.wav"
             audio.save(run.folder / file, sound)
-            tracks.append(
-                {"utterance": utterance.key, "text": utterance.text, "label": label, "file": file}
-            )
+            about = {"utterance": utterance.key, "text": utterance.text, "split": utterance.split}
+            tracks.append({**about, "label": label, "file": file})
     return tracks
 
 
-def _held_out_counts(run: Run, store: Store) -> np.ndarray | None:
+def _safe(name: str) -> str:
+    """Return a name for a file: letters, digits and underscores of any script."""
+    return re.sub(r"\W+", "_", name).strip("_")[:80]
+
+
+def _code_use(run: Run, store: Store) -> np.ndarray | None:
+    """Return how often each code is taken on held-out speech, int64 (K,); None without codes."""
     size = run.model.bottleneck.num_embeddings
     if not size:
         return None
-    members = store.numbers("held_out")
-    codes = [run.model.encode(store.waveform(number)).ravel() for number in members]
-    return code_counts(np.concatenate(codes) if codes else np.zeros(0, int), size)
+    codes = [run.model.encode(store.waveform(number)).ravel() for number in _judged(store)]
+    return code_counts(np.concatenate(codes), size)
 
 
-def _draw(run: Run, store: Store, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
-    from matplotlib import pyplot as plt
+def _draw(run: Run, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
+    from matplotlib.figure import Figure
 
-    folder = run.folder / "figures"
-    folder.mkdir(exist_ok=True)
-    vectors = run.model.decoder.speakers.numpy()
+    def axes():
+        return Figure(figsize=(6.5, 4.0), layout="constrained").add_subplot()
+
     figures = {
-        "loss": views.plot_history(run.history).figure,
-        "speakers": views.plot_speakers(vectors, run.speakers).figure,
+        "loss": views.plot_history(run.history, ax=axes()).figure,
+        "speakers": views.plot_speakers(
+            run.model.decoder.speakers.numpy(), run.speakers, ax=axes()
+        ).figure,
     }
     if counts is not None:
         codebook = run.model.bottleneck.codebook.numpy()
-        figures["code_history"] = views.plot_code_history(run.history, len(codebook)).figure
-        figures["code_use"] = views.plot_code_use(counts).figure
+        history = views.plot_code_history(run.history, len(codebook), ax=axes())
+        figures["code_history"] = history.figure
+        figures["code_use"] = views.plot_code_use(counts, ax=axes()).figure
         for method in ("pca", "umap"):
-            ax = views.plot_codebook(codebook, counts, method)
+            ax = views.plot_codebook(codebook, counts, method, ax=axes())
             figures[f"codebook_{method}"] = ax.figure
-    keys = dict.fromkeys(track["utterance"] for track in tracks)
-    for number, key in enumerate(keys, 1):
+    for number, key in enumerate(dict.fromkeys(track["utterance"] for track in tracks), 1):
         three = [track for track in tracks if track["utterance"] == key][:3]
         sounds = {track["label"]: audio.load(run.folder / track["file"]) for track in three}
-        figures[f"spectrograms_{number}"] = views.plot_spectrograms(sounds)
+        figures[f"spectrograms_{number}"] = views.plot_spectrograms(sounds, figure=Figure())
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=110)
-        plt.close(figure)
+        with replacing(run.folder / "figures" / f"{name}.png") as scratch:
+            figure.savefig(scratch, dpi=110)
 
 
-def _summary(run: Run, after: dict, tracks: list[dict], seconds: dict[str, float]) -> dict:
+def _summary(run: Run, known: dict) -> dict:
     """Return what the report shows; the measures in words, for people."""
-    known = json.loads((run.folder / "summary.json").read_text(encoding="utf-8"))
-    model, history = run.model, run.history
+    model, seconds = run.model, known["seconds"]
+    before, after, samples = known["before"], known["after"], known["samples_trained"]
     rate = audio.SAMPLE_RATE / model.hop_length
-    seconds = {**known["seconds"], **seconds}
-    samples = history[-1]["samples"] if history else 0
-    install = Path(sys.prefix) / "install-seconds"
-    measures = {}
-    if install.is_file():
-        measures["installing"] = f"{float(install.read_text()):.0f} s"
-    stages = ("prepare", "train", "evaluate", "generate", "draw")
-    measures |= {f"time to {stage}": f"{seconds[stage]:.0f} s" for stage in stages}
-    spoken = known["samples_spoken"] / known["speaking_seconds"]
+    speed = known["samples_spoken"] / known["speaking_seconds"]
+    measures = _install_time() | {
+        f"time to {stage}": f"{seconds[stage]:.0f} s" for stage in seconds
+    }
     measures |= {
         "peak memory": f"{_peak_gib():.2f} GiB",
-        "training speed": f"{samples / max(1e-9, seconds['train']):,.0f} samples/s",
-        "training": f"{run.newest} steps, {samples / 1e6:.1f} million samples",
-        "generation speed": f"{spoken:,.0f} samples/s in all, {spoken / 16_000:.1f} x real time",
+        "training": f"{run.newest} steps, {samples / 1e6:.2f} million samples",
+        "training speed": f"{samples / max(1e-9, seconds['train']):,.0f} samples/s, compilation, "
+        "validation and checkpoints included",
+        "generation speed": f"{speed:,.0f} samples/s in all, {speed / audio.SAMPLE_RATE:.1f} x real"
+        f" time, after {known['compiling_seconds']:.0f} s to compile on first use",
         "parameters": f"{model.count_params():,}",
-        "bits a sample, held out": _before_and_after(known["before"], after, "bits", ".2f"),
+        "bits a sample, held out": _change(before, after, "bits", ".2f"),
     }
     size = model.bottleneck.num_embeddings
     if size:
-        measures |= {
-            f"codes in use of {size}, held out": _before_and_after(
-                known["before"], after, "codes_used", ".0f"
-            ),
-            "perplexity of the codes": _before_and_after(
-                known["before"], after, "perplexity", ".0f"
-            ),
-        }
+        measures[f"codes in use of {size}, held out"] = _change(before, after, "codes_used", ".0f")
+        measures["perplexity of the codes"] = _change(before, after, "perplexity", ".0f")
     return {
         "run": run.folder.name,
         "seconds": seconds,
-        "after": after,
-        "tracks": tracks,
+        "tracks": known["tracks"],
         "train_minutes": seconds["train"] / 60.0,
         "codes_per_second": rate,
-        "bits_per_second": rate * model.bits_per_code if size else 0.0,
+        "bits_per_second": rate * model.bits_per_code if size else None,
         "measures": measures,
     }
 
 
-def _before_and_after(before: dict, after: dict, name: str, form: str) -> str:
+def _install_time() -> dict[str, str]:
+    """Return how long `make` took to install, where it did."""
+    mark = Path(sys.prefix) / "install-seconds"
+    seconds = mark.read_text().strip() if mark.is_file() else ""
+    return {"time to install": f"{float(seconds):.0f} s"} if seconds else {}
+
+
+def _change(before: dict, after: dict, name: str, form: str) -> str:
     if name not in after:
         return "nothing is held out"
     return f"{before[name]:{form}} before training, {after[name]:{form}} after"
@@ -250,16 +277,10 @@ def _peak_gib() -> float:
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
 
 
-def _write_report(run: Run) -> None:
-    """Write the report; beside it, the committed reference run where there is one."""
-    reference = results() / run.config["corpus"]
-    write_report(run.folder, reference if (reference / "summary.json").is_file() else None)
-
-
 def _say_the_end(folder: Path) -> None:
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = _known(folder)
     for name, value in summary["measures"].items():
-        print(f"  {name:28} {value}")
+        print(f"  {name:30} {value}")
     print(
         f"Made: {len(summary['tracks'])} sounds, figures and codes; open {folder / 'report.html'}"
     )

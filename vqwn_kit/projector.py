@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit.errors import InputError
+from vqwn_kit.files import replacing
 from vqwn_kit.readers import FACTS
-from vqwn_kit.run import Run, replacing
+from vqwn_kit.run import Run
 
 
 def export_projector(

@@ -1,6 +1,7 @@
 """What a folder of speech is: its layout, its utterances, and facts about its speakers."""
 
 import csv
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import numpy as np
 
 from vqwn_kit import audio
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.files import read_text
 
 FACTS = ("age", "sex", "accent", "region")
 
@@ -83,13 +85,17 @@ def read_folder(folder: str | Path, layout: str | None = None) -> Listing:
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Return the sound files below a folder, sorted, hidden ones left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in audio.EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """Return the sound files below a folder, sorted; hidden ones left out, links followed once."""
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(parent)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in audio.EXTENSIONS)
 
 
 @dataclass(frozen=True)
@@ -106,23 +112,36 @@ def _recognise_table(folder: Path) -> str:
 
 def _read_table(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
     table = folder / "utterances.tsv"
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    missing = {"path", "speaker"} - set(rows[0] if rows else ())
+    lines = read_text(table).splitlines()
+    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+    missing = {"path", "speaker"} - set(reader.fieldnames or ())
     if missing:
         raise InputError(f"{table} needs the columns path and speaker; missing: {sorted(missing)}")
-    utterances = [
-        Utterance(
-            key=row.get("utterance") or Path(row["path"]).stem,
-            speaker=row["speaker"],
-            path=folder / row["path"],
-            text=row.get("text") or "",
-            split=row.get("split") or "",
+    utterances, speakers = [], {}
+    for number, row in enumerate(reader, 2):
+        if not row["path"] or not row["speaker"]:
+            raise InputError(f"{table}, line {number}: path or speaker is empty")
+        facts = speakers.setdefault(row["speaker"], {})
+        facts |= {fact: row[fact] for fact in FACTS if row.get(fact)}
+        utterances.append(
+            Utterance(
+                key=row.get("utterance") or Path(row["path"]).stem,
+                speaker=row["speaker"],
+                path=folder / row["path"],
+                text=row.get("text", ""),
+                split=_split(row.get("split", ""), f"{table}, line {number}"),
+            )
         )
-        for row in rows
-    ]
-    speakers = {row["speaker"]: {f: row[f] for f in FACTS if row.get(f)} for row in rows}
     return utterances, speakers
+
+
+def _split(given: str, where: str) -> str:
+    """Return `train`, `held_out` or "" for what a table calls a split."""
+    names = {"": "", "train": "train", "held_out": "held_out"}
+    names |= dict.fromkeys(("test", "dev", "valid", "validation", "eval"), "held_out")
+    if given.strip().lower() not in names:
+        raise InputError(f"{where}: {one_of('split', given, [name for name in names if name])}")
+    return names[given.strip().lower()]
 
 
 def _recognise_vctk(folder: Path) -> str:
@@ -134,7 +153,7 @@ def _read_vctk(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]
     for path in sound_files(folder / "wav48"):
         speaker = path.parent.name
         text = folder / "txt" / speaker / f"{path.stem}.txt"
-        words = text.read_text(encoding="utf-8").strip() if text.is_file() else ""
+        words = read_text(text).strip() if text.is_file() else ""
         utterances.append(Utterance(path.stem, speaker, path, words))
     return utterances, _vctk_speakers(folder / "speaker-info.txt", utterances)
 
@@ -143,7 +162,7 @@ def _vctk_speakers(path: Path, utterances: Iterable[Utterance]) -> dict[str, dic
     """Read `225  23  F    English    Southern  England` for each speaker of the utterances."""
     names = sorted({utterance.speaker for utterance in utterances})
     facts = {name: {} for name in names}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for line in read_text(path).splitlines() if path.is_file() else ():
         number, *values = line.split()
         name = number if number in facts else f"p{number}"
         if name in facts and values:
@@ -165,7 +184,7 @@ def _recognise_libri(folder: Path) -> str:
 def _read_libri(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
     texts = {}
     for transcript in folder.rglob("*.trans.txt"):
-        for line in transcript.read_text(encoding="utf-8").splitlines():
+        for line in read_text(transcript).splitlines():
             key, _, words = line.partition(" ")
             texts[key] = words.strip()
     utterances = [
@@ -181,7 +200,7 @@ def _libri_speakers(folder: Path, names: set[str]) -> dict[str, dict[str, str]]:
     facts = {name: {} for name in sorted(names)}
     for parent in (folder, folder.parent):
         if (parent / "SPEAKERS.TXT").is_file():
-            for line in (parent / "SPEAKERS.TXT").read_text(encoding="utf-8").splitlines():
+            for line in read_text(parent / "SPEAKERS.TXT").splitlines():
                 cells = [cell.strip() for cell in line.split("|")]
                 if len(cells) >= 5 and cells[0] in facts:
                     facts[cells[0]] = {"sex": cells[1], "name": cells[4]}
@@ -197,12 +216,19 @@ def _recognise_folders(folder: Path) -> str:
 
 
 def _read_folders(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
-    utterances = []
-    for path in sound_files(folder):
+    utterances, files = [], sound_files(folder)
+    homes = {path.relative_to(folder).parts[:-1][:2] for path in files} - {()}
+    if len({home[0] for home in homes}) == 1 and len(homes) > 1 and all(len(h) == 2 for h in homes):
+        (only,) = {home[0] for home in homes}
+        raise InputError(
+            f"{folder} has the one subfolder {only}, which has subfolders of its own: if those are "
+            f"the speakers, give {folder / only}"
+        )
+    for path in files:
         inside = path.relative_to(folder)
         if len(inside.parts) > 1:
             text = path.with_suffix(".txt")
-            words = text.read_text(encoding="utf-8").strip() if text.is_file() else ""
+            words = read_text(text).strip() if text.is_file() else ""
             key = inside.with_suffix("").as_posix()
             utterances.append(Utterance(key, inside.parts[0], path, words))
     return utterances, {name: {} for name in sorted({u.speaker for u in utterances})}

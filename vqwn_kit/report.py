@@ -8,12 +8,13 @@ import html
 import io
 import json
 import shutil
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from vqwn_kit.run import replacing
+from vqwn_kit.files import replacing
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -32,7 +33,8 @@ FIGURES = {
     "code_use.png": "How often each code is used on held-out speech.",
     "spectrograms_1.png": "The first utterance: original, reconstruction and a conversion.",
     "spectrograms_2.png": "The second utterance: original, reconstruction and a conversion.",
-    "codebook_umap.png": "The codebook: each dot is a code, near ones stand for similar sounds.",
+    "codebook_umap.png": "The codebook (UMAP): each dot is a code, near ones have similar vectors.",
+    "codebook_pca.png": "The codebook again, in its two directions of greatest spread (PCA).",
     "speakers.png": "The speakers, as the decoder has learned to tell them apart.",
 }
 
@@ -48,9 +50,8 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     body = [
         f"<h1>{html.escape(summary['run'])}</h1>",
-        f"<p>A VQ-VAE turned speech into {summary['codes_per_second']:.0f} codes a second "
-        f"({summary['bits_per_second']:.0f} bits a second), and a WaveNet spoke them again: in the "
-        "same voice, and in the others. Neither utterance was in training.</p>",
+        f"<p>An encoder turned speech into {_rate(summary)}, and a WaveNet spoke it again: in the "
+        f"same voice, and in the others. {_origin(summary['tracks'])}</p>",
     ]
     if summary["train_minutes"] < 30:
         body.append(
@@ -79,6 +80,19 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
     return folder / "report.html"
 
 
+def _rate(summary: dict) -> str:
+    rate, bits = summary["codes_per_second"], summary["bits_per_second"]
+    if bits is None:
+        return f"{rate:.0f} vectors a second, without a codebook"
+    return f"{rate:.0f} codes a second ({bits:.0f} bits a second)"
+
+
+def _origin(tracks: list[dict]) -> str:
+    if all(track["split"] == "held_out" for track in tracks):
+        return "No utterance below was in training."
+    return "These utterances were in training, since none is held out: the model knows them."
+
+
 def listen(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
     """Show an audio player for each waveform (T,) in a notebook, at its own loudness.
 
@@ -105,7 +119,10 @@ def _players(tracks: list[dict], prefix: str = "") -> list[str]:
             f' <span class="text">{html.escape(mine[0]["text"])}</span>' if mine[0]["text"] else ""
         )
         parts.append(f"<h3>{html.escape(utterance)}{text}</h3>")
-        rows = [[html.escape(track["label"]), _audio(prefix + track["file"])] for track in mine]
+        rows = [
+            [html.escape(track["label"]), _audio(urllib.parse.quote(prefix + track["file"]))]
+            for track in mine
+        ]
         parts.append(_rows(rows))
     return parts
 

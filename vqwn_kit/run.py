@@ -9,10 +9,7 @@ speaker_embedding_STEP.npy   the speakers' vectors (S, speaker_dim)
 """
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,29 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vqwn_kit.config import Preset, build_model, from_dict
-from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.files import read_text, replacing
 
 if TYPE_CHECKING:
     from vqwn_kit.vqvae import VQVAE
 
 DEFAULT_PREFIX = "weights"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yield a scratch path, then rename it to `path`.
-
-    On any error, a full disk for example, the scratch file goes and `path` stays as it was.
-    """
-    scratch = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield scratch
-        with scratch.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 class Run:
@@ -63,16 +44,34 @@ class Run:
 
     def __init__(self, path: str | Path):
         path = Path(path)
-        self.folder, self.prefix, self.step = path, DEFAULT_PREFIX, None
+        named = re.fullmatch(r"(.+)-(\d+)", path.name.removesuffix(".weights.h5"))
+        self.folder = path if path.is_dir() else path.parent
+        self.config = self._read_config(path)
+        self.prefix = self.config.get("prefix", DEFAULT_PREFIX)
+        self.step = None
         if not path.is_dir():
-            name = path.name.removesuffix(".weights.h5")
-            match = re.fullmatch(r"(.+)-(\d+)", name)
-            self.folder = path.parent
-            self.prefix, self.step = (match[1], int(match[2])) if match else (name, None)
+            self.prefix, self.step = (named[1], int(named[2])) if named else (path.name, None)
+            if not self.steps or self.step not in (None, *self.steps):
+                raise InputError(f"no checkpoint {path}: {self._checkpoints()}")
+
+    def _checkpoints(self) -> str:
+        names = sorted(file.name for file in self.folder.glob("*.weights.h5"))
+        there = ", ".join(name.removesuffix(".weights.h5") for name in names[:12])
+        return f"{self.folder} has {there or 'no checkpoint yet; train it first'}"
+
+    def _read_config(self, path: Path) -> dict:
         file = self.folder / "config.json"
-        if not file.is_file() or (self.step is not None and self.step not in self.steps):
+        if not file.is_file():
             raise self._not_found(path)
-        self.config = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            config = json.loads(read_text(file))
+            from_dict(config["preset"])
+            return {**config, "speakers": dict(config["speakers"]), "corpus": str(config["corpus"])}
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{file} isn't the config of a run, or is damaged ({error!r}); expected the keys "
+                "preset, speakers and corpus, as `vqwn train` writes them"
+            ) from error
 
     def _not_found(self, path: Path) -> InputError:
         if any(Path(f"{path}{ending}").is_file() for ending in (".index", ".meta")):
@@ -80,8 +79,6 @@ class Run:
                 f"{path} is a TensorFlow 1 checkpoint, whose weights can't be read here: train "
                 f"anew with the preset `seed`, which has the same parts and sizes"
             )
-        if (self.folder / "config.json").is_file():
-            return InputError(f"no checkpoint {path}: {self.folder} has the steps {self.steps}")
         return InputError(
             f"no run at {path}: expected a folder with config.json and checkpoints, as `vqwn train`"
             " writes it, or a checkpoint such as saved_model/weights-1000"
@@ -98,10 +95,14 @@ class Run:
             speakers: facts by speaker, in the order of their numbers.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         run = cls.__new__(cls)
         run.folder, run.prefix, run.step = path.parent, path.name, None
-        run.config = {"preset": preset.to_dict(), "corpus": corpus_name, "speakers": speakers}
+        run.config = {
+            "preset": preset.to_dict(),
+            "prefix": path.name,
+            "corpus": corpus_name,
+            "speakers": speakers,
+        }
         with replacing(run.folder / "config.json") as scratch:
             scratch.write_text(json.dumps(run.config, indent=1), encoding="utf-8")
         return run
@@ -137,7 +138,7 @@ class Run:
         if self.step is not None:
             return self.step
         if not self.steps:
-            raise InputError(f"{self.folder} has no checkpoint yet; train it first")
+            raise InputError(self._checkpoints())
         return self.steps[-1]
 
     @property
@@ -174,15 +175,25 @@ class Run:
         return model
 
     def save_weights(self, model: "VQVAE", step: int) -> None:
-        """Write the weights and the two embeddings of a step; the weights last, as its mark."""
+        """Write the two embeddings and the weights of a step; the weights last, as its mark.
+
+        Raises:
+            OSError: the disk is full; no file of this step is left, those before stay as they are.
+        """
         tables = {"speaker_embedding": model.decoder.speakers}
         if model.bottleneck.num_embeddings:
             tables["embedding"] = model.bottleneck.codebook
-        for name, table in tables.items():
-            with replacing(self.folder / f"{name}_{step}.npy") as scratch:
-                np.save(scratch, table.numpy())
-        with replacing(self.weights_file(step)) as scratch:
-            model.save_weights(scratch)
+        files = [self.folder / f"{name}_{step}.npy" for name in tables]
+        try:
+            for file, table in zip(files, tables.values(), strict=True):
+                with replacing(file) as scratch:
+                    np.save(scratch, table.numpy())
+            with replacing(self.weights_file(step)) as scratch:
+                model.save_weights(scratch)
+        except OSError:
+            for file in (*files, self.state_file(step)):
+                file.unlink(missing_ok=True)
+            raise
 
     def save_state(self, arrays: dict[str, np.ndarray], step: int) -> None:
         """Write what training needs to go on from a step."""
@@ -206,8 +217,10 @@ class Run:
 
     def prune(self, keep: int) -> None:
         """Remove all training states but the newest, and all weights but the `keep` newest."""
-        for step in self.steps[:-1]:
-            self.state_file(step).unlink(missing_ok=True)
+        newest = self.state_file(self.steps[-1])
+        for file in self.folder.glob(f"{self.prefix}-*.state.npz"):
+            if file != newest:
+                file.unlink()
         for step in self.steps[:-keep]:
             for name in ("embedding", "speaker_embedding"):
                 (self.folder / f"{name}_{step}.npy").unlink(missing_ok=True)
@@ -218,11 +231,11 @@ class Run:
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def rewind_history(self, step: int) -> None:
-        """Drop the lines after a step, which a resumed run will write again."""
-        lines = [json.dumps(record) for record in self.history if record["step"] <= step]
+    def write_history(self, records: list[dict]) -> None:
+        """Write the history anew."""
         with replacing(self.folder / "history.jsonl") as scratch:
-            scratch.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            lines = (json.dumps(record) + "\n" for record in records)
+            scratch.write_text("".join(lines), encoding="utf-8")
 
 
 def load_weights(model: "VQVAE", file: Path) -> None:
@@ -249,12 +262,12 @@ def load_run(path: str | Path) -> Run:
     return Run(path)
 
 
-def run_name(preset: Preset, corpus: Corpus, stamp: str) -> str:
+def run_name(preset: Preset, corpus_name: str, stamp: str) -> str:
     """Return a name of the run's choices and date, such as `64-vq512-mini-20261122-1403`.
 
     Args:
         preset: the preset.
-        corpus: the corpus.
+        corpus_name: name of the corpus.
         stamp: the date, `%Y%m%d-%H%M`.
     """
     from vqwn_kit import bottlenecks, encoders
@@ -262,4 +275,4 @@ def run_name(preset: Preset, corpus: Corpus, stamp: str) -> str:
     encoder = getattr(encoders, preset.encoder["class_name"]).short_name
     bottleneck = getattr(bottlenecks, preset.bottleneck["class_name"]).short_name
     size = preset.bottleneck["config"].get("num_embeddings", "")
-    return f"{encoder}-{bottleneck}{size}-{corpus.name}-{stamp}"
+    return f"{encoder}-{bottleneck}{size}-{corpus_name}-{stamp}"

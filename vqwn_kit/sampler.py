@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.wavenet import WaveNet
@@ -70,8 +71,6 @@ class Sampler:
             raise one_of("mode", mode, MODES)
         if not temperature > 0:
             raise InputError(f"temperature is {temperature}; expected a number above 0")
-        from threadpoolctl import threadpool_limits
-
         frames = np.ascontiguousarray(frames, self.dtype)
         groups = np.array_split(np.arange(len(frames)), min(threads or _cores(), len(frames)))
         stop = threading.Event()
@@ -82,7 +81,7 @@ class Sampler:
             return self._run(frames[rows], rows, past, report, *settings)
 
         # Each group is a matrix product of few rows: threads inside BLAS would only get in the way.
-        with threadpool_limits(1), ThreadPoolExecutor(len(groups)) as pool:
+        with _one_blas_thread, ThreadPoolExecutor(len(groups)) as pool:
             reports = [progress] + [None] * (len(groups) - 1)
             futures = [pool.submit(work, *job) for job in zip(groups, reports, strict=True)]
             try:
@@ -135,6 +134,30 @@ class Sampler:
             if progress is not None:
                 progress(length)
         return np.concatenate(parts, axis=1)
+
+
+class _OneBlasThread:
+    """Keep BLAS at one thread while anyone samples, then give it back what it had."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.users = 0
+        self.limits = None
+
+    def __enter__(self):
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.limits = threadpool_limits(1, user_api="blas")
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.users -= 1
+            if not self.users:
+                self.limits.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 def _cores() -> int:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.store import Store, to_float
+from vqwn_kit.store import Store, prepare, to_float
 
 Batch = tuple[np.ndarray, np.ndarray]  # waveform (B, T, 1) float32, speaker (B,) int32
 
@@ -156,3 +157,31 @@ class IterableSegments:
         offset = rng.integers(0, max(1, len(waveform) - self.length + 1))
         crop = waveform[offset : offset + self.length]
         return np.pad(crop, (0, self.length - len(crop)))
+
+
+class Source:
+    """Batches for training and a store for validation, from whatever the user gave.
+
+    Attributes:
+        name: name of the corpus.
+        speakers: facts by speaker, in the order of their numbers.
+        store: the prepared corpus; None where the user's own iterable is trained on.
+    """
+
+    def __init__(self, data, length: int, batch_size: int, seed: int, speakers=None):
+        sizes = (length, batch_size, seed)
+        if isinstance(data, Corpus):
+            data = prepare(data)
+        self.store = data if isinstance(data, Store) else None
+        if self.store is not None:
+            self.name, self.speakers = self.store.corpus.name, self.store.corpus.speakers
+            self.segments = Segments(self.store, *sizes)
+        elif speakers is None:
+            raise InputError("an iterable of (waveform, speaker) needs speakers=[their names]")
+        else:
+            self.name, self.speakers = "own", {str(name): {} for name in speakers}
+            self.segments = IterableSegments(data, self.speakers, *sizes)
+
+    def batches(self, start: int = 0):
+        """Yield the batches from step `start` on."""
+        return self.segments.batches(start)

@@ -9,17 +9,18 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from vqwn_kit import audio
-from vqwn_kit.corpus import Corpus, Utterance, project_root
+from vqwn_kit.corpus import Corpus, Utterance
 from vqwn_kit.errors import InputError
+from vqwn_kit.files import replacing, stores
 
+CHUNK = 64  # recordings that are decoded before the first of them is written
 SILENCE = 10 ** (-60 / 20)  # an utterance whose loudest sample is under -60 dBFS is silent
 
 
@@ -80,16 +81,6 @@ def _fields(corpus: Corpus) -> dict:
     return {name: getattr(corpus, name) for name in names}
 
 
-def stores_folder() -> Path:
-    """Return where stores go: $VQWN_STORES, `data/stores` in a checkout, or a cache folder."""
-    if "VQWN_STORES" in os.environ:
-        return Path(os.environ["VQWN_STORES"])
-    root = project_root()
-    if (root / "data" / "mini").is_dir():
-        return root / "data" / "stores"
-    return Path.home() / ".cache" / "vqwn_kit" / "stores"
-
-
 def prepare(
     corpus: Corpus,
     sample_rate: int = audio.SAMPLE_RATE,
@@ -111,10 +102,10 @@ def prepare(
         OSError: the disk is full or can't be written; no half store is left behind.
     """
     settings = {"sample_rate": sample_rate, "trim_db": trim_db, "format": 1}
-    folder = stores_folder() / f"{corpus.name}-{_fingerprint(corpus, settings)}"
+    folder = stores() / f"{corpus.name}-{_fingerprint(corpus, settings)}"
     if not (folder / "index.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+        scratch = folder.with_name(f".making-{os.getpid()}-{folder.name}")
+        scratch.mkdir(parents=True)
         try:
             _write(corpus, scratch, settings, progress)
             _move(scratch, folder)
@@ -136,8 +127,10 @@ def _fingerprint(corpus: Corpus, settings: dict) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(str(corpus.folder.resolve()).encode())
     for utterance in corpus:
-        facts = utterance.path.stat()
-        digest.update(f"{utterance.key}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        there = utterance.path.is_file()
+        facts = utterance.path.stat() if there else None
+        state = f"{facts.st_size} {facts.st_mtime_ns}" if there else "missing"
+        digest.update(f"{utterance.key}\0{utterance.path}\0{state}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -157,7 +150,8 @@ def _write(corpus: Corpus, folder: Path, settings: dict, progress: bool) -> None
         reasons = "; ".join(f"{key}: {reason}" for key, reason in list(skipped.items())[:5])
         raise InputError(f"no recording in {corpus.folder} can be used. {reasons}")
     content = {**settings, "utterances": index, "skipped": skipped}
-    (folder / "index.json").write_text(json.dumps(content), encoding="utf-8")
+    with replacing(folder / "index.json") as scratch:
+        scratch.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _converted(
@@ -168,10 +162,13 @@ def _converted(
     def convert(utterance: Utterance) -> tuple[np.ndarray, int, str]:
         return _convert(utterance, settings["sample_rate"], settings["trim_db"])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done: Iterable = pool.map(convert, corpus.utterances)
-        bar = tqdm(done, total=len(corpus), desc="prepare", unit="file", disable=not progress)
-        yield from zip(corpus.utterances, bar, strict=True)
+    bar = tqdm(total=len(corpus), desc="prepare", unit="file", disable=not progress)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
+        for first in range(0, len(corpus), CHUNK):
+            chunk = corpus.utterances[first : first + CHUNK]
+            for utterance, converted in zip(chunk, pool.map(convert, chunk), strict=True):
+                yield utterance, converted
+                bar.update()
 
 
 def _convert(

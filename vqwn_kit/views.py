@@ -42,16 +42,20 @@ def plot_spectrogram(waveform: np.ndarray, sample_rate: int = 16_000, title: str
     marks = [250, 500, 1000, 2000, 4000]
     edges = librosa.mel_frequencies(n_mels=len(mel), fmax=sample_rate / 2)
     ax.set_yticks(np.interp(marks, edges, np.arange(len(mel))), [f"{mark:g}" for mark in marks])
-    ax.set(xlabel="time (s)", ylabel="frequency (Hz)", title=title)
+    ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+    ax.set_title(title, parse_math=False)
     return ax
 
 
-def plot_spectrograms(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
+def plot_spectrograms(tracks: dict[str, np.ndarray], sample_rate: int = 16_000, figure=None):
     """Draw the mel spectrograms of several waveforms below each other; return the figure."""
-    import matplotlib.pyplot as plt
+    if figure is None:
+        import matplotlib.pyplot as plt
 
-    size = (8.0, 0.4 + 1.7 * len(tracks))
-    figure, axes = plt.subplots(len(tracks), 1, figsize=size, sharex=True, layout="constrained")
+        figure = plt.figure()
+    figure.set_size_inches(8.0, 0.4 + 1.7 * len(tracks))
+    figure.set_layout_engine("constrained")
+    axes = figure.subplots(len(tracks), 1, sharex=True)
     for ax, (name, waveform) in zip(np.atleast_1d(axes), tracks.items(), strict=True):
         plot_spectrogram(waveform, sample_rate, name, ax)
         ax.label_outer()
@@ -123,6 +127,8 @@ def project_2d(vectors: np.ndarray, method: str = "pca", seed: int = 0) -> np.nd
         start = "spectral" if len(vectors) > 15 else "random"
         mapper = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
         return mapper.fit_transform(vectors)
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 2))
     from sklearn.decomposition import PCA
 
     flat = PCA(min(2, *vectors.shape)).fit_transform(vectors)
@@ -153,7 +159,9 @@ def plot_speakers(vectors: np.ndarray, speakers: dict[str, dict[str, str]], ax=N
         colour, marker = SEX_STYLE.get(facts.get("sex", ""), (GREY, "^"))
         ax.scatter(*place, color=colour, marker=marker, s=40)
         if len(speakers) <= 40:
-            ax.annotate(name, place, xytext=(5, 4), textcoords="offset points", fontsize=9)
+            ax.annotate(
+                name, place, xytext=(5, 4), textcoords="offset points", fontsize=9, parse_math=False
+            )
     for sex, (colour, marker) in SEX_STYLE.items():
         if any(facts.get("sex") == sex for facts in speakers.values()):
             ax.scatter([], [], color=colour, marker=marker, label=sex)

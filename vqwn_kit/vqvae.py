@@ -69,7 +69,11 @@ class VQVAE(keras.Model):
         """Return logits (B, T, 256) for (waveform (B, T, 1), speaker (B,)), teacher-forced."""
         waveform, speaker = inputs
         quantized = self.bottleneck(self.encoder(waveform, training=training), training=training)
-        return self.decode(quantized.z_q, speaker, mu_law_encode(waveform[..., 0]))
+        return self.decode(quantized.z_q, speaker, self.targets(waveform))
+
+    def targets(self, waveform):
+        """Return the mu-law levels, int32 (B, T), of a waveform (B, T, 1)."""
+        return mu_law_encode(waveform[..., 0], self.decoder.levels)
 
     def latents(self, waveform):
         """Return `Quantized` for a waveform (T,) or batch (B, T, 1), outside training.
@@ -120,7 +124,7 @@ class VQVAE(keras.Model):
 
     def losses_of(self, waveform, speaker, training: bool):
         """Return the losses by name and `Quantized`; their sum is what training minimises."""
-        targets = mu_law_encode(waveform[..., 0])
+        targets = self.targets(waveform)
         z_e = self.encoder(waveform, training=training)
         quantized = self.bottleneck(z_e, training=training)
         logits = self.decode(quantized.z_q, speaker, targets)

@@ -1,0 +1,53 @@
+"""A model on held-out utterances -> bits a sample, codes in use."""
+
+import numpy as np
+
+from vqwn_kit.store import Store
+from vqwn_kit.vqvae import VQVAE, as_batch
+
+BITS_PER_NAT = 1.0 / np.log(2.0)
+MOST_UTTERANCES = 10
+MOST_SECONDS = 10
+
+
+def validate(
+    model: VQVAE,
+    store: Store,
+    split: str = "held_out",
+    utterances: int = MOST_UTTERANCES,
+    progress: bool = False,
+) -> dict[str, float]:
+    """Measure a model on whole utterances (at most 10 s of each) of a split.
+
+    Args:
+        model: the model.
+        store: the prepared corpus.
+        split: `held_out` or `train`.
+        utterances: how many, evenly spread over the split.
+        progress: show a progress bar.
+
+    Returns:
+        `bits` a sample, and where there is a codebook `codes_used` and `perplexity` over all
+        frames, with their number as `frames`. Empty where the split is empty.
+    """
+    from tqdm import tqdm
+
+    members = store.numbers(split)
+    if not len(members):
+        return {}
+    places = np.linspace(0, len(members) - 1, min(utterances, len(members))).round().astype(int)
+    model.reset_metrics()
+    nats, samples = 0.0, 0
+    for number in tqdm(members[places], desc="listen", unit="utterance", disable=not progress):
+        waveform = store.waveform(number)[: MOST_SECONDS * store.sample_rate]
+        waveform = waveform[: max(1, len(waveform) // model.hop_length) * model.hop_length]
+        batch = as_batch(waveform, model.hop_length)
+        model.trackers["wavenet/nll"].reset_state()
+        measured = model.measure(batch, store.speaker_ids[[number]])
+        nats += float(measured["wavenet/nll"]) * batch.shape[1]
+        samples += batch.shape[1]
+    usage = model.code_usage.result() if model.code_usage else {}
+    model.reset_metrics()
+    result = {"bits": nats / samples * BITS_PER_NAT}
+    result |= {name.removeprefix("vq/"): float(value) for name, value in usage.items()}
+    return result | {"frames": samples // model.hop_length}
