@@ -134,3 +134,29 @@ def test_wheel_would_contain_the_presets():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     (pattern,) = project["tool"]["setuptools"]["package-data"]["vqwn_kit"]
     assert set((PACKAGE / "presets").iterdir()) == set(PACKAGE.glob(pattern))
+
+
+def test_readme_example_runs(tmp_path, monkeypatch):
+    """The Python example as it stands, with the smallest preset and two steps."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(code.strip().splitlines()) <= 10
+    small = code.replace("steps=2000", "steps=2").replace('preset="mini"', 'preset="tiny"')
+    assert small.count("tiny") == small.count("steps=2)") == 1
+    monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(ROOT)
+    names = {}
+    exec(small.replace('"embeddings"', repr(str(tmp_path))), names)
+    assert names["audio"].shape == (2, names["codes"].shape[1] * 64)
+    assert (tmp_path / "codebook_vecs.tsv").is_file()
+
+
+def test_readme_names_every_command_preset_and_notebook():
+    from vqwn_kit.cli import _parser
+    from vqwn_kit.config import preset_names
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (commands,) = _parser()._subparsers._group_actions
+    assert set(re.findall(r"\| `vqwn (\w+)", text)) == set(commands.choices) - {"visualize"}
+    assert all(f"| `{name}` |" in text for name in preset_names())
+    assert all(f"`notebooks/{path.name}`" in text for path in (ROOT / "notebooks").glob("*.ipynb"))

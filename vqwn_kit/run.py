@@ -39,11 +39,12 @@ class Run:
         config: what `config.json` says.
 
     Raises:
-        InputError: no such run, or a TensorFlow 1 checkpoint.
+        InputError: no such run, a damaged config, or a TensorFlow 1 checkpoint.
     """
 
     def __init__(self, path: str | Path):
         path = Path(path)
+        _refuse_tensorflow_1(path)
         named = re.fullmatch(r"(.+)-(\d+)", path.name.removesuffix(".weights.h5"))
         self.folder = path if path.is_dir() else path.parent
         self.config = self._read_config(path)
@@ -62,7 +63,10 @@ class Run:
     def _read_config(self, path: Path) -> dict:
         file = self.folder / "config.json"
         if not file.is_file():
-            raise self._not_found(path)
+            raise InputError(
+                f"no run at {path}: expected a folder with config.json and checkpoints, as `vqwn "
+                "train` writes it, or a checkpoint such as saved_model/weights-1000"
+            )
         try:
             config = json.loads(read_text(file))
             from_dict(config["preset"])
@@ -72,17 +76,6 @@ class Run:
                 f"{file} isn't the config of a run, or is damaged ({error!r}); expected the keys "
                 "preset, speakers and corpus, as `vqwn train` writes them"
             ) from error
-
-    def _not_found(self, path: Path) -> InputError:
-        if any(Path(f"{path}{ending}").is_file() for ending in (".index", ".meta")):
-            return InputError(
-                f"{path} is a TensorFlow 1 checkpoint, whose weights can't be read here: train "
-                f"anew with the preset `seed`, which has the same parts and sizes"
-            )
-        return InputError(
-            f"no run at {path}: expected a folder with config.json and checkpoints, as `vqwn train`"
-            " writes it, or a checkpoint such as saved_model/weights-1000"
-        )
 
     @classmethod
     def create(cls, path: str | Path, preset: Preset, corpus_name: str, speakers: dict) -> "Run":
@@ -236,6 +229,14 @@ class Run:
         with replacing(self.folder / "history.jsonl") as scratch:
             lines = (json.dumps(record) + "\n" for record in records)
             scratch.write_text("".join(lines), encoding="utf-8")
+
+
+def _refuse_tensorflow_1(path: Path) -> None:
+    if any(Path(f"{path}{ending}").is_file() for ending in (".index", ".meta")):
+        raise InputError(
+            f"{path} is a TensorFlow 1 checkpoint, whose weights can't be read here: train anew "
+            "with the preset `seed`, which has the same parts and sizes"
+        )
 
 
 def load_weights(model: "VQVAE", file: Path) -> None:

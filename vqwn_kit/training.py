@@ -170,8 +170,8 @@ class Trainer:
             self.save()
         if interrupted.is_set():
             raise KeyboardInterrupt(
-                f"stopped at step {self.step} of {config.steps}; all is saved, to go on with "
-                f"restore={str(self.run.folder)!r} (--restore {self.run.folder})"
+                f"stopped at step {self.step} of {config.steps} and saved; to go on, restore "
+                f"{self.run.folder}"
             )
 
     def _due(self, every: int) -> bool:
