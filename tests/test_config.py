@@ -57,6 +57,8 @@ def tiny(**changes) -> dict:
         (lambda p: p["decoder"].update(class_name="WaveNett"), "did you mean 'WaveNet'"),
         (lambda p: p["decoder"].pop("class_name"), "names no class"),
         (lambda p: p["decoder"]["config"].update(condition_dim=9), "differ in D"),
+        (lambda p: p["decoder"]["config"].update(kernel_size=1), "at least 2 taps"),
+        (lambda p: p["encoder"]["config"].update(num_layers="six"), "encoder .* can't be made"),
         (lambda p: p["training"].update(segment_length=1000), r"multiple.*64.*such as 1024"),
         (lambda p: p["training"].update(steps=0), "steps is 0"),
         (lambda p: p["training"].update(average_decay=1.0), "average_decay"),

@@ -293,4 +293,7 @@ def _build_part(module, part: str, content: dict, extra: dict, policy: dict):
         raise one_of(f"{part} class", name, classes)
     known = [key for key in inspect.signature(classes[name]).parameters if key != "kwargs"]
     _check_keys(content["config"], [key for key in known if key not in extra], f"setting of {name}")
-    return classes[name](**content["config"], **extra, **policy)
+    try:
+        return classes[name](**content["config"], **extra, **policy)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the {part} {name} can't be made: {error}") from error

@@ -28,7 +28,6 @@ from vqwn_kit.training import Trainer
 from vqwn_kit.validation import validate
 
 MOST_VOICES = 8  # that each utterance is spoken in
-TEMPERATURE = 0.8
 
 
 def main_job(
@@ -164,7 +163,7 @@ def _speak(run: Run, store: Store, progress: bool) -> list[dict]:
     start = time.perf_counter()
     convert_many(run.model, [waves[0][:1]], [[None]])  # compiles the sampler on its first use
     compiled = time.perf_counter()
-    spoken = convert_many(run.model, waves, voices, temperature=TEMPERATURE, progress=progress)
+    spoken = convert_many(run.model, waves, voices, progress=progress)
     took = {
         "compiling_seconds": compiled - start,
         "speaking_seconds": time.perf_counter() - compiled,

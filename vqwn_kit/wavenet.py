@@ -27,6 +27,9 @@ class WaveNet(keras.layers.Layer):
         speaker_dim: channels of the vector of a speaker.
         levels: mu-law levels.
 
+    Raises:
+        ValueError: fewer than 2 taps, or no dilations.
+
     Input shape: previous samples (B, T, 1), companded, in [-1, 1]; local condition (B, N, D), N a
         divisor of T; speaker (B,) int32, -1..S-1.
     Output shape: (B, T, levels) float32.
@@ -47,6 +50,11 @@ class WaveNet(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if kernel_size < 2 or not dilations:
+            raise ValueError(
+                f"kernel_size is {kernel_size} with {len(dilations)} dilations; expected at least "
+                "2 taps and one dilation, or the model can't see its past"
+            )
         self.num_speakers = num_speakers
         self.condition_dim = condition_dim
         self.dilations = tuple(dilations)
