@@ -11,6 +11,7 @@ from vqwn_kit import (
     InputError,
     StridedConvEncoder,
     VectorQuantizer,
+    VectorQuantizerEMA,
     WaveNet,
     audio,
 )
@@ -43,6 +44,14 @@ LAYERS = {
     ),
     "vector quantizer": (
         lambda **k: VectorQuantizer(7, 6, 0.5, "orthogonal", **k),
+        lambda rng: (rng.normal(size=(2, 8, 6)).astype("float32"),),
+    ),
+    "joint vector quantizer": (
+        lambda **k: VectorQuantizer(7, 6, 0.5, "orthogonal", joint=True, **k),
+        lambda rng: (rng.normal(size=(2, 8, 6)).astype("float32"),),
+    ),
+    "EMA vector quantizer": (
+        lambda **k: VectorQuantizerEMA(7, 6, 0.5, "orthogonal", decay=0.8, epsilon=1e-3, **k),
         lambda rng: (rng.normal(size=(2, 8, 6)).astype("float32"),),
     ),
     "identity": (
@@ -210,6 +219,68 @@ def test_each_loss_moves_only_its_side(quantizer, rng, loss, moves):
     sides = {"codebook": quantizer.codebook.value, "z_e": z_e}
     for side, gradient in tape.gradient(value, sides).items():
         assert (gradient is not None) == (side == moves)
+
+
+def test_the_joint_loss_moves_both_sides(rng):
+    quantizer = VectorQuantizer(16, 4, joint=True)
+    quantizer.build((None, None, 4))
+    z_e = tf.constant(rng.normal(size=(2, 5, 4)), "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(z_e)
+        (loss,) = quantizer(z_e).losses.values()
+    gradients = tape.gradient(loss, {"codebook": quantizer.codebook.value, "z_e": z_e})
+    assert all(np.abs(tf.convert_to_tensor(g)).max() > 0 for g in gradients.values())
+    assert quantizer.loss_names == ("vq/joint",)
+
+
+@pytest.fixture
+def ema():
+    start = {"class_name": "RandomNormal", "config": {"seed": 3, "stddev": 1.0}}
+    quantizer = VectorQuantizerEMA(16, 4, 0.25, start, decay=0.9, epsilon=1e-3)
+    quantizer.build((None, None, 4))
+    return quantizer
+
+
+def test_ema_codebook_equals_a_numpy_reference(ema, rng):
+    codebook = ema.codebook.numpy().copy()
+    counts, sums = np.ones(16), codebook.copy()
+    for _ in range(5):
+        z_e = rng.normal(size=(3, 10, 4)).astype("float32")
+        codes = ((z_e[:, :, None] - codebook) ** 2).sum(-1).argmin(-1)
+        assert np.array_equal(ema(z_e, training=True).codes, codes)
+        hits = np.eye(16)[codes.ravel()]
+        counts = 0.9 * counts + 0.1 * hits.sum(0)
+        sums = 0.9 * sums + 0.1 * hits.T @ z_e.reshape(-1, 4)
+        smooth = (counts + 1e-3) / (counts.sum() + 16e-3) * counts.sum()
+        codebook = sums / smooth[:, None]
+        assert np.allclose(ema.codebook.numpy(), codebook, atol=1e-4)
+
+
+def test_ema_moves_in_training_only_and_by_no_gradient(ema, rng):
+    z_e = rng.normal(size=(2, 10, 4)).astype("float32")
+    before = ema.codebook.numpy().copy()
+    ema(z_e)
+    ema(z_e, training=False)
+    assert np.array_equal(ema.codebook.numpy(), before)
+    ema(z_e, training=True)
+    assert not np.array_equal(ema.codebook.numpy(), before)
+    assert ema.trainable_variables == []
+
+
+def test_unused_ema_codes_stay_bounded_over_100_steps(ema, rng):
+    start = np.linalg.norm(ema.codebook.numpy(), axis=1).max()
+    frame = ema.codebook.numpy()[:1].copy()
+    for _ in range(100):
+        codes = ema(np.repeat(frame[None], 50, axis=1), training=True).codes
+    assert np.unique(codes).size == 1
+    assert np.linalg.norm(ema.codebook.numpy(), axis=1).max() <= 1.01 * start
+
+
+def test_placed_ema_codes_stay_where_they_were_placed(ema, rng):
+    rows = np.arange(16) == 5
+    ema.place(rows, np.full((1, 4), 9.0, "float32"))
+    ema(rng.normal(size=(2, 10, 4)).astype("float32"), training=True)
+    assert np.allclose(ema.codebook.numpy()[5], 9.0, rtol=1e-2)
 
 
 def test_losses_have_the_values_of_the_paper(quantizer, rng):

@@ -28,6 +28,7 @@ _HOME = {
     "IterableSegments": "segments",
     "StridedConvEncoder": "encoders",
     "VectorQuantizer": "bottlenecks",
+    "VectorQuantizerEMA": "bottlenecks",
     "Identity": "bottlenecks",
     "WaveNet": "wavenet",
     "VQVAE": "vqvae",

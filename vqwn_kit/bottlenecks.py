@@ -32,21 +32,27 @@ class VectorQuantizer(keras.layers.Layer):
 
         loss = mean((sg(z_e) - e)^2) + commitment_cost * mean((z_e - sg(e))^2)
 
-    and z_q = z_e + sg(e - z_e), so that the decoder's gradient passes straight through. The
-    first term moves only the codebook, the second only the encoder. Always computed in float32.
+    The first term moves only the codebook, the second only the encoder. Jointly, both move
+    together, towards each other:
+
+        loss = mean((z_e - e)^2)
+
+    In either case z_q = z_e + sg(e - z_e), so that the decoder's gradient passes straight through
+    to the encoder. Always computed in float32.
 
     Args:
         num_embeddings: K.
         embedding_dim: D.
-        commitment_cost: weight of the second term; 0.1 to 2.0 work alike in the paper.
+        commitment_cost: weight of the second term; 0.1 to 2.0 work alike in the paper. Without
+            effect where the loss is joint.
         initializer: a Keras initializer of the codebook, or `data`: k-means over the encoder's
             outputs for the first batches, which training computes.
+        joint: one loss without stop-gradient, instead of the two.
 
     Input shape: (B, N, D). Output: `Quantized`.
     """
 
     short_name = "vq"
-    loss_names = ("vq/codebook", "vq/commitment")
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class VectorQuantizer(keras.layers.Layer):
         embedding_dim: int = 64,
         commitment_cost: float = 0.25,
         initializer: str | dict = "random_normal",
+        joint: bool = False,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -61,6 +68,12 @@ class VectorQuantizer(keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.commitment_cost = commitment_cost
         self.initializer = initializer
+        self.joint = joint
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the losses."""
+        return ("vq/joint",) if self.joint else ("vq/codebook", "vq/commitment")
 
     def build(self, input_shape):
         """Create the codebook."""
@@ -86,10 +99,13 @@ class VectorQuantizer(keras.layers.Layer):
         """Quantize z_e (B, N, D)."""
         codes = self.nearest(z_e)
         e = self.embed(codes)
-        losses = {
-            "vq/codebook": ops.mean((ops.stop_gradient(z_e) - e) ** 2),
-            "vq/commitment": self.commitment_cost * ops.mean((z_e - ops.stop_gradient(e)) ** 2),
-        }
+        if self.joint:
+            losses = {"vq/joint": ops.mean((z_e - e) ** 2)}
+        else:
+            losses = {
+                "vq/codebook": ops.mean((ops.stop_gradient(z_e) - e) ** 2),
+                "vq/commitment": self.commitment_cost * ops.mean((z_e - ops.stop_gradient(e)) ** 2),
+            }
         return Quantized(z_e + ops.stop_gradient(e - z_e), codes, losses)
 
     def start_from(self, z_e: np.ndarray, seed: int = 0) -> None:
@@ -99,7 +115,13 @@ class VectorQuantizer(keras.layers.Layer):
         means = MiniBatchKMeans(
             self.num_embeddings, init="random", n_init=1, batch_size=4096, random_state=seed
         )
-        self.codebook.assign(means.fit(z_e).cluster_centers_)
+        self.place(np.ones(self.num_embeddings, bool), means.fit(z_e).cluster_centers_)
+
+    def place(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+        """Set the rows (K,) bool of the codebook to vectors (count, D)."""
+        codebook = self.codebook.numpy().copy()
+        codebook[rows] = vectors
+        self.codebook.assign(codebook)
 
     def revive(self, z_e: np.ndarray, unused: np.ndarray, rng: np.random.Generator) -> None:
         """Move unused codes onto frames drawn from z_e (M, D).
@@ -110,9 +132,7 @@ class VectorQuantizer(keras.layers.Layer):
             rng: draws the frames.
         """
         count = int(unused.sum())
-        codebook = self.codebook.numpy()
-        codebook[unused] = z_e[rng.choice(len(z_e), count, replace=count > len(z_e))]
-        self.codebook.assign(codebook)
+        self.place(unused, z_e[rng.choice(len(z_e), count, replace=count > len(z_e))])
 
     def get_config(self) -> dict:
         """Return the constructor's keywords."""
@@ -122,7 +142,91 @@ class VectorQuantizer(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "commitment_cost": self.commitment_cost,
             "initializer": self.initializer,
+            "joint": self.joint,
         }
+
+
+@keras.saving.register_keras_serializable("vqwn_kit")
+class VectorQuantizerEMA(VectorQuantizer):
+    """A `VectorQuantizer` whose codebook follows the frames by moving averages, not by gradients.
+
+    [van den Oord 2017](https://arxiv.org/abs/1711.00937), appendix A.1: of each code, the count n
+    and the sum m of the frames that took it decay by `decay` a step, and e = m / n. Counts start
+    at 1 and sums at the codebook, so that a code that was never taken stays where it is; `epsilon`
+    smooths the counts in the division only. Moves in training alone; its one loss is the
+    commitment.
+
+    Args:
+        num_embeddings: K.
+        embedding_dim: D.
+        commitment_cost: weight of the commitment.
+        initializer: as in `VectorQuantizer`.
+        decay: of the moving averages, 0 to 1.
+        epsilon: Laplace smoothing of the counts.
+
+    Input shape: (B, N, D). Output: `Quantized`.
+    """
+
+    short_name = "ema"
+    loss_names = ("vq/commitment",)
+
+    def __init__(
+        self,
+        num_embeddings: int = 512,
+        embedding_dim: int = 64,
+        commitment_cost: float = 0.25,
+        initializer: str | dict = "random_normal",
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+        **kwargs,
+    ):
+        super().__init__(num_embeddings, embedding_dim, commitment_cost, initializer, **kwargs)
+        self.decay = decay
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        """Create the codebook, the counts (K,) and the sums (K, D)."""
+        super().build(input_shape)
+        self.codebook.trainable = False
+        shape = (self.num_embeddings, self.embedding_dim)
+        self.counts = self.add_weight(
+            shape=shape[:1], initializer="ones", trainable=False, name="counts"
+        )
+        self.sums = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="sums")
+        self.sums.assign(self.codebook)
+
+    def call(self, z_e, training: bool | None = None) -> Quantized:
+        """Quantize z_e (B, N, D); in training, move the codebook after it."""
+        quantized = super().call(z_e)
+        if training:
+            self.follow(ops.stop_gradient(z_e), quantized.codes)
+        losses = {"vq/commitment": quantized.losses["vq/commitment"]}
+        return Quantized(quantized.z_q, quantized.codes, losses)
+
+    def follow(self, z_e, codes) -> None:
+        """Move counts, sums and codebook towards frames z_e (B, N, D) and their codes (B, N)."""
+        hits = ops.one_hot(ops.reshape(codes, (-1,)), self.num_embeddings)
+        frames = ops.reshape(z_e, (-1, self.embedding_dim))
+        new_sums = ops.matmul(ops.transpose(hits), frames)
+        self.counts.assign(self.decay * self.counts + (1 - self.decay) * ops.sum(hits, axis=0))
+        self.sums.assign(self.decay * self.sums + (1 - self.decay) * new_sums)
+        total = ops.sum(self.counts)
+        smooth = (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
+        self.codebook.assign(self.sums / smooth[:, None])
+
+    def place(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+        """Set the rows (K,) bool of the codebook to vectors (count, D), each with a count of 1."""
+        super().place(rows, vectors)
+        counts, sums = self.counts.numpy().copy(), self.sums.numpy().copy()
+        counts[rows], sums[rows] = 1.0, vectors
+        self.counts.assign(counts)
+        self.sums.assign(sums)
+
+    def get_config(self) -> dict:
+        """Return the constructor's keywords."""
+        config = {**super().get_config(), "decay": self.decay, "epsilon": self.epsilon}
+        del config["joint"]
+        return config
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")

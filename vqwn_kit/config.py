@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.files import read_text
 from vqwn_kit.quiet import import_tensorflow
 
 PRESETS = Path(__file__).parent / "presets"
@@ -134,15 +135,20 @@ def load_preset(preset: str | Path | dict | Preset) -> Preset:
         path = PRESETS / path.name
     if not path.is_file():
         raise one_of("preset", str(preset), [*preset_names(), "the path of a .json file"])
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is no preset: expected an object with the parts {PARTS}")
+    content = _read_json(path)
     if "wavenet_parameters" in content:
         return _from_predecessor(content, path)
     return _from_dict(content, path.stem)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no preset: expected an object with keys, such as {PARTS}")
+    return content
 
 
 def from_dict(content: dict) -> Preset:
@@ -178,7 +184,7 @@ def _from_predecessor(model: dict, path: Path) -> Preset:
     wavenet_path = path.parent / model["wavenet_parameters"]
     if not wavenet_path.is_file():
         raise InputError(f"{path} names {wavenet_path}, which isn't there")
-    wavenet = json.loads(wavenet_path.read_text(encoding="utf-8"))
+    wavenet = _read_json(wavenet_path)
     _check_keys(wavenet, _PREDECESSOR_WAVENET_KEYS, f"key of {wavenet_path.name}")
     for keys, content, file in (
         (_PREDECESSOR_KEYS, model, path),

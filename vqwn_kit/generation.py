@@ -61,20 +61,12 @@ def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings
 
 
 def convert_voice(
-    model: VQVAE,
-    waveform: np.ndarray,
-    speakers: Iterable[Speaker],
-    *,
-    mode: str = "sample",
-    temperature: float = 1.0,
-    seed: int = 0,
-    progress: bool = False,
+    model: VQVAE, waveform: np.ndarray, speakers: Iterable[Speaker], **settings
 ) -> np.ndarray:
     """Encode a waveform (T,) and speak it in the voices of S' speakers; return float32 (S', T).
 
     A batch of one, (1, T) or (1, T, 1), is taken too. The settings are those of `generate`.
     """
-    settings = {"mode": mode, "temperature": temperature, "seed": seed, "progress": progress}
     return convert_many(model, [waveform], [list(speakers)], **settings)[0]
 
 

@@ -62,7 +62,7 @@ class WeightAverage:
     @contextmanager
     def applied(self):
         """Give the model the averaged weights for a while; then its own, to the bit."""
-        own = [weight.numpy() for weight in self.weights]
+        own = [weight.numpy().copy() for weight in self.weights]
         try:
             for average, weight in zip(self.variables, self.weights, strict=True):
                 weight.assign(average)
