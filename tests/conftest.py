@@ -12,6 +12,8 @@ from vqwn_kit.quiet import import_tensorflow
 
 import_tensorflow()
 
+import keras  # noqa: E402
+
 from vqwn_kit import audio  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +23,12 @@ ROOT = Path(__file__).parents[1]
 def rng() -> np.random.Generator:
     """Seeded random numbers."""
     return np.random.default_rng(1234)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Make the weights of each test the same in every run."""
+    keras.utils.set_random_seed(1234)
 
 
 def tones(seconds: float, pitch: float, seed: int = 0) -> np.ndarray:
