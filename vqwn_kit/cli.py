@@ -66,7 +66,7 @@ def _add_run(commands) -> None:
 
 def _run(options) -> None:
     corpus = vq.open_corpus(options.data) if options.data else None
-    changes = {"steps": options.steps} if options.steps else {}
+    changes = {"steps": options.steps} if options.steps is not None else {}
     try:
         vq.main_job(corpus, options.preset, fresh=options.fresh, minutes=options.minutes, **changes)
     except KeyboardInterrupt as stop:

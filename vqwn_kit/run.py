@@ -86,8 +86,17 @@ class Run:
             preset: what is trained.
             corpus_name: name of the corpus.
             speakers: facts by speaker, in the order of their numbers.
+
+        Raises:
+            InputError: the folder can't be made.
         """
         path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"can't make the folder {path.parent} ({error.strerror}): give another (--save)"
+            ) from error
         run = cls.__new__(cls)
         run.folder, run.prefix, run.step = path.parent, path.name, None
         run.config = {

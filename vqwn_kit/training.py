@@ -139,6 +139,8 @@ class Trainer:
         """Train until all steps are taken, the time is over or a stop is requested."""
         from tqdm import tqdm
 
+        if minutes is not None and minutes < 0:
+            raise InputError(f"minutes is {minutes:g}; expected 0 or more, or none for no limit")
         began = time.perf_counter()
         before = self.seconds
         config, deadline = self.config, float("inf") if minutes is None else began + 60.0 * minutes
