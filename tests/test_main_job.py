@@ -11,7 +11,7 @@ import soundfile
 
 from tests.conftest import make_vctk, tones
 from vqwn_kit import audio, load_run, open_corpus, prepare, train
-from vqwn_kit.main_job import main_job
+from vqwn_kit.main_job import run_main_job
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def corpus(tmp_path, monkeypatch):
 
 
 def test_main_job_makes_all_that_the_report_shows_and_opens_a_finished_run_again(corpus, capsys):
-    run = main_job(corpus, "tiny", steps=6, progress=False)
+    run = run_main_job(corpus, "tiny", steps=6, progress=False)
     assert re.fullmatch(r"64-vq32-vctk-corpus-\d{8}-\d{4}", run.folder.name)
     page = (run.folder / "report.html").read_text()
     sources = re.findall(r'src="([^"]+)"', page)
@@ -45,14 +45,14 @@ def test_main_job_makes_all_that_the_report_shows_and_opens_a_finished_run_again
     assert "make lab" in last[1]
 
     written = (run.folder / "weights-6.weights.h5").stat().st_mtime_ns
-    again = main_job(corpus, "tiny", steps=6, progress=False)
+    again = run_main_job(corpus, "tiny", steps=6, progress=False)
     assert again.folder == run.folder
     assert (run.folder / "weights-6.weights.h5").stat().st_mtime_ns == written
     assert "is finished" in capsys.readouterr().out
     longer = train(prepare(corpus), restore=run.folder, steps=8, progress=False)
-    assert main_job(corpus, "tiny", steps=6, progress=False).newest == longer.newest == 8
+    assert run_main_job(corpus, "tiny", steps=6, progress=False).newest == longer.newest == 8
     assert json.loads((run.folder / "summary.json").read_text())["reported_step"] == 8
-    other = main_job(corpus, "tiny", steps=6, fresh=True, progress=False)
+    other = run_main_job(corpus, "tiny", steps=6, fresh=True, progress=False)
     assert other.folder != run.folder
 
 
@@ -68,11 +68,11 @@ def test_a_stopped_main_job_goes_on_where_it_was(corpus, monkeypatch, capsys):
 
     monkeypatch.setattr(Trainer, "_log", press_ctrl_c)
     with pytest.raises(KeyboardInterrupt):
-        main_job(corpus, "tiny", steps=12, progress=False)
+        run_main_job(corpus, "tiny", steps=12, progress=False)
     (folder,) = (path for path in (corpus.folder.parents[1] / "results").iterdir())
     assert load_run(folder).newest in (5, 6)
     assert not (folder / "report.html").exists()
-    run = main_job(corpus, "tiny", steps=12, progress=False)
+    run = run_main_job(corpus, "tiny", steps=12, progress=False)
     assert run.folder == folder
     assert "going on" in capsys.readouterr().out
     assert run.newest == 12
@@ -82,7 +82,7 @@ def test_a_stopped_main_job_goes_on_where_it_was(corpus, monkeypatch, capsys):
 def test_one_speaker_with_one_odd_recording_is_enough(tmp_path, monkeypatch):
     monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))
     audio.save(tmp_path / "speech" / "a $b$ #1" / "take#1 50%.wav", tones(0.3, 200.0))
-    run = main_job(open_corpus(tmp_path / "speech"), "tiny", steps=2, progress=False)
+    run = run_main_job(open_corpus(tmp_path / "speech"), "tiny", steps=2, progress=False)
     page = (run.folder / "report.html").read_text()
     assert "were in training" in page
     sounds = [source for source in re.findall(r'src="([^"]+)"', page) if source.endswith(".wav")]

@@ -71,6 +71,7 @@ def test_data_code_and_help_import_no_tensorflow():
 def test_public_names_can_be_imported():
     import vqwn_kit
 
+    assert not set(vqwn_kit.__all__) & set(ORDER)  # a module would hide its own function
     for name in vqwn_kit.__all__:
         assert getattr(vqwn_kit, name) is not None
     with pytest.raises(AttributeError, match="no attribute"):

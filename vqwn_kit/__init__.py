@@ -47,7 +47,7 @@ _HOME = {
     "export_projector": "projector",
     "visualise": "projector",
     "describe": "info",
-    "main_job": "main_job",
+    "run_main_job": "main_job",
     "listen": "report",
 }
 _ON_TENSORFLOW = {

@@ -68,7 +68,9 @@ def _run(options) -> None:
     corpus = vq.open_corpus(options.data) if options.data else None
     changes = {"steps": options.steps} if options.steps is not None else {}
     try:
-        vq.main_job(corpus, options.preset, fresh=options.fresh, minutes=options.minutes, **changes)
+        vq.run_main_job(
+            corpus, options.preset, fresh=options.fresh, minutes=options.minutes, **changes
+        )
     except KeyboardInterrupt as stop:
         again = "`make run`, or the same command without --fresh, goes on from there"
         raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; {again}") from None

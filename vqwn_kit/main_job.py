@@ -30,7 +30,7 @@ from vqwn_kit.validation import validate
 MOST_VOICES = 8  # that each utterance is spoken in
 
 
-def main_job(
+def run_main_job(
     corpus: Corpus | None = None,
     preset: str | Path | Preset = "mini",
     *,
