@@ -370,3 +370,11 @@ def test_older_checkpoints_are_pruned(store, tmp_path):
 def test_optimizer_limits_the_gradient():
     assert make_optimizer(load_preset("mini").training).global_clipnorm == 1.0
     assert isinstance(make_optimizer(load_preset("tiny").training), keras.optimizers.Adam)
+
+
+def test_a_damaged_training_state_is_named(run, tmp_path):
+    for path in run.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "weights-20.state.npz").write_bytes(b"half of it")
+    with pytest.raises(InputError, match="damaged"):
+        load_run(tmp_path).load_state(20)

@@ -95,9 +95,10 @@ def _load_vectors(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"no such file: {path}. Give an .npy file that training saved")
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path} is no .npy table of vectors: {error}") from error
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is no .npy table of vectors, as training saves them") from error
 
 
 def _known_speakers(config: Path, count: int) -> tuple[list[str], list[list[str]]]:

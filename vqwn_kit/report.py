@@ -30,7 +30,7 @@ audio { width: 20rem; max-width: 55vw; height: 2.2rem; }
 FIGURES = {
     "loss.png": "How likely the model finds each next sample, while it trained. Lower is better.",
     "code_history.png": "How many codes were in use while it trained.",
-    "code_use.png": "How often each code is used on held-out speech.",
+    "code_use.png": "How often each code is used, on all held-out speech where some is held out.",
     "spectrograms_1.png": "The first utterance: original, reconstruction and a conversion.",
     "spectrograms_2.png": "The second utterance: original, reconstruction and a conversion.",
     "codebook_umap.png": "The codebook (UMAP): each dot is a code, near ones have similar vectors.",
@@ -56,8 +56,8 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
     if summary["train_minutes"] < 30:
         body.append(
             f'<p class="note">The model was trained for {summary["train_minutes"]:.1f} minutes. '
-            "That is enough to hear rhythm, loudness and something like a voice, and far too "
-            "little for words: expect babble and noise.</p>"
+            "A few minutes are enough to hear rhythm and loudness at best, and far too little for "
+            "words: expect babble and noise.</p>"
         )
     body += ["<h2>Listen</h2>", *_players(summary["tracks"])]
     if reference is not None:

@@ -10,6 +10,7 @@ speaker_embedding_STEP.npy   the speakers' vectors (S, speaker_dim)
 
 import json
 import re
+import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -214,8 +215,13 @@ class Run:
                 f"{self.weights_file(step)} can be listened to, but training can't go on from it: "
                 f"the training state is kept for the steps {kept}"
             )
-        with np.load(self.state_file(step), allow_pickle=False) as file:
-            return dict(file)
+        try:
+            with np.load(self.state_file(step), allow_pickle=False) as file:
+                return dict(file)
+        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+            raise InputError(
+                f"{self.state_file(step)} is damaged; its weights can be heard"
+            ) from error
 
     def prune(self, keep: int) -> None:
         """Remove all training states but the newest, and all weights but the `keep` newest."""

@@ -130,7 +130,7 @@ def _fingerprint(corpus: Corpus, settings: dict) -> str:
         there = utterance.path.is_file()
         facts = utterance.path.stat() if there else None
         state = f"{facts.st_size} {facts.st_mtime_ns}" if there else "missing"
-        digest.update(f"{utterance.key}\0{utterance.path}\0{state}\n".encode())
+        digest.update(f"{utterance.key}\0{os.path.abspath(utterance.path)}\0{state}\n".encode())
     return digest.hexdigest()[:12]
 
 
