@@ -9,7 +9,7 @@ READY := $(VENV)/install-seconds
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: $(READY) ## train on the bundled corpus, speak, draw, report: about 5 minutes
+run: $(READY) ## train on the bundled corpus, speak, draw, report: about six minutes
 	@$(BIN)/vqwn run $(if $(FRESH),--fresh) $(if $(STEPS),--steps $(STEPS))
 
 test: $(READY) ## unit tests, then the notebooks in the fast preset

@@ -72,7 +72,7 @@ def _run(options) -> None:
             corpus, options.preset, fresh=options.fresh, minutes=options.minutes, **changes
         )
     except KeyboardInterrupt as stop:
-        again = "`make run`, or the same command without --fresh, goes on from there"
+        again = "the same command, without --fresh (FRESH=1), goes on from there"
         raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; {again}") from None
 
 
