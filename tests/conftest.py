@@ -14,7 +14,7 @@ import_tensorflow()
 
 import keras  # noqa: E402
 
-from vqwn_kit import audio  # noqa: E402
+from vqwn_kit import WaveNet, audio  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -99,3 +99,16 @@ def run(store, tmp_path_factory):
 def model(run):
     """The model of that run."""
     return run.model
+
+
+def small_wavenet(**changes) -> WaveNet:
+    """Return a decoder of three speakers, four-dimensional codes and a few channels."""
+    keywords = {
+        "num_speakers": 3, "condition_dim": 4, "dilations": (1, 2, 4), "kernel_size": 3,
+        "residual_channels": 6, "gate_channels": 5, "skip_channels": 7, "first_kernel_size": 4,
+        "speaker_dim": 3,
+    }  # fmt: skip
+    wavenet = WaveNet(**keywords | changes)
+    wavenet.build()
+    wavenet.built = True
+    return wavenet

@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from tests.conftest import tones
 from vqwn_kit import InputError, Run, build_model, load_preset, load_run, train
-from vqwn_kit.training import Trainer, WeightAverage, make_optimizer, validate
+from vqwn_kit.optimization import WeightAverage, make_optimizer
+from vqwn_kit.trainer import Trainer
+from vqwn_kit.validation import validate
 
 
 def contents(folder) -> dict[str, bytes]:

@@ -26,11 +26,19 @@ _HOME = {
     "prepare": "store",
     "Segments": "segments",
     "IterableSegments": "segments",
+    "LogMel": "features",
+    "Mfcc": "features",
     "StridedConvEncoder": "encoders",
+    "DilatedConvEncoder": "encoders",
+    "GatedConvEncoder": "encoders",
+    "ResidualConvEncoder": "encoders",
     "VectorQuantizer": "bottlenecks",
     "VectorQuantizerEMA": "bottlenecks",
+    "SoftmaxBottleneck": "bottlenecks",
     "Identity": "bottlenecks",
+    "TimeJitter": "layers",
     "WaveNet": "wavenet",
+    "FrameDecoder": "frame_decoder",
     "VQVAE": "vqvae",
     "TrainingConfig": "config",
     "load_preset": "config",
@@ -44,22 +52,17 @@ _HOME = {
     "reconstruct": "generation",
     "convert_voice": "generation",
     "convert_many": "generation",
+    "audio_log": "generation",
     "export_projector": "projector",
     "visualise": "projector",
     "describe": "info",
     "run_main_job": "main_job",
     "listen": "report",
 }
-_ON_TENSORFLOW = {
-    "encoders",
-    "bottlenecks",
-    "wavenet",
-    "vqvae",
-    "training",
-    "sampler",
-    "validation",
-}
-_ON_TENSORFLOW |= {"generation", "main_job"}
+_ON_TENSORFLOW = set(
+    "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
+    "generation comparison main_job".split()
+)
 __all__ = ["__version__", *_HOME]
 
 
