@@ -1,6 +1,7 @@
 """Every layer: rebuilt from its config, in mixed precision; and what the layers share."""
 
 import keras
+import librosa
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -178,3 +179,130 @@ def test_gated_block_equals_numpy(rng):
     residual, skip = block(x.astype("float32"), condition.astype("float32"))
     assert np.allclose(residual[0], x[0] + branch[:, :2], atol=1e-5)
     assert np.allclose(skip[0], branch[:, 2:], atol=1e-5)
+
+
+def test_interpolated_frames_lie_on_lines_between_the_middles(rng):
+    samples, frames = np.zeros((2, 20, 3)), rng.normal(size=(2, 4, 3))
+    lines = np.array(add_frames(samples, frames, interpolate=True))
+    middles = np.arange(4) * 5 + 2
+    for b in range(2):
+        for c in range(3):
+            expected = np.interp(np.arange(20), middles, frames[b, :, c])
+            assert np.allclose(lines[b, :, c], expected, atol=1e-6)
+
+
+def count_jitter(probability: float, shape=(50, 400)) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each frame's content came from, relative to it, and the rows it came from."""
+    batch, num_frames = shape
+    place = np.broadcast_to(np.arange(num_frames), shape)
+    row = np.broadcast_to(np.arange(batch)[:, None], shape)
+    frames = np.stack([place, row], axis=-1).astype("float32")
+    moved = np.array(TimeJitter(probability)(frames, training=True))
+    return moved[..., 0] - place, moved[..., 1] - row
+
+
+def test_jitter_takes_either_neighbour_at_half_its_probability():
+    shift, row = count_jitter(0.12)
+    inner = shift[:, 1:-1]
+    assert set(np.unique(inner)) == {-1, 0, 1}
+    for side in (-1, 1):  # 20,000 draws: a standard error of 0.0017
+        assert np.mean(inner == side) == pytest.approx(0.06, abs=0.006)
+    assert not row.any()  # never from another utterance
+
+
+def test_jitter_stays_within_the_utterance_and_draws_for_each_of_them():
+    shift, _ = count_jitter(1.0)
+    place = shift + np.arange(400)
+    assert place.min() == 0
+    assert place.max() == 399
+    assert (shift[:, 0] >= 0).all()
+    assert (shift[:, -1] <= 0).all()
+    assert not np.array_equal(shift[0], shift[1])
+
+
+def test_jitter_leaves_frames_alone_outside_training(rng):
+    (data,) = frames(rng)
+    assert np.array_equal(TimeJitter(1.0)(data), data)
+    assert np.array_equal(TimeJitter(1.0)(data, training=False), data)
+
+
+def test_no_speaker_is_zeros_or_learned_and_never_a_row_of_the_table():
+    speaker = np.array([-1, 0, 2], "int32")
+    plain, learned = Speakers(3, 5), Speakers(3, 5, learned_no_speaker=True)
+    assert not np.array(plain(speaker))[0].any()
+    learned.build()
+    learned.nobody.assign(np.full(5, 7.0))
+    vectors = np.array(learned(speaker))
+    assert np.array_equal(vectors[0], np.full(5, 7.0))
+    assert np.array_equal(vectors[1:], learned.table.numpy()[[0, 2]])
+
+
+def test_the_learned_no_speaker_learns_from_speaker_dropout():
+    speakers = Speakers(3, 5, learned_no_speaker=True, dropout=0.5)
+    ids = np.tile(np.arange(3, dtype="int32"), 200)
+    vectors = np.array(speakers(ids, training=True))
+    dropped = ~vectors.any(axis=1)  # it starts at zeros
+    assert np.mean(dropped) == pytest.approx(0.5, abs=0.1)
+    assert np.array(speakers(ids, training=False)).any(axis=1).all()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(speakers(ids, training=True) * 1.0)
+    assert np.abs(tape.gradient(loss, speakers.nobody.value)).max() > 0
+
+
+# features
+
+
+def sounds(rng) -> np.ndarray:
+    """Return a loud tone in a little noise, a quiet rough sound, a clip with digital silence."""
+    time = np.arange(6400) / 16_000
+    loud = 0.8 * np.sin(2 * np.pi * 440 * time) + 1e-3 * rng.normal(size=6400)
+    quiet = 1e-3 * rng.normal(size=6400) * np.sin(2 * np.pi * 3 * time)
+    gap = np.where((time > 0.1) & (time < 0.2), 0.0, 0.1 * rng.normal(size=6400))
+    return np.stack([loud, quiet, gap]).astype("float32")
+
+
+LIBROSA = {
+    "sr": 16_000, "n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 80, "fmin": 20,
+    "fmax": 8000,
+}  # fmt: skip
+
+
+def librosas_bands(wave: np.ndarray, top_db) -> np.ndarray:
+    power = librosa.feature.melspectrogram(y=wave.astype(float), **LIBROSA)
+    return librosa.power_to_db(power, top_db=top_db)
+
+
+@pytest.mark.parametrize("top_db", [None, 80.0])
+def test_mel_bands_equal_librosas(rng, top_db):
+    waves = sounds(rng)
+    ours = np.array(LogMel(top_db=top_db)(waves[..., None]))
+    assert ours.shape == (3, 40, 80)
+    for wave, bands in zip(waves, ours, strict=True):
+        assert np.abs(bands - librosas_bands(wave, top_db)[:, :40].T).max() < 1e-3
+
+
+@pytest.mark.parametrize("top_db", [None, 80.0])
+def test_cepstrum_and_deltas_equal_librosas(rng, top_db):
+    waves = sounds(rng)
+    ours = np.array(Mfcc(top_db=top_db)(waves[..., None]))
+    assert ours.shape == (3, 40, 39)
+    for wave, found in zip(waves, ours, strict=True):
+        bands = librosas_bands(wave, top_db)[:, :40]
+        cepstrum = librosa.feature.mfcc(S=bands, n_mfcc=13)
+        deltas = [librosa.feature.delta(cepstrum, order=order) for order in (1, 2)]
+        assert np.abs(found - np.concatenate([cepstrum, *deltas]).T).max() < 1e-3
+
+
+@pytest.mark.parametrize("layer", [LogMel(top_db=80.0), Mfcc(top_db=80.0), LogMel(), Mfcc()])
+def test_a_quiet_clip_has_the_same_features_beside_a_loud_one(rng, layer):
+    waves = sounds(rng)[..., None]
+    alone = np.array(layer(waves[1:2]))
+    together = np.array(layer(waves))[1:2]
+    assert np.abs(alone - together).max() < 1e-4
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 9, 33])
+def test_features_have_exactly_a_frame_a_hop(rng, frames):
+    wave = rng.normal(size=(2, frames * 160, 1)).astype("float32")
+    assert Mfcc()(wave).shape == (2, frames, 39)
+    assert np.isfinite(np.array(Mfcc()(wave))).all()

@@ -17,8 +17,8 @@ PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio readers corpus store segments layers features encoders codebook "
     "bottlenecks conditions logistics wavenet frame_decoder vqvae config run optimization "
-    "validation trainer training sampler generation evaluation projector views report info "
-    "main_job cli"
+    "validation trainer training sampler generation evaluation projector views comparison "
+    "report info main_job cli"
 ).split()
 
 

@@ -55,6 +55,8 @@ _HOME = {
     "audio_log": "generation",
     "export_projector": "projector",
     "visualise": "projector",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "describe": "info",
     "run_main_job": "main_job",
     "listen": "report",

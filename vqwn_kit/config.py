@@ -7,6 +7,7 @@ of constructor keywords, and `training`, the fields of `TrainingConfig`. The pre
 
 import inspect
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -356,6 +357,41 @@ def _predecessors_encoder(name: str, dim: int) -> dict:
     if name not in classes:
         raise one_of("encoder", name, classes)
     return {"class_name": classes[name], "config": {"embedding_dim": dim}}
+
+
+def parse_changes(texts: Iterable[str]) -> dict:
+    """Read changes as the command line gives them, for `Preset.change`.
+
+    Args:
+        texts: such as `steps=2000`, `encoder=2019`, `bottleneck.joint=true`; values are JSON, or
+            else words.
+
+    Raises:
+        InputError: a text without `=`.
+    """
+    changes: dict = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(
+                f"{text!r} changes nothing: expected NAME=VALUE, such as bottleneck=ema, "
+                "bottleneck.joint=true or steps=2000"
+            )
+        part, _, setting = key.strip().partition(".")
+        if part in PARTS:
+            setting = setting or "class_name"
+            value = value.strip() if setting == "class_name" else _json_or_word(value)
+            changes.setdefault(part, {})[setting] = value
+        else:
+            changes[key.strip()] = _json_or_word(value)
+    return changes
+
+
+def _json_or_word(text: str):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text.strip()
 
 
 def _check_keys(given: dict, known: list[str], what: str) -> None:

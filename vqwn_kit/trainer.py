@@ -73,11 +73,11 @@ class Trainer:
     def restored(cls, data, path, speakers=None, save=None, **changes) -> "Trainer":
         """Go on with a run from a checkpoint; its folder is changed only when all fits."""
         run = Run(path)
-        for name in FIXED:
-            before = run.preset if name in PARTS else run.preset.training
-            if name in changes and changes[name] != getattr(before, name):
-                raise InputError(f"{name} can't be changed in a run that has begun; train anew")
         preset = run.preset.change(**changes)
+        for name in FIXED:
+            before, after = (p if name in PARTS else p.training for p in (run.preset, preset))
+            if getattr(before, name) != getattr(after, name):
+                raise InputError(f"{name} can't be changed in a run that has begun; train anew")
         source = _source(data, preset, speakers)
         if list(source.speakers) != list(run.speakers):
             raise InputError(

@@ -57,6 +57,10 @@ def train(
     """
     settings = (log_dir, callbacks, progress)
     if restore is not None:
+        if parts:
+            raise InputError(
+                f"restore goes on with all of {restore}: give either restore or parts, not both"
+            )
         trainer = Trainer.restored(data, restore, speakers, save, **changes)
         trainer.fit(minutes, *settings)
         return trainer.run

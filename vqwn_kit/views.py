@@ -65,21 +65,15 @@ def plot_spectrograms(tracks: dict[str, np.ndarray], sample_rate: int = 16_000, 
 def plot_history(history: Sequence[dict], ax=None):
     """Draw the likelihood over training: each logging interval's mean, and held-out utterances."""
     ax = _axes(ax)
-    ax.plot(
-        [record["step"] for record in history],
-        [record["bits"] for record in history],
-        color=BLUE,
-        label="training",
-    )
-    held_out = [record for record in history if "held_out/bits" in record]
-    ax.plot(
-        [record["step"] for record in held_out],
-        [record["held_out/bits"] for record in held_out],
-        "o-",
-        color=ORANGE,
-        label="held-out utterances",
-    )
-    ax.set(xlabel="training step", ylabel="negative log-likelihood (bits a sample)")
+    speaks = any("bits" in record for record in history)
+    names = ("bits", "held_out/bits") if speaks else ("frames/mse", "held_out/mse")
+    styles = ({"color": BLUE, "label": "training"},)
+    styles += ({"color": ORANGE, "label": "held-out utterances", "marker": "o"},)
+    for name, style in zip(names, styles, strict=True):
+        records = [record for record in history if name in record]
+        ax.plot([r["step"] for r in records], [r[name] for r in records], **style)
+    unit = "negative log-likelihood (bits a sample)" if speaks else "error of bands ((20 dB)²)"
+    ax.set(xlabel="training step", ylabel=unit)
     ax.legend(frameon=False)
     return ax
 
@@ -175,3 +169,33 @@ def plot_speakers(vectors: np.ndarray, speakers: dict[str, dict[str, str]], ax=N
 def _finish_map(ax, method: str, title: str) -> None:
     name = {"pca": "principal component", "umap": "UMAP axis"}[method]
     ax.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=title)
+
+
+def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarray]], figure=None):
+    """Draw measures of several models beside each other, a dot for each seed; return the figure.
+
+    Args:
+        names: of the models.
+        measures: by label, for each model the values of its seeds; empty where it has none.
+        figure: to draw on; a new one by default.
+    """
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    figure.set_size_inches(10.0, 1.2 + 0.32 * len(names))
+    figure.set_layout_engine("constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(measures), sharey=True))
+    rows = np.arange(len(names))[::-1]
+    for ax, (label, values) in zip(axes, measures.items(), strict=True):
+        for row, seeds in zip(rows, values, strict=True):
+            if len(seeds):
+                ax.plot([np.mean(seeds)], [row], "|", color=ORANGE, markersize=14, mew=2)
+                ax.plot(seeds, [row] * len(seeds), "o", color=BLUE, markersize=5, alpha=0.8)
+            else:
+                ax.annotate("none", (0.02, row), xycoords=("axes fraction", "data"), color=GREY)
+        ax.set(xlabel=label, ylim=(-0.7, len(names) - 0.3))
+        ax.grid(axis="y", color="0.9")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(rows, names)
+    return figure
