@@ -1,6 +1,7 @@
 """Fixtures: a small speech-like corpus that is made anew, and a run trained on it for a moment."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,13 @@ def small_wavenet(**changes) -> WaveNet:
     wavenet.build()
     wavenet.built = True
     return wavenet
+
+
+def ctrl_c_at(step: int):
+    """Return a callback of training that presses Ctrl-C at a step."""
+
+    def press(record, model):
+        if record["step"] == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return press

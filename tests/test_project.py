@@ -50,7 +50,7 @@ def test_parts_of_the_model_know_only_keras_and_what_they_share(module):
     assert imports_of(module) <= SHARED
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     names = [n.names[0].name for n in ast.walk(tree) if isinstance(n, ast.Import)]
-    assert set(names) <= {"keras", "numpy"}
+    assert set(names) <= {"inspect", "keras", "math", "numpy"}
 
 
 @pytest.mark.parametrize("module", ["evaluation", "views"])

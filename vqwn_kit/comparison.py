@@ -329,7 +329,7 @@ def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
         before, now = run.preset.to_dict(), preset.to_dict()
         if now["training"]["first_stage_steps"]:
             now["training"]["freeze"] = before["training"]["freeze"]
-        if json.dumps(before) != json.dumps(now) or run.config["corpus"] != store.corpus.name:
+        if _plain(before) != _plain(now) or run.config["corpus"] != store.corpus.name:
             raise InputError(
                 f"{folder} holds a run of other settings: compare into another folder (save=), or "
                 "remove it; nothing was overwritten"
@@ -339,6 +339,11 @@ def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
         if run.steps:
             return train(store, restore=folder, progress=progress)
     return train(store, preset, save=folder / "weights", progress=progress)
+
+
+def _plain(content: dict) -> dict:
+    """Return a preset's content as it comes back from JSON, with lists for tuples."""
+    return json.loads(json.dumps(content))
 
 
 def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:

@@ -26,8 +26,9 @@ class Adam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         """Update a variable by its gradient."""
-        learning_rate = learning_rate * self.multiples.get(variable.name, 1.0)
-        super().update_step(gradient, variable, learning_rate)
+        name = variable.name.partition(":")[0].rpartition("/")[2]  # codebook of codebook:0
+        multiple = self.multiples.get(name, 1.0)
+        super().update_step(gradient, variable, learning_rate * multiple)
 
     def get_config(self) -> dict:
         """Return the constructor's keywords."""

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from keras import ops
 from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
@@ -181,7 +182,7 @@ def _weights(wavenet: WaveNet, dtype: np.dtype) -> dict[str, np.ndarray]:
     """Copy a decoder's weights as the matrices that one step multiplies with, in their order."""
 
     def copy(variable) -> np.ndarray:
-        return np.ascontiguousarray(np.array(variable), dtype)
+        return np.ascontiguousarray(ops.convert_to_numpy(variable), dtype)
 
     def stack(variables) -> np.ndarray:
         return np.stack([copy(variable) for variable in variables])

@@ -161,7 +161,11 @@ class VQVAE(keras.Model):
             loss = sum(losses.values())
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        gradients = tape.gradient(scaled, variables)
+        # Of looked-up rows TensorFlow gives a gradient for each lookup; Adam would square each of
+        # them instead of their sum, and move codes that are taken often too far.
+        gradients = [tf.convert_to_tensor(g) if g is not None else None for g in gradients]
+        self.optimizer.apply(gradients, variables)
         if codes is not None:
             self.recent_codes.update_state(codes)
         return self._track(loss, losses | sizes, codes)
