@@ -44,6 +44,9 @@ _HOME = {
     "reconstruct": "generation",
     "convert_voice": "generation",
     "convert_many": "generation",
+    "score_card": "scoring",
+    "ScoreCard": "cards",
+    "phone_times": "alignment",
     "export_projector": "projector",
     "visualise": "projector",
     "describe": "info",
@@ -59,7 +62,7 @@ _ON_TENSORFLOW = {
     "sampler",
     "validation",
 }
-_ON_TENSORFLOW |= {"generation", "main_job"}
+_ON_TENSORFLOW |= {"generation", "main_job", "scoring"}
 __all__ = ["__version__", *_HOME]
 
 
