@@ -91,7 +91,9 @@ class ScoreCard:
         if not isinstance(estimate, Estimate):
             estimate = Estimate(float(estimate), None, None, 1)
         scale = 100.0 if unit == "%" else 1.0
-        limits = (None if x is None else x * scale for x in (estimate.low, estimate.high))
+        limits = [None if x is None else x * scale for x in (estimate.low, estimate.high)]
+        if unit == "%" and limits[0] is not None:
+            limits = [max(0.0, limits[0]), min(100.0, limits[1])]
         row = Row(section, name, estimate.value * scale, *limits, estimate.n, of, unit, note)
         self.rows.append(row)
         return row
@@ -148,7 +150,7 @@ class ScoreCard:
                 lines += ["", f"## {section.capitalize()}", ""]
                 lines += [
                     "| measure | value | 95 % interval | on | |",
-                    "| --- | --- | --- | --- | --- |",
+                    "| --- | ---: | --- | --- | --- |",
                 ]
             lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
         if self.skipped:
@@ -162,7 +164,8 @@ class ScoreCard:
         parts = [f"<p>{html.escape(facts)}</p>"]
         parts += [f"<p><b>{html.escape(said)}</b></p>" for said in self.verdicts]
         parts.append(
-            "<table><tr><th>measure</th><th>value</th><th>95 % interval</th><th>on</th><th></th></tr>"
+            "<table><tr><th>measure</th><th>value</th><th>95 % interval</th><th>on</th>"
+            "<th></th></tr>"
         )
         section = None
         for row, cells in zip(self.rows, self._table(), strict=True):

@@ -3,14 +3,9 @@
 Nothing is sampled here. Utterances that don't fit a measure are left out of it, and counted.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
-
-import keras
 import numpy as np
-from keras import ops
 
-from vqwn_kit.alignment import PHONES, frame_phones, phone_times
+from vqwn_kit.alignment import PHONES
 from vqwn_kit.cards import ScoreCard
 from vqwn_kit.evaluation import (
     Estimate,
@@ -25,142 +20,46 @@ from vqwn_kit.evaluation import (
     perplexity,
     phone_information,
     phone_of_code,
-    pool,
     proportion,
     ratio,
 )
-from vqwn_kit.run import Run
-from vqwn_kit.store import Store
-from vqwn_kit.vqvae import VQVAE, as_batch
+from vqwn_kit.subject import Subject
+from vqwn_kit.vqvae import as_batch
 
-BITS_PER_NAT = 1.0 / np.log(2.0)
 MOST_SECONDS = 10  # of an utterance, for the likelihood: memory grows with it
 MOST_TRAIN = 240  # training utterances that probes and the map of codes to phones learn from
-WINDOW = 0.5  # seconds that a speaker probe hears at once
 DEAF, HARD_OF_HEARING = 0.02, 0.15  # bits a sample; the decoder doesn't, or hardly, listen
 
 
-@dataclass
-class Subject:
-    """A run and the utterances that it is examined on.
-
-    Attributes:
-        run: the run.
-        store: the prepared corpus.
-        held_out: numbers of the utterances that it is judged by.
-        train: numbers of training utterances, at most MOST_TRAIN, evenly spread.
-        seed: of all choices.
-        progress: show progress bars.
-    """
-
-    run: Run
-    store: Store
-    held_out: np.ndarray
-    train: np.ndarray
-    seed: int = 0
-    progress: bool = True
-
-    @property
-    def model(self) -> VQVAE:
-        """The model of the run."""
-        return self.run.model
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames a second."""
-        return self.store.sample_rate / self.model.hop_length
-
-    def rng(self, *more: int) -> np.random.Generator:
-        """Return random numbers that follow from the seed and `more` alone."""
-        return np.random.default_rng([self.seed, *more])
-
-    def speaker(self, number: int) -> str:
-        """Return the name of an utterance's speaker."""
-        return self.store.corpus.utterances[number].speaker
-
-    def speaker_ids(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the speakers' numbers in the model, int32."""
-        return self.model.speaker_ids([self.speaker(number) for number in numbers])
-
-    def bar(self, numbers, what: str):
-        """Return the numbers in a progress bar with the time left."""
-        from tqdm import tqdm
-
-        return tqdm(numbers, desc=what, unit="utterance", disable=not self.progress)
-
-    @cached_property
-    def codes(self) -> dict[int, np.ndarray]:
-        """Codes (N,) by number, of the held-out and the training utterances."""
-        if not self.model.bottleneck.num_embeddings:
-            raise NotMeasured("the model has no codebook")
-        numbers = [*self.held_out, *self.train]
-        return {
-            number: self.model.encode(self.store.waveform(number))[0]
-            for number in self.bar(numbers, "encode")
-        }
-
-    @cached_property
-    def phones(self) -> dict[int, np.ndarray]:
-        """Phone of each frame, int (N,), -1 for silence, by number; where times are known."""
-        times = phone_times(self.store, [*self.held_out, *self.train], self.progress)
-        lengths = {
-            number: -(-self.store.lengths[number] // self.model.hop_length) for number in times
-        }
-        return {
-            number: frame_phones(spans, lengths[number], self.frame_rate)
-            for number, spans in times.items()
-        }
-
-
-def bits_per_sample(model: VQVAE, waveform: np.ndarray, speaker: str, z_q: np.ndarray) -> float:
-    """Return how many bits a sample of a waveform costs, each given the true ones before it.
-
-    Args:
-        model: the model.
-        waveform: (T,), T a multiple of `hop_length`.
-        speaker: whom the decoder takes it to be.
-        z_q: (1, T / hop_length, D), what the decoder hears.
-    """
-    targets = model.targets(as_batch(waveform, model.hop_length))
-    logits = model.decode(z_q, model.speaker_ids([speaker]), targets)
-    nats = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-    return float(ops.mean(nats)) * BITS_PER_NAT
-
-
-LIES = {
-    "codes shuffled within the utterance": "bits a sample, codes shuffled",
-    "codes of another utterance": "bits a sample, another utterance",
-    "no codes": "bits a sample, codes zeroed",
-    "another speaker": "bits a sample, another speaker",
+LIES = {  # what the decoder is told, and why there may be no such thing
+    "codes shuffled": "",
+    "another utterance": "each speaker has one held-out utterance only",
+    "codes zeroed": "",
+    "another speaker": "there is one speaker only",
 }
+VERDICTS = {"codes shuffled": "the codes", "another speaker": "the speaker"}
 
 
 def score_likelihood(card: ScoreCard, subject: Subject) -> None:
-    """Add bits a sample, and what they become when the decoder is told something else."""
-    names = ["bits a sample", *LIES.values()]
-    table = [_bits_of(subject, number) for number in subject.bar(subject.held_out, "listen")]
-    samples, bits = np.array([row[0] for row in table]), np.array([row[1] for row in table])
+    """Add bits a sample, and how many more they are when the decoder is told something else."""
+    told = [_bits_of(subject, number) for number in subject.bar(subject.held_out, "listen")]
+    samples, bits = np.array([row[0] for row in told]), np.array([row[1] for row in told])
     section, of = "likelihood", "utterances"
-    card.add(section, names[0], ratio(bits[:, 0] * samples, samples), "bits", of)
-    gaps = {}
-    for column, (lie, name) in enumerate(LIES.items(), 1):
+    card.add(section, "bits a sample", ratio(bits[:, 0] * samples, samples), "bits", of)
+    for column, (lie, missing) in enumerate(LIES.items(), 1):
+        name = f"listening gap, {lie}"
         with card.measuring(name):
-            told = ~np.isnan(bits[:, column])
-            if not told.any():
-                raise NotMeasured("there is one speaker only" if "speaker" in lie else
-                                  "each speaker has one utterance only")  # fmt: skip
-            weights = samples[told]
-            value = ratio(bits[told, column] * weights, weights)
-            gaps[name] = ratio((bits[told, column] - bits[told, 0]) * weights, weights)
-            gap = gaps[name]
-            limits = "" if gap.low is None else f" ({gap.low:+.3f} to {gap.high:+.3f})"
-            card.add(section, name, value, "bits", of, f"{gap.value:+.3f}{limits}")
-    gap = gaps["bits a sample, codes shuffled"]
-    card.add(section, "listening gap", gap, "bits", of, "codes shuffled against true")
-    card.verdicts.append(verdict(gap.value, "the codes"))
-    if "bits a sample, another speaker" in gaps:
-        gap = gaps["bits a sample, another speaker"]
-        card.verdicts.append(verdict(gap.value, "the speaker"))
+            known = ~np.isnan(bits[:, column])
+            if not known.any():
+                raise NotMeasured(missing)
+            weights, more = samples[known], bits[known, column] - bits[known, 0]
+            whole = np.sum(bits[known, column] * weights) / weights.sum()
+            row = card.add(
+                section, name, ratio(more * weights, weights), "bits", of,
+                f"more than the truth: {whole:.3f} in all",
+            )  # fmt: skip
+            if lie in VERDICTS:
+                card.verdicts.append(verdict(row.value, VERDICTS[lie]))
 
 
 def verdict(gap: float, what: str) -> str:
@@ -179,29 +78,24 @@ def _bits_of(subject: Subject, number: int) -> tuple[int, list[float]]:
     model, rng = subject.model, subject.rng(1, int(number))
     hop = model.hop_length
     waveform = subject.store.waveform(number)[: MOST_SECONDS * subject.store.sample_rate]
-    waveform = waveform[: len(waveform) // hop * hop] if len(waveform) > hop else waveform
-    speaker = subject.speaker(number)
-    z_q = np.array(model.latents(waveform).z_q)
-    waveform = as_batch(waveform, hop)[0, :, 0]
+    waveform = as_batch(waveform[: max(1, len(waveform) // hop) * hop], hop)
+    z_q, speaker = np.array(model.latents(waveform).z_q), subject.speaker_ids([number])
+    frames = np.arange(z_q.shape[1])
     told = {
-        "codes shuffled within the utterance": z_q[:, rng.permutation(z_q.shape[1])],
-        "no codes": np.zeros_like(z_q),
+        "codes shuffled": (speaker, z_q[:, rng.permutation(frames)]),
+        "codes zeroed": (speaker, np.zeros_like(z_q)),
     }
-    same = [n for n in subject.held_out if n != number and subject.speaker(n) == speaker]
+    own = subject.speaker(number)
+    same = [n for n in subject.held_out if n != number and subject.speaker(n) == own]
     if same:
         other = np.array(model.latents(subject.store.waveform(rng.choice(same))).z_q)
-        told["codes of another utterance"] = other[:, np.arange(z_q.shape[1]) % other.shape[1]]
-    result = [bits_per_sample(model, waveform, speaker, z_q)]
-    for lie in LIES:
-        if lie == "another speaker":
-            others = [name for name in subject.run.speakers if name != speaker]
-            name = rng.choice(others) if others else None
-            heard = z_q if others else None
-        else:
-            name, heard = speaker, told.get(lie)
-        known = heard is not None
-        result.append(bits_per_sample(model, waveform, str(name), heard) if known else np.nan)
-    return len(waveform), result
+        told["another utterance"] = (speaker, other[:, frames % other.shape[1]])
+    others = [name for name in subject.run.speakers if name != own]
+    if others:
+        told["another speaker"] = (model.speaker_ids([str(rng.choice(others))]), z_q)
+    bits = [float(subject.bits(waveform, speaker, z_q))]
+    bits += [float(subject.bits(waveform, *told[lie])) if lie in told else np.nan for lie in LIES]
+    return waveform.shape[1], bits
 
 
 def score_codebook(card: ScoreCard, subject: Subject) -> None:
@@ -214,9 +108,9 @@ def score_codebook(card: ScoreCard, subject: Subject) -> None:
         used = int((counts.sum(axis=0) > 0).sum())
         frames, n = int(counts.sum()), len(counts)
         of = "utterances"
-        card.add(section, "codes used", Estimate(used, None, None, n), "", of,
+        card.add(section, "codes used", Estimate(used, None, None, n), "codes", of,
                  f"of K = {size} ({100 * used / size:.0f} %), on {frames:,} frames")  # fmt: skip
-        card.add(section, "dead codes", Estimate(size - used, None, None, n), "", of)
+        card.add(section, "dead codes", Estimate(size - used, None, None, n), "codes", of)
         card.add(section, "perplexity", jackknife(counts, perplexity), "", of, f"of {size}")
         nominal, rate = np.log2(size), subject.frame_rate
         card.add(section, "bit rate, nominal", Estimate(rate * nominal, None, None, n), "bits/s",
@@ -226,8 +120,10 @@ def score_codebook(card: ScoreCard, subject: Subject) -> None:
         far = jackknife(counts, lambda total: nominal - entropy(total))
         card.add(section, "distance from uniform", far, "bits", of, "KL, log2 K less the entropy")
         records = [record for record in subject.run.history if "vq/perplexity" in record]
-        card.divergence = [(r["step"], float(nominal - np.log2(r["vq/perplexity"]))) for r in records
-                           if r["step"] <= subject.run.newest]  # fmt: skip
+        card.divergence = [
+            (record["step"], float(nominal - np.log2(record["vq/perplexity"])))
+            for record in records if record["step"] <= subject.run.newest
+        ]  # fmt: skip
         if not card.divergence:
             raise NotMeasured("the run has no history.jsonl")
         (first, start), (last, end) = card.divergence[0], card.divergence[-1]
@@ -278,42 +174,28 @@ def score_speakers(card: ScoreCard, subject: Subject) -> None:
         hits = nearest_class_hits(vectors, np.array(sexes)[known])
         card.add(section, "embedding separates the sexes", proportion(hits), "%", "speakers",
                  "nearer to the mean of their own sex, themselves left out")  # fmt: skip
-    inputs = {"log-mel input": _mel_windows, "z_e": _z_e_windows, "codes": _code_windows}
-    for what, windows in inputs.items():
+    inputs = {
+        "log-mel input": lambda n: log_mel(subject.store.waveform(n), subject.store.sample_rate).T,
+        "z_e": lambda n: subject.encoded[n].z_e,
+        "codes": lambda n: _one_hot(subject, n),
+    }
+    for what, frames in inputs.items():
         name = f"speaker from {what}"
         with card.measuring(name):
-            made = {
-                part: [windows(subject, n) for n in subject.bar(numbers, f"probe {what}")]
-                for part, numbers in (("train", subject.train), ("held_out", subject.held_out))
-            }
-            labels = np.repeat(subject.speaker_ids(subject.train), [len(w) for w in made["train"]])
-            probe = linear_probe(np.concatenate(made["train"]), labels)
-            truth = subject.speaker_ids(subject.held_out)
-            right = [
-                (probe.predict(w) == t).sum() for w, t in zip(made["held_out"], truth, strict=True)
-            ]
-            counts = [len(w) for w in made["held_out"]]
+            heard = [frames(n) for n in subject.train]
+            labels = np.repeat(subject.speaker_ids(subject.train), [len(part) for part in heard])
+            probe = linear_probe(np.concatenate(heard), labels)
+            heard = [frames(n) for n in subject.held_out]
+            truth, counts = subject.speaker_ids(subject.held_out), [len(part) for part in heard]
+            right = [(probe.predict(x) == t).sum() for x, t in zip(heard, truth, strict=True)]
             chance = np.bincount(truth, counts).max() / sum(counts)
             card.add(section, name, ratio(right, counts), "%", "utterances",
-                     f"linear probe, {WINDOW:g} s windows; the commonest speaker has "
+                     f"linear probe on single frames; the commonest speaker has "
                      f"{100 * chance:.0f} %")  # fmt: skip
 
 
-def _mel_windows(subject: Subject, number: int) -> np.ndarray:
-    return mel_windows(subject.store.waveform(number), subject.store.sample_rate)
-
-
-def mel_windows(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return the mean log-mel spectrum of each WINDOW of a waveform (T,), (W, 80)."""
-    return pool(log_mel(waveform, sample_rate).T, WINDOW * sample_rate / 256)
-
-
-def _z_e_windows(subject: Subject, number: int) -> np.ndarray:
-    waveform = as_batch(subject.store.waveform(number), subject.model.hop_length)
-    z_e = ops.convert_to_numpy(subject.model.encoder(waveform, training=False))[0]
-    return pool(z_e.astype(np.float32), WINDOW * subject.frame_rate)
-
-
-def _code_windows(subject: Subject, number: int) -> np.ndarray:
-    codes = np.eye(subject.model.bottleneck.num_embeddings, dtype=np.float32)[subject.codes[number]]
-    return pool(codes, WINDOW * subject.frame_rate)
+def _one_hot(subject: Subject, number: int) -> np.ndarray:
+    """Return every few codes of an utterance, as rows of a unit matrix."""
+    size = subject.model.bottleneck.num_embeddings
+    codes = subject.codes[number][:: subject.probe_every]
+    return np.eye(size, dtype=np.float32)[codes]

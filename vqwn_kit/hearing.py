@@ -1,4 +1,4 @@
-"""Sounds -> what is heard in them: phones, pitch, quality. Each needs a package of the extra `eval`.
+"""Sounds -> what is heard in them: phones, pitch, quality. All need packages of the extra `eval`.
 
 None of these packages brings another framework. All measures run on the processor, offline.
 """

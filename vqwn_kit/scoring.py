@@ -7,7 +7,6 @@ import numpy as np
 from vqwn_kit.cards import ScoreCard
 from vqwn_kit.code_scores import (
     MOST_TRAIN,
-    Subject,
     score_codebook,
     score_likelihood,
     score_phones,
@@ -19,6 +18,7 @@ from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.run import Run
 from vqwn_kit.sound_scores import score_content, score_sound, score_voices, speak
 from vqwn_kit.store import Store, prepare
+from vqwn_kit.subject import Subject
 
 KNOWN = {"mini": "mini", "vctk-corpus": "VCTK", "librispeech": "LibriSpeech"}
 
@@ -44,7 +44,7 @@ def score_card(
         targets: other voices that each of those is converted to.
         utterances: held-out utterances for all else, evenly spread; all by default.
         temperature: of sampling.
-        seed: of all choices and of sampling: the same seed gives the same card.
+        seed: of all choices and of sampling: the same seed gives the same card, but for the speed.
         progress: show progress bars with the time left.
 
     Returns:
@@ -116,8 +116,8 @@ def _subject(run: Run, store: Store, utterances: int | None, seed: int, progress
         numbers = store.numbers(split)
         if not len(numbers):
             raise InputError(
-                f"{store.corpus.folder} has no utterance in the split {split!r}; a score card needs "
-                "both: name the split of each in an utterances.tsv"
+                f"{store.corpus.folder} has no utterance in the split {split!r}; a score card "
+                "needs both: name the split of each in an utterances.tsv"
             )
         known = [n for n in numbers if store.corpus.utterances[n].speaker in run.speakers]
         if not known:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqwn_kit.cards import ScoreCard
-from vqwn_kit.code_scores import Subject, mel_windows
 from vqwn_kit.evaluation import (
     Estimate,
     NotMeasured,
     edit_distance,
     linear_probe,
+    log_mel,
     mel_cepstral_distance,
+    pool,
     proportion,
     ratio,
 )
@@ -27,7 +28,10 @@ from vqwn_kit.hearing import (
     stoi,
     words_of,
 )
+from vqwn_kit.subject import Subject
 
+WINDOW = 0.5  # seconds that the probe of voices hears at once
+FLOOR = -30.0  # dB under the loudest cell; what lies below tells the noise, not the voice
 KINDS = ("original", "reconstruction", "conversion")
 
 
@@ -79,8 +83,10 @@ def speak(
     seconds = time.perf_counter() - start
     samples = sum(part.size for part in made)
     speed = samples / seconds
-    card.add("cost", "generating", Estimate(speed, None, None, sum(map(len, voices))), "samples/s",
-             "sounds at once", f"in all, {speed / subject.store.sample_rate:.2f} x real time")  # fmt: skip
+    card.add(
+        "cost", "generating", Estimate(speed, None, None, sum(map(len, voices))), "samples/s",
+        "sounds at once", f"in all: {speed / subject.store.sample_rate:.2f} x real time",
+    )  # fmt: skip
     sounds = []
     for number, wave, names, parts in zip(numbers, waves, voices, made, strict=True):
         sounds.append(Sound(number, "original", names[0], wave))
@@ -133,6 +139,14 @@ def _add_errors(card, section: str, name: str, note: str, pairs: list[tuple[str,
         card.add(section, name, estimate, "", "sounds", note)
 
 
+def mel_windows(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return the mean log-mel spectrum of each WINDOW of a waveform (T,), (W, 80).
+
+    Cells are raised to FLOOR, so that noise 15 dB under the speech leaves the voice as it is.
+    """
+    return pool(np.maximum(log_mel(waveform, sample_rate), FLOOR).T, WINDOW * sample_rate / 256)
+
+
 def score_voices(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
     """Add whom a probe that learnt the voices from real speech hears in each kind of sound."""
     names = [*_names("voice given to its speaker"), "conversion given to the source"]
@@ -144,8 +158,8 @@ def score_voices(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None
         classes = probe.classes_
 
         def heard(sound: Sound) -> int:
-            scores = probe.predict_log_proba(mel_windows(sound.waveform, rate))
-            return int(classes[scores.sum(axis=0).argmax()])
+            shares = probe.predict_proba(mel_windows(sound.waveform, rate))
+            return int(classes[np.log(np.maximum(shares, 1e-9)).sum(axis=0).argmax()])
 
         guesses = [heard(sound) for sound in sounds]
         for kind, name in zip(KINDS, names, strict=False):
@@ -177,8 +191,10 @@ def score_sound(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
                      "where both are voiced")  # fmt: skip
         card.add(section, names[1], ratio([wrong for _, wrong in errors]), "%", "sounds",
                  "frames voiced in one only")  # fmt: skip
-    _mean_of(card, section, "STOI, reconstruction", "", again,
-             lambda s: stoi(originals[s.number], s.waveform), "to the original, 0 to 1")  # fmt: skip
+    _mean_of(
+        card, section, "STOI, reconstruction", "", again,
+        lambda s: stoi(originals[s.number], s.waveform), "to the original, 0 to 1",
+    )  # fmt: skip
     for kind in KINDS:
         _mean_of(card, section, f"DNSMOS P.808, {kind}", "of 5", of_kind[kind],
                  lambda s: p808(s.waveform), "")  # fmt: skip

@@ -195,21 +195,23 @@ def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figu
         figure = plt.figure()
     groups: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
-        if row["section"] not in ("cost", "codebook") and row["name"] != "listening gap":
+        if row["section"] not in ("cost", "codebook") and row["name"] != "bits a sample":
             groups.setdefault((row["section"], row["unit"]), []).append(row)
     panels = [(name, group) for name, group in groups.items() if len(group) > 1]
+    panels.sort(key=lambda panel: len(panel[1]))
     count = len(panels) + bool(divergence)
     lines = -(-max(1, count) // 2)
-    figure.set_size_inches(13.0, 0.3 + 2.5 * lines)
-    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.08)
-    axes = figure.subplots(lines, 2, squeeze=False).ravel()
-    for ax, ((section, unit), group) in zip(axes, panels, strict=False):
-        _plot_rows(ax, section, unit, group)
+    sizes = [4] * (count - len(panels)) + [len(group) for _, group in panels]
+    heights = [1.0 + 0.33 * max(sizes[2 * line : 2 * line + 2], default=1) for line in range(lines)]
+    figure.set_size_inches(13.0, sum(heights))
+    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
+    axes = figure.subplots(lines, 2, squeeze=False, height_ratios=heights).ravel()
     if divergence:
-        ax = axes[len(panels)]
-        ax.plot(*zip(*divergence, strict=True), color=BLUE)
-        ax.set(xlabel="training step", ylabel="bits", ylim=(0, None))
-        ax.set_title("codebook: distance of the codes from uniform", fontsize=10, loc="left")
+        axes[0].plot(*zip(*divergence, strict=True), color=BLUE)
+        axes[0].set(xlabel="training step", ylabel="bits", ylim=(0, None))
+        axes[0].set_title("codebook: distance from uniform use", fontsize=10, loc="left")
+    for ax, ((section, unit), group) in zip(axes[count - len(panels) :], panels, strict=False):
+        _plot_rows(ax, section, unit, group)
     for ax in axes[count:]:
         ax.set_axis_off()
     return figure
@@ -217,23 +219,24 @@ def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figu
 
 def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
     for place, row in enumerate(group):
-        colour = ORANGE if "conversion" in row["name"] else BLUE
-        colour = GREY if "original" in row["name"].split(", ")[-1:] else colour
+        end = row["name"].split(", ")[-1]
+        colour = {"conversion": ORANGE, "original": GREY, "source to target": GREY}.get(end, BLUE)
         if row["low"] is not None:
             limits = (row["low"], row["high"])
             ax.plot(limits, (place, place), color=colour, linewidth=2, alpha=0.6)
-        ax.plot(row["value"], place, "o", color=colour, markersize=6)
+        ax.plot(row["value"], place, "o", color=colour, markersize=5)
         ax.annotate(
-            f"{row['value']:.3g}", (row["value"], place), xytext=(0, 6),
+            f"{row['value']:.3g}", (row["value"], place), xytext=(0, 5),
             textcoords="offset points", ha="center", fontsize=8,
         )  # fmt: skip
     ax.set_yticks(range(len(group)), [row["name"] for row in group], fontsize=9)
-    ax.set_ylim(len(group) - 0.5, -0.8)
+    ax.set_ylim(len(group) - 0.5, -0.9)
+    low, high = ax.get_xlim()
     if unit == "%":
         ax.set_xlim(-4, 104)
-    else:
-        ax.margins(x=0.12)
-    ax.set_xlabel(unit)
+    elif unit != "of 5":
+        ax.set_xlim(min(0.0, low), high + 0.05 * (high - low))
+    ax.set_xlabel({"": "error, or 0 to 1", "of 5": "of 5 (a guess at listeners)"}.get(unit, unit))
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_title(section, fontsize=10, loc="left")
 
@@ -244,13 +247,16 @@ def plot_code_phones(table: np.ndarray, phones: Sequence[str], ax=None):
     Codes are sorted by their commonest phone and by how much they belong to it; codes that never
     met a phone are left out.
     """
+    from matplotlib.colors import PowerNorm
+
     ax = _axes(ax, (8.0, 6.5))
     met = np.asarray(table)[np.asarray(table).sum(axis=1) > 0]
     share = met / met.sum(axis=1, keepdims=True)
     order = np.lexsort((-share.max(axis=1), share.argmax(axis=1)))
     picture = ax.imshow(
-        share[order].T, aspect="auto", cmap="viridis", vmin=0, interpolation="nearest"
-    )
+        share[order].T, aspect="auto", cmap="viridis", norm=PowerNorm(0.5, 0, 1),
+        interpolation="nearest",
+    )  # fmt: skip
     ax.set_yticks(range(len(phones)), phones, fontsize=7)
     ax.set(
         xlabel=f"{len(met)} of {len(table)} codes, by their commonest phone", ylabel="phone",
