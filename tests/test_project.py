@@ -17,7 +17,8 @@ PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio readers corpus store segments layers encoders bottlenecks wavenet "
     "vqvae config run optimization validation training sampler generation evaluation hearing "
-    "alignment projector views cards subject code_scores sound_scores scoring report info main_job cli"
+    "alignment projector views cards subject code_scores sound_scores scoring report info "
+    "main_job cli"
 ).split()
 
 

@@ -92,8 +92,10 @@ class ScoreCard:
             estimate = Estimate(float(estimate), None, None, 1)
         scale = 100.0 if unit == "%" else 1.0
         limits = [None if x is None else x * scale for x in (estimate.low, estimate.high)]
-        if unit == "%" and limits[0] is not None:
-            limits = [max(0.0, limits[0]), min(100.0, limits[1])]
+        if limits[0] is not None and unit != "bits":  # only gaps and information can be negative
+            limits[0] = max(0.0, limits[0])
+        if limits[1] is not None and unit == "%":
+            limits[1] = min(100.0, limits[1])
         row = Row(section, name, estimate.value * scale, *limits, estimate.n, of, unit, note)
         self.rows.append(row)
         return row

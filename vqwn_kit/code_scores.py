@@ -29,11 +29,9 @@ from vqwn_kit.vqvae import as_batch
 MOST_SECONDS = 10  # of an utterance, for the likelihood: memory grows with it
 MOST_TRAIN = 240  # training utterances that probes and the map of codes to phones learn from
 DEAF, HARD_OF_HEARING = 0.02, 0.15  # bits a sample; the decoder doesn't, or hardly, listen
-
-
 LIES = {  # what the decoder is told, and why there may be no such thing
     "codes shuffled": "",
-    "another utterance": "each speaker has one held-out utterance only",
+    "another utterance": "each speaker has one utterance only",
     "codes zeroed": "",
     "another speaker": "there is one speaker only",
 }
@@ -86,7 +84,11 @@ def _bits_of(subject: Subject, number: int) -> tuple[int, list[float]]:
         "codes zeroed": (speaker, np.zeros_like(z_q)),
     }
     own = subject.speaker(number)
-    same = [n for n in subject.held_out if n != number and subject.speaker(n) == own]
+    same = [
+        [n for n in part if n != number and subject.speaker(n) == own]
+        for part in (subject.held_out, subject.train)
+    ]
+    same = same[0] or same[1]
     if same:
         other = np.array(model.latents(subject.store.waveform(rng.choice(same))).z_q)
         told["another utterance"] = (speaker, other[:, frames % other.shape[1]])

@@ -68,7 +68,7 @@ def score_card(
         raise InputError(f"temperature={temperature}: expected more than 0")
     run = run if isinstance(run, Run) else Run(run)
     store = _store(run, data, progress)
-    subject = _subject(run, store, utterances, seed, progress)
+    subject = examine(run, store, utterances, seed, progress)
     card = ScoreCard({
         "run": run.folder.name,
         "step": run.newest,
@@ -110,7 +110,10 @@ def _store(run: Run, data: Store | Corpus | str | Path | None, progress: bool) -
     return prepare(corpus, progress=progress)
 
 
-def _subject(run: Run, store: Store, utterances: int | None, seed: int, progress: bool) -> Subject:
+def examine(
+    run: Run, store: Store, utterances: int | None = None, seed: int = 0, progress: bool = True
+) -> Subject:
+    """Return a run with the utterances that it is judged on; see `score_card`."""
     members = {}
     for split, most in (("held_out", utterances), ("train", MOST_TRAIN)):
         numbers = store.numbers(split)

@@ -236,7 +236,8 @@ def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
         ax.set_xlim(-4, 104)
     elif unit != "of 5":
         ax.set_xlim(min(0.0, low), high + 0.05 * (high - low))
-    ax.set_xlabel({"": "error, or 0 to 1", "of 5": "of 5 (a guess at listeners)"}.get(unit, unit))
+    label = {"": "errors a phone", "of 5": "of 5, a guess at listeners", "bits": "bits a sample"}
+    ax.set_xlabel(label.get(unit, unit))
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_title(section, fontsize=10, loc="left")
 
