@@ -106,8 +106,8 @@ class ScoreCard:
         try:
             yield
         except NotMeasured as reason:
-            made = {row.name for row in self.rows}
-            self.skipped |= {name: str(reason) for name in names if name not in made}
+            known = {row.name for row in self.rows} | set(self.skipped)
+            self.skipped |= {name: str(reason) for name in names if name not in known}
 
     def to_dict(self) -> dict:
         """Return all of it as plain numbers, lists and words."""

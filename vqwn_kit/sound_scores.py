@@ -103,22 +103,22 @@ def score_content(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> Non
     """Add phone errors by hama: against the text, and against its reading of the original."""
     section = "content"
     text, itself = _names("phone error"), _names("phone error to original", KINDS[1:])
+    utterances = subject.store.corpus.utterances
+    has_text = {s.number for s in sounds if words_of(utterances[s.number].text)}
+    with card.measuring(*text):
+        if not has_text:
+            raise NotMeasured("the utterances have no texts in Latin letters")
     with card.measuring(*text, *itself):
         heard = [phones_heard(s.waveform) for s in subject.bar(sounds, "hear phones")]
-        utterances = subject.store.corpus.utterances
-        with card.measuring(*text):
-            has_text = {s.number for s in sounds if words_of(utterances[s.number].text)}
-            if not has_text:
-                raise NotMeasured("the utterances have no texts in Latin letters")
-            expected = {n: phones_expected(utterances[n].text) for n in has_text}
-            for kind, name in zip(KINDS, text, strict=True):
-                note = "against the text" + (
-                    ": the recogniser's own errors" if kind == KINDS[0] else ""
-                )
-                _add_errors(card, section, name, note, [
-                    (expected[s.number], h) for s, h in zip(sounds, heard, strict=True)
-                    if s.kind == kind and s.number in has_text
-                ])  # fmt: skip
+        expected = {n: phones_expected(utterances[n].text) for n in has_text}
+        for kind, name in zip(KINDS, text if has_text else (), strict=False):
+            note = "against the text" + (
+                ": the recogniser's own errors" if kind == KINDS[0] else ""
+            )
+            _add_errors(card, section, name, note, [
+                (expected[s.number], h) for s, h in zip(sounds, heard, strict=True)
+                if s.kind == kind and s.number in has_text
+            ])  # fmt: skip
         originals = {
             s.number: h for s, h in zip(sounds, heard, strict=True) if s.kind == "original"
         }
