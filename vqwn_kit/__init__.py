@@ -40,7 +40,7 @@ _HOME = {
     "WaveNet": "wavenet",
     "FrameDecoder": "frame_decoder",
     "VQVAE": "vqvae",
-    "TrainingConfig": "config",
+    "TrainingConfig": "training_config",
     "load_preset": "config",
     "build_model": "config",
     "Run": "run",
@@ -53,6 +53,9 @@ _HOME = {
     "convert_voice": "generation",
     "convert_many": "generation",
     "audio_log": "generation",
+    "score_card": "scoring",
+    "ScoreCard": "cards",
+    "phone_times": "alignment",
     "export_projector": "projector",
     "visualise": "projector",
     "compare": "comparison",
@@ -63,7 +66,7 @@ _HOME = {
 }
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison main_job".split()
+    "generation comparison scoring main_job".split()
 )
 __all__ = ["__version__", *_HOME]
 

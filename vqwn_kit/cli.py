@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_compare(commands)
     _add_generate(commands)
+    _add_evaluate(commands)
     _add_visualise(commands)
     _add_info(commands)
     return parser
@@ -301,6 +302,28 @@ def _generate(options) -> None:
         for name, sound in zip(options.speakers, sounds, strict=True):
             file = Path(options.save) / f"{run.newest}{stem}_{name.replace('/', '_')}.wav"
             print(vq.save(unused(file), sound))
+
+
+def _add_evaluate(commands) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "measure a run on speech it never heard")
+    add = parser.add_argument
+    add("run", metavar="RUN", help="a run folder or a checkpoint, P-STEP")
+    add("--data", metavar="FOLDER", help="the corpus (default: the one that it was trained on)")
+    add("--spoken", type=int, default=6, help="held-out utterances to sample (default: 6; 0: none)")
+    add("--targets", type=int, default=2, help="voices that each is converted to (default: 2)")
+    add("--utterances", type=int, help="held-out utterances for all else (default: all)")
+    add("--temperature", type=float, default=1.0, help="of sampling (default: 1)")
+    add("--seed", type=int, default=0, help="the same seed gives the same card")
+    add("--save", metavar="FOLDER", help="where to write the card (default: the run's folder)")
+
+
+def _evaluate(options) -> None:
+    names = ("spoken", "targets", "utterances", "temperature", "seed")
+    run = vq.Run(options.run)
+    card = vq.score_card(run, options.data, **{name: getattr(options, name) for name in names})
+    print(card)
+    for path in card.save(options.save or run.folder):
+        print(path)
 
 
 def _add_visualise(commands) -> None:

@@ -15,13 +15,14 @@ import keras
 import numpy as np
 
 from vqwn_kit import audio
-from vqwn_kit.config import PARTS, Preset, hop_length, load_preset, parse_changes
+from vqwn_kit.config import Preset, hop_length, load_preset, parse_changes
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, results
 from vqwn_kit.run import Run
 from vqwn_kit.store import Store, prepare
 from vqwn_kit.training import train
+from vqwn_kit.training_config import PARTS
 from vqwn_kit.validation import validate
 from vqwn_kit.views import plot_comparison
 

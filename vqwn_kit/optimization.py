@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vqwn_kit.config import TrainingConfig
+from vqwn_kit.training_config import TrainingConfig
 from vqwn_kit.vqvae import VQVAE
 
 

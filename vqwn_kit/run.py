@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vqwn_kit.config import PARTS, Preset, build_model, from_dict, part_class
+from vqwn_kit.config import Preset, build_model, from_dict, part_class
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text, replacing
+from vqwn_kit.training_config import PARTS
 
 if TYPE_CHECKING:
     from vqwn_kit.vqvae import VQVAE

@@ -14,12 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vqwn_kit.config import PARTS, Preset, build_model
+from vqwn_kit.config import Preset, build_model
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import results, unused
 from vqwn_kit.optimization import WeightAverage, make_optimizer
 from vqwn_kit.run import Run, load_part, run_name
 from vqwn_kit.segments import Source
+from vqwn_kit.training_config import PARTS
 from vqwn_kit.validation import BITS_PER_NAT, validate
 from vqwn_kit.vqvae import VQVAE
 

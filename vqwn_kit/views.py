@@ -199,3 +199,93 @@ def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarra
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(rows, names)
     return figure
+
+
+def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figure=None):
+    """Draw a score card: a panel for each section and unit, a dot and its 95 % interval a row.
+
+    Args:
+        rows: dicts with section, name, value, low, high and unit. A section's rows of one unit
+            make a panel where they are at least two.
+        divergence: (step, bits) of the codes' distance from uniform, a panel of its own.
+        figure: a matplotlib figure to draw on.
+
+    Returns:
+        The figure.
+    """
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        if row["section"] not in ("cost", "codebook") and row["name"] != "bits a sample":
+            groups.setdefault((row["section"], row["unit"]), []).append(row)
+    panels = [(name, group) for name, group in groups.items() if len(group) > 1]
+    panels.sort(key=lambda panel: len(panel[1]))
+    count = len(panels) + bool(divergence)
+    lines = -(-max(1, count) // 2)
+    sizes = [4] * (count - len(panels)) + [len(group) for _, group in panels]
+    heights = [1.0 + 0.33 * max(sizes[2 * line : 2 * line + 2], default=1) for line in range(lines)]
+    figure.set_size_inches(13.0, sum(heights))
+    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
+    axes = figure.subplots(lines, 2, squeeze=False, height_ratios=heights).ravel()
+    if divergence:
+        axes[0].plot(*zip(*divergence, strict=True), color=BLUE)
+        axes[0].set(xlabel="training step", ylabel="bits", ylim=(0, None))
+        axes[0].set_title("codebook: distance from uniform use", fontsize=10, loc="left")
+    for ax, ((section, unit), group) in zip(axes[count - len(panels) :], panels, strict=False):
+        _plot_rows(ax, section, unit, group)
+    for ax in axes[count:]:
+        ax.set_axis_off()
+    return figure
+
+
+def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
+    for place, row in enumerate(group):
+        end = row["name"].split(", ")[-1]
+        colour = {"conversion": ORANGE, "original": GREY, "source to target": GREY}.get(end, BLUE)
+        if row["low"] is not None:
+            limits = (row["low"], row["high"])
+            ax.plot(limits, (place, place), color=colour, linewidth=2, alpha=0.6)
+        ax.plot(row["value"], place, "o", color=colour, markersize=5)
+        ax.annotate(
+            f"{row['value']:.3g}", (row["value"], place), xytext=(0, 5),
+            textcoords="offset points", ha="center", fontsize=8,
+        )  # fmt: skip
+    ax.set_yticks(range(len(group)), [row["name"] for row in group], fontsize=9)
+    ax.set_ylim(len(group) - 0.5, -0.9)
+    low, high = ax.get_xlim()
+    if unit == "%":
+        ax.set_xlim(-4, 104)
+    elif unit != "of 5":
+        ax.set_xlim(min(0.0, low), high + 0.05 * (high - low))
+    label = {"": "errors a phone", "of 5": "of 5, a guess at listeners", "bits": "bits a sample"}
+    ax.set_xlabel(label.get(unit, unit))
+    ax.grid(axis="x", color="#dddddd", linewidth=0.6)
+    ax.set_title(section, fontsize=10, loc="left")
+
+
+def plot_code_phones(table: np.ndarray, phones: Sequence[str], ax=None):
+    """Draw which phones each code stands for: p(phone | code), from counts (K, P).
+
+    Codes are sorted by their commonest phone and by how much they belong to it; codes that never
+    met a phone are left out.
+    """
+    from matplotlib.colors import PowerNorm
+
+    ax = _axes(ax, (8.0, 6.5))
+    met = np.asarray(table)[np.asarray(table).sum(axis=1) > 0]
+    share = met / met.sum(axis=1, keepdims=True)
+    order = np.lexsort((-share.max(axis=1), share.argmax(axis=1)))
+    picture = ax.imshow(
+        share[order].T, aspect="auto", cmap="viridis", norm=PowerNorm(0.5, 0, 1),
+        interpolation="nearest",
+    )  # fmt: skip
+    ax.set_yticks(range(len(phones)), phones, fontsize=7)
+    ax.set(
+        xlabel=f"{len(met)} of {len(table)} codes, by their commonest phone", ylabel="phone",
+        title="Which phone is spoken where a code is taken",
+    )  # fmt: skip
+    ax.figure.colorbar(picture, ax=ax, label="share of the code's frames")
+    return ax

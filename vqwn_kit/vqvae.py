@@ -10,8 +10,7 @@ from keras import ops
 from vqwn_kit.codebook import CodeUsage
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.layers import mu_law_encode
-
-PARTS = ("encoder", "bottleneck", "decoder")
+from vqwn_kit.training_config import PARTS
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
