@@ -342,6 +342,12 @@ def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
     return train(store, preset, save=folder / "weights", progress=progress)
 
 
+def _speed(history: list[dict]) -> float:
+    """Return samples a second of training after the first logging interval, which compiles."""
+    first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
+    return (last["samples"] - first["samples"]) / (last["seconds"] - first["seconds"])
+
+
 def _plain(content: dict) -> dict:
     """Return a preset's content as it comes back from JSON, with lists for tuples."""
     return json.loads(json.dumps(content))
@@ -360,11 +366,11 @@ def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
         row["nominal_rate"] = rate * model.bits_per_code
         row["entropy_rate"] = rate * math.log2(row["perplexity"])
     seconds = last["seconds"]
-    first = run.folder / "first_stage"
-    if first.is_dir():
-        row["first_stage_seconds"] = Run(first).history[-1]["seconds"]
+    stage = run.folder / "first_stage"
+    if stage.is_dir():
+        row["first_stage_seconds"] = Run(stage).history[-1]["seconds"]
     return row | {
         "seconds": seconds + row.get("first_stage_seconds", 0.0),
-        "samples_per_second": last["samples"] / seconds,
+        "samples_per_second": _speed(run.history),
         "parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
     }

@@ -17,6 +17,7 @@ import numpy as np
 from vqwn_kit import audio, views
 from vqwn_kit.config import Preset, load_preset
 from vqwn_kit.corpus import Corpus, example_corpus
+from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import code_counts
 from vqwn_kit.files import replacing, results
 from vqwn_kit.generation import convert_many
@@ -55,6 +56,11 @@ def run_main_job(
     """
     corpus = corpus or example_corpus()
     chosen = load_preset(preset).change(**changes)
+    if chosen.training.first_stage_steps:
+        raise InputError(
+            "the main job trains in one stage, and this preset has first_stage_steps: train it "
+            "with `vqwn train`"
+        )
     print(f"{corpus.name}: {len(corpus)} utterances of {len(corpus.speakers)} speakers", flush=True)
     print(f"taken for the layout {corpus.layout!r}, since {corpus.reason}", flush=True)
     seconds: dict[str, float] = {}
