@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from vqwn_kit import InputError, TrainingConfig, build_model, load_preset
 from vqwn_kit.config import PRESETS, from_dict, parse_changes, preset_names
+from vqwn_kit.optimization import make_optimizer
 
 
 def test_seed_is_exactly_the_predecessors_parameters():
@@ -26,6 +29,19 @@ def test_every_preset_builds_and_goes_through_json_unchanged(name):
     model = build_model(preset, ["ann", "bob"])
     assert preset.training.segment_length % model.hop_length == 0
     assert model.speaker_names == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_takes_a_step(name, rng):
+    preset = load_preset(name)
+    model = build_model(preset, ["ann", "bob"])
+    model.compile(make_optimizer(preset.training))
+    length = max(2 * model.hop_length, 640)
+    wave = tf.constant(rng.uniform(-0.5, 0.5, (1, length, 1)), "float32")
+    before = model.decoder.out.kernel.numpy().copy()
+    told = model.train_step((wave, tf.constant([1])))
+    assert 3 < float(told["wavenet/nll"]) < 8  # nats; ln 256 is 5.5
+    assert not np.array_equal(model.decoder.out.kernel, before)
 
 
 def test_a_missing_predecessor_file_falls_back_on_the_shipped_one(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from tests.conftest import make_vctk, tones
-from vqwn_kit import audio, load_run, open_corpus, prepare, train
+from vqwn_kit import InputError, audio, load_run, open_corpus, prepare, train
 from vqwn_kit.main_job import run_main_job
 
 
@@ -90,3 +90,8 @@ def test_one_speaker_with_one_odd_recording_is_enough(tmp_path, monkeypatch):
     assert all((run.folder / unquote(sound)).is_file() for sound in sounds)
     summary = json.loads((run.folder / "summary.json").read_text())
     assert "nothing is held out" in summary["measures"]["bits a sample, held out"]
+
+
+def test_two_stages_are_not_of_the_main_job(corpus):
+    with pytest.raises(InputError, match="first_stage_steps.*vqwn train"):
+        run_main_job(corpus, "tiny", first_stage_steps=3, progress=False)

@@ -36,6 +36,8 @@ def test_waveforms_of_any_shape_and_length_are_encoded(vqvae, rng):
         vqvae.encode(np.zeros((2, 2, 2, 2)))
     with pytest.raises(InputError, match="T > 0"):
         vqvae.encode(np.zeros(0))
+    with pytest.raises(InputError, match="int16.*divide by 32768"):
+        vqvae.encode(np.zeros(640, np.int16))
 
 
 def test_unknown_speakers_name_the_nearest(vqvae):
@@ -110,6 +112,33 @@ VARIANTS = {
     },
     "mixture of logistics": {"decoder": {"mixtures": 5}},
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_is_saved_and_loaded_and_takes_a_step_in_mixed_precision(name, tmp_path, rng):
+    changes = {"precision": "mixed_bfloat16", **VARIANTS[name]}
+    model = build_model(load_preset("tiny").change(**changes), ["ann", "bob"])
+    model.compile(keras.optimizers.Adam(1e-3))
+    wave = rng.uniform(-0.5, 0.5, (2, 1280, 1)).astype("float32")
+    speaker = np.array([0, -1], "int32")
+    before = [weight.numpy().copy() for weight in model.trainable_weights]
+    told = model.train_step((tf.constant(wave), tf.constant(speaker)))
+    assert all(np.isfinite(value) for value in told.values())
+    moved = [
+        not np.array_equal(weight, start)
+        for weight, start in zip(model.trainable_weights, before, strict=True)
+    ]
+    assert np.mean(moved) > 0.8  # a ReLU or a rare code may keep some still
+    assert all(weight.dtype == "float32" for weight in model.weights)
+    model.save(tmp_path / "model.keras")
+    twin = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.array_equal(np.array(twin((wave, speaker))), np.array(model((wave, speaker))))
+
+
+def test_a_length_that_is_no_multiple_of_the_hop_is_padded_for_2019_too(rng):
+    model = build_model(load_preset("tiny").change(encoder="2019"), ["ann"])
+    assert model.encode(rng.uniform(-0.5, 0.5, 1000)).shape == (1, 4)
+    assert model.encode(rng.uniform(-0.5, 0.5, 1)).shape == (1, 1)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

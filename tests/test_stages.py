@@ -132,3 +132,12 @@ def test_the_sizes_and_dead_codes_are_told_in_training_and_of_held_out_speech(
     assert len(held_out) == 1
     z_e = np.array(run.model.latents(store.waveform(held_out[0])).z_e)
     assert last["held_out/z_e_rms"] == pytest.approx(np.sqrt(np.mean(z_e**2)), rel=0.02)
+
+
+def test_the_exported_codebook_is_what_the_decoder_hears(store, tmp_path):
+    on_sphere = {"unit_norm": True}
+    run = train(store, "tiny", save=tmp_path / "w", steps=2, bottleneck=on_sphere, progress=False)
+    exported = np.load(tmp_path / "embedding_2.npy")
+    assert np.allclose(np.linalg.norm(exported, axis=1), 1, atol=1e-5)
+    codes = np.arange(32)[None]
+    assert np.allclose(run.model.bottleneck.embed(codes)[0], exported, atol=1e-6)

@@ -335,6 +335,13 @@ def test_tensorboard_hears_the_averaged_model_whenever_it_is_validated(store, tm
     assert [event.step for event in events.Tensors("ann_000")] == [10, 20]
 
 
+def test_a_folder_of_logs_that_cannot_be_made_is_named_before_anything_is(store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="for logs"):
+        train(store, "tiny", save=tmp_path / "w", log_dir=tmp_path / "file/logs")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_cosine_schedule_rises_falls_and_goes_on_after_a_stop(store, tmp_path):
     schedule = {"peak": 1e-2, "warm_up": 5, "end": 1e-4}
     save = tmp_path / "weights"

@@ -214,7 +214,7 @@ def _draw(run: Run, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
         ).figure,
     }
     if counts is not None:
-        codebook = run.model.bottleneck.codebook.numpy()
+        codebook = np.array(run.model.bottleneck.vectors())
         history = views.plot_code_history(run.history, len(codebook), ax=axes())
         figures["code_history"] = history.figure
         figures["code_use"] = views.plot_code_use(counts, ax=axes()).figure

@@ -193,14 +193,14 @@ class Run:
         Raises:
             OSError: the disk is full; no file of this step is left, those before stay as they are.
         """
-        tables = {"speaker_embedding": model.decoder.speakers}
+        tables = {"speaker_embedding": model.decoder.speakers.numpy()}
         if model.bottleneck.num_embeddings:
-            tables["embedding"] = model.bottleneck.codebook
+            tables["embedding"] = np.array(model.bottleneck.vectors())
         files = [self.folder / f"{name}_{step}.npy" for name in tables]
         try:
             for file, table in zip(files, tables.values(), strict=True):
                 with replacing(file) as scratch:
-                    np.save(scratch, table.numpy())
+                    np.save(scratch, table)
             with replacing(self.weights_file(step)) as scratch:
                 model.save_weights(scratch)
         except OSError:

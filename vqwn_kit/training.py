@@ -55,6 +55,13 @@ def train(
         KeyboardInterrupt: after Ctrl-C or the notebook's stop button, when the step is done and
             its checkpoint written; `restore` goes on from there.
     """
+    if log_dir is not None:
+        try:
+            Path(log_dir).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"can't make the folder {log_dir} for logs ({error.strerror}): give another (--log)"
+            ) from error
     settings = (log_dir, callbacks, progress)
     if restore is not None:
         if parts:

@@ -220,9 +220,15 @@ def as_batch(waveform, hop_length: int) -> np.ndarray:
     """Turn (T,), (B, T) or (B, T, 1) into float32 (B, T', 1), T' a multiple of `hop_length`.
 
     Raises:
-        InputError: another shape, or no samples.
+        InputError: another shape, no samples, or whole numbers.
     """
-    waveform = np.asarray(waveform, np.float32)
+    waveform = np.asarray(waveform)
+    if waveform.dtype.kind in "iub":
+        raise InputError(
+            f"a waveform of whole numbers ({waveform.dtype}); expected floats in [-1, 1]: divide "
+            "by 32768 if they are 16-bit samples"
+        )
+    waveform = waveform.astype(np.float32)
     if waveform.ndim == 1:
         waveform = waveform[None, :, None]
     elif waveform.ndim == 2:
