@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors files quiet audio readers corpus store segments layers encoders bottlenecks wavenet "
+    "errors files quiet audio listing published readers corpus store segments layers encoders bottlenecks wavenet "
     "vqvae config run optimization validation training sampler generation evaluation projector "
     "views report info main_job cli"
 ).split()

@@ -17,7 +17,7 @@ _HOME = {
     "save": "audio",
     "mu_law_encode": "audio",
     "mu_law_decode": "audio",
-    "Utterance": "readers",
+    "Utterance": "listing",
     "Corpus": "corpus",
     "open_corpus": "corpus",
     "example_corpus": "corpus",
