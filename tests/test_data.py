@@ -240,17 +240,6 @@ def test_store_holds_the_samples_of_the_recordings(folder, store):
         assert np.abs(store.waveform(number) - kept).max() <= 1 / 32768
 
 
-def test_store_is_made_once_and_anew_when_a_file_changes(tmp_path):
-    folder = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
-    first = prepare(open_corpus(folder), progress=False)
-    made = (first.folder / "audio.int16").stat().st_mtime_ns
-    again = prepare(open_corpus(folder), progress=False)
-    assert again.folder == first.folder
-    assert (again.folder / "audio.int16").stat().st_mtime_ns == made
-    audio.save(folder / "ann" / "ann_000.wav", tones(0.4, 300.0))
-    assert prepare(open_corpus(folder), progress=False).folder != first.folder
-
-
 def test_unusable_recordings_are_skipped_by_name(tmp_path):
     folder = make_folders(tmp_path, {"ann": 200.0, "bob": 100.0}, 2)
     (folder / "ann" / "broken.wav").write_text("no sound")
@@ -260,14 +249,6 @@ def test_unusable_recordings_are_skipped_by_name(tmp_path):
     assert "broken.wav" in store.skipped["ann/broken"]
     assert "silent" in store.skipped["bob/silent"]
     assert len(store) == 4
-
-
-def test_a_corpus_without_a_usable_recording_is_refused_and_leaves_nothing(tmp_path, stores):
-    (tmp_path / "silence" / "ann").mkdir(parents=True)
-    audio.save(tmp_path / "silence" / "ann" / "a.wav", np.zeros(4000))
-    with pytest.raises(InputError, match=r"can be used.*silent"):
-        prepare(open_corpus(tmp_path / "silence"), progress=False)
-    assert not [path for path in stores.iterdir() if path.name.startswith((".", "silence"))]
 
 
 def test_in_memory_and_mapped_stores_are_equal(folder, store):

@@ -15,9 +15,10 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors files quiet audio listing published readers corpus store segments layers encoders bottlenecks wavenet "
-    "vqvae config run optimization validation training sampler generation evaluation projector "
-    "views report info main_job cli"
+    "errors files quiet audio listing published readers corpus conversion store segments "
+    "layers encoders bottlenecks wavenet vqvae config run optimization validation training "
+    "sampler generation evaluation projector views doctor report info main_job download bench "
+    "cli"
 ).split()
 
 

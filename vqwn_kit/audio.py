@@ -14,7 +14,9 @@ from vqwn_kit.files import replacing
 SAMPLE_RATE = 16_000  # Hz; every model of the workbench hears and speaks at this rate
 EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
 TRIM_DB = 40.0  # what lies this far below the loudest frame, at either end, is silence
-UNKNOWN_SIZE = 0x7FFFFFFF - 4096  # bytes; a header written before its end was known says this or more
+UNKNOWN_SIZE = (
+    0x7FFFFFFF - 4096
+)  # bytes; a header written before its end was known says this or more
 
 
 @dataclass(frozen=True)

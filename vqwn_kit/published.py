@@ -127,9 +127,7 @@ def _read_libri(tree: Tree, choices: Choices) -> Found:
         if name.count("/") == 3:
             subsets.add(name.partition("/")[0])
         speaker = key.partition("-")[0]
-        found.utterances.append(
-            Utterance(key, speaker, tree.folder / name, texts.get(key, ""))
-        )
+        found.utterances.append(Utterance(key, speaker, tree.folder / name, texts.get(key, "")))
     found.note = f"subsets {', '.join(sorted(subsets))}" if subsets else ""
     found.speakers = _libri_speakers(tree.folder, {u.speaker for u in found.utterances})
     return found
