@@ -1,7 +1,12 @@
 """A sound file -> int16 samples at the store's rate, trimmed, or why it can't be used."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +56,7 @@ class Converted:
         problem: why the recording can't be used, or "".
         recording: the file as it was read; None where it couldn't be.
         passing: the problem may be gone without the file being changed, such as a missing right.
+        digest: a hash of the file's content; "" where it can't be read.
     """
 
     samples: np.ndarray
@@ -58,6 +64,7 @@ class Converted:
     problem: str = ""
     recording: audio.Recording | None = None
     passing: bool = False
+    digest: str = ""
 
 
 def convert(path: Path, settings: Settings) -> Converted:
@@ -109,3 +116,36 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
     except OSError:
         return ""
+
+
+def convert_all(
+    paths: Sequence[Path],
+    settings: Settings,
+    progress: bool = True,
+    workers: int | None = None,
+    what: str = "prepare",
+) -> Iterator[Converted]:
+    """Yield the conversions of files, in order, with their hashes.
+
+    Threads decode a few files ahead: libsndfile, soxr and NumPy do their work without the
+    interpreter's lock, and memory holds those few files only.
+    """
+    from tqdm.auto import tqdm
+
+    workers = workers or os.cpu_count() or 1
+    bar = tqdm(total=len(paths), desc=what, unit="file", disable=not progress)
+    with ThreadPoolExecutor(workers) as pool, bar:
+        ahead = deque()
+        for path in itertools.chain(paths, itertools.repeat(None)):
+            if path is not None:
+                ahead.append(pool.submit(_hashed, path, settings))
+            if len(ahead) > 4 * workers or (path is None and ahead):
+                yield ahead.popleft().result()
+                bar.update()
+            elif path is None:
+                return
+
+
+def _hashed(path: Path, settings: Settings) -> Converted:
+    digest = digest_of(path)  # before it is read: a change between the two shows next time
+    return replace(convert(path, settings), digest=digest)

@@ -13,12 +13,9 @@ there never moves, so other processes may read the store while one writes.
 """
 
 import hashlib
-import itertools
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit import audio
-from vqwn_kit.conversion import Converted, Settings, convert, digest_of
-from vqwn_kit.corpus import Corpus, Utterance
+from vqwn_kit.conversion import Settings, convert_all, digest_of
+from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, stores
 
@@ -251,16 +248,17 @@ def _write(
         _drop_what_a_kill_left(sound, lines, folder, position)
         _write_lines(lines, [e for e in entries if e is not None and e != index.get(e.path)])
         missing = [number for number, entry in enumerate(entries) if entry is None]
-        chosen, group = [corpus.utterances[number] for number in missing], []
-        conversions = _converted(chosen, settings, progress, workers)
-        for number, (converted, digest) in zip(missing, conversions, strict=True):
+        group = []
+        paths = [corpus.utterances[number].path for number in missing]
+        conversions = convert_all(paths, settings, progress, workers)
+        for number, converted in zip(missing, conversions, strict=True):
             entries[number] = Entry(
-                _relative(corpus, corpus.utterances[number].path), states[number], digest,
+                _relative(corpus, corpus.utterances[number].path), states[number], converted.digest,
                 position, len(converted.samples), converted.offset, converted.problem,
             )  # fmt: skip
             position += len(converted.samples)
             sound.write(converted.samples.tobytes())
-            if states[number] and digest and not converted.passing:
+            if states[number] and converted.digest and not converted.passing:
                 group.append(entries[number])
             if len(group) == GROUP or number == missing[-1]:
                 _flush(sound)
@@ -284,30 +282,3 @@ def _write_lines(file, entries: list[Entry]) -> None:
 def _flush(file) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _converted(
-    utterances: Sequence[Utterance], settings: Settings, progress: bool, workers: int | None
-) -> Iterator[tuple[Converted, str]]:
-    """Yield conversions with the files' hashes, in order; threads decode a few files ahead.
-
-    Threads, since libsndfile, soxr and NumPy do their work without the interpreter's lock.
-    """
-    from tqdm.auto import tqdm
-
-    def one(utterance: Utterance) -> tuple[Converted, str]:
-        digest = digest_of(utterance.path)  # before it is read: a change between shows next time
-        return convert(utterance.path, settings), digest
-
-    workers = workers or os.cpu_count() or 1
-    bar = tqdm(total=len(utterances), desc="prepare", unit="file", disable=not progress)
-    with ThreadPoolExecutor(workers) as pool, bar:
-        ahead, rest = deque(), iter(utterances)
-        for utterance in itertools.chain(rest, itertools.repeat(None)):
-            if utterance is not None:
-                ahead.append(pool.submit(one, utterance))
-            if len(ahead) > 4 * workers or (utterance is None and ahead):
-                yield ahead.popleft().result()
-                bar.update()
-            elif utterance is None:
-                return
