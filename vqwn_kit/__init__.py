@@ -51,6 +51,7 @@ _HOME = {
     "visualise": "projector",
     "describe": "info",
     "run_main_job": "main_job",
+    "run_benches": "bench",
     "listen": "report",
 }
 _ON_TENSORFLOW = {

@@ -1,6 +1,8 @@
-"""Published corpora from the internet: archives that resume, are checked, and are unpacked safely."""
+"""Published corpora from the internet: fetched with resume and checksum, unpacked with care."""
 
+import errno
 import hashlib
+import http.client
 import shutil
 import tarfile
 import urllib.error
@@ -75,7 +77,7 @@ ARCHIVES = {
     "vctk-0.80": Archive(
         ("https://datashare.ed.ac.uk/bitstream/handle/10283/2651/VCTK-Corpus.zip",),
         "",
-        11.2,
+        11,
         "VCTK-Corpus/wav48",
         "ODC-By 1.0",
         "VCTK 0.80: 109 English speakers, 44 hours",
@@ -114,7 +116,7 @@ ARCHIVES = {
             "https://openslr.elda.org/resources/33/data_aishell.tgz",
         ),
         "2f494334227864a8a8fec932999db9d8",
-        15.6,
+        15,
         "data_aishell/wav",
         "Apache 2.0",
         "Aishell-1: 400 Mandarin speakers, 178 hours",
@@ -151,8 +153,13 @@ def download_corpus(
     if (folder / archive.unpacks_to).is_dir():
         return corpus
     file = folder / archive.name
-    if not file.is_file() or (archive.md5 and _md5(file, progress) != archive.md5):
+    if not file.is_file():
         _fetch(archive, file, progress)
+    elif archive.md5 and (found := _md5(file, progress)) != archive.md5:
+        raise InputError(
+            f"{file} isn't what was published (checksum {found}, expected {archive.md5}): delete "
+            "it, and it is fetched anew"
+        )
     _unpack(file, folder / archive.inside if archive.inside else folder, progress)
     for packed in sorted((folder / archive.unpacks_to).glob("*.tar.gz")):
         _unpack(packed, packed.parent, progress)  # Aishell packs each speaker once more
@@ -167,7 +174,9 @@ def _fetch(archive: Archive, file: Path, progress: bool) -> None:
     for url in archive.urls:
         try:
             _fetch_from(url, part, progress)
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise
             reasons.append(f"{url}: {getattr(error, 'reason', error)}")
             continue
         found = _md5(part, progress) if archive.md5 else ""
@@ -249,6 +258,7 @@ def _extract(file: Path, scratch: Path, progress: bool) -> None:
     from tqdm.auto import tqdm
 
     zipped = zipfile.is_zipfile(file)
+    safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # not in 3.11.3
     with zipfile.ZipFile(file) if zipped else tarfile.open(file) as archive:
         members = archive.infolist() if zipped else archive
         for member in tqdm(members, desc="unpack", unit="file", disable=not progress):
@@ -261,7 +271,7 @@ def _extract(file: Path, scratch: Path, progress: bool) -> None:
             if zipped:
                 archive.extract(member, scratch)
             else:
-                archive.extract(member, scratch, filter="data")
+                archive.extract(member, scratch, **safely)
 
 
 def _merge(item: Path, target: Path) -> None:
