@@ -20,35 +20,6 @@ from vqwn_kit import (
 )
 
 
-def make_libri(folder):
-    chapter = folder / "test-other" / "367" / "130732"
-    for number in range(3):
-        audio.save(chapter / f"367-130732-000{number}.flac", tones(0.3, 150.0, number))
-    lines = [f"367-130732-000{number} WORDS {number}" for number in range(3)]
-    (chapter / "367-130732.trans.txt").write_text("\n".join(lines) + "\n")
-    (folder / "SPEAKERS.TXT").write_text(";ID |SEX\n367  | M | test-other | 8.0 | A Reader\n")
-    return folder
-
-
-def test_vctk_is_recognised_with_texts_and_facts(tmp_path):
-    corpus = open_corpus(make_vctk(tmp_path / "VCTK-Corpus"))
-    assert corpus.layout == "vctk"
-    assert "wav48" in corpus.reason
-    assert len(corpus) == 12
-    assert corpus["p225_001"].text == "Sentence number 1."
-    assert corpus.speakers["p225"] == {
-        "age": "23", "sex": "F", "accent": "English", "region": "Southern England",
-    }  # fmt: skip
-    assert corpus.speakers["p243"] == {}
-
-
-def test_librispeech_is_recognised_with_texts_and_facts(tmp_path):
-    corpus = open_corpus(make_libri(tmp_path / "LibriSpeech"))
-    assert corpus.layout == "librispeech"
-    assert corpus["367-130732-0002"].text == "WORDS 2"
-    assert corpus.speakers == {"367": {"sex": "M", "name": "A Reader"}}
-
-
 def test_plain_folders_are_recognised(folder):
     corpus = open_corpus(folder)
     assert corpus.layout == "folders"
