@@ -53,7 +53,7 @@ def bench_data(folder: str | Path | None = None, utterances: int = 44_000) -> di
     Returns:
         `prepare_minutes_a_second` with 1 thread and with as many as there are cores;
         `crops_a_second` from the store, and
-        `decoding_crops_a_second` where every crop decodes its whole file with librosa; and for the
+        `decoding_crops_a_second` where every crop decodes and resamples its whole file; and for the
         simulated corpus seconds and mebibytes beyond the imports until the first batch is there.
     """
     corpus = open_corpus(folder) if folder else example_corpus()
@@ -80,8 +80,6 @@ def _warm_up() -> None:
 
 
 def _bench_crops(store) -> dict[str, float]:
-    import librosa
-
     segments = Segments(store, LENGTH, BATCH_SIZE)
     numbers = iter(range(10**9))
     rate = _rate(lambda: segments.batch(next(numbers)))
@@ -89,7 +87,7 @@ def _bench_crops(store) -> dict[str, float]:
     paths = [utterance.path for utterance in store.corpus]
 
     def decode() -> np.ndarray:
-        wave, _ = librosa.load(paths[rng.integers(len(paths))], sr=audio.SAMPLE_RATE)
+        wave = audio.load(paths[rng.integers(len(paths))])
         first = rng.integers(0, max(1, len(wave) - LENGTH))
         return wave[first : first + LENGTH]
 

@@ -115,10 +115,7 @@ class Checkup:
                 lines += _more(len(found), listed)
         if not self.findings:
             lines += ["", "nothing found that is wrong"]
-        lines += [
-            "",
-            "Not looked for: two labels that are one voice, or two voices under one label.",
-        ]
+        lines += ["", "Not looked for: two labels for one voice, or two voices under one label."]
         if not self.usable:
             lines.append("Nothing usable is left.")
         return "\n".join(lines)
