@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import make_vctk
+from tests.conftest import make_folders, make_vctk
 from vqwn_kit import load_run
 from vqwn_kit.cli import main
 from vqwn_kit.config import PRESETS
@@ -127,6 +127,27 @@ def test_prepare_says_what_was_recognised(folder, capsys):
     out = capsys.readouterr().out
     assert "folders (it has one subfolder a speaker)" in out
     assert "2 speakers" in out
+
+
+def test_prepare_names_what_is_lost_and_what_is_short(tmp_path, capsys):
+    own = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
+    (own / "ann" / "memo.m4a").write_bytes(b"")
+    (own / "ann" / "broken.wav").write_text("words")
+    assert main(["prepare", str(own), "--level", "-30", "--hold-out", "speakers"]) == 0
+    out = capsys.readouterr().out
+    assert "left out ann/memo.m4a: .m4a can't be read" in out
+    assert "skipped ann/broken: " in out
+    assert "padded with zeros in crops: ann/ann_000, ann/ann_001, bob/bob_000, bob/bob_001" in out
+    assert "held_out: 2 utterances" in out
+
+
+def test_short_names_stand_for_corpora_in_every_command(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    for command in ("info", "check", "prepare"):
+        assert main([command, "VCTK"]) == 0
+        assert "VCTK 0.80" in capsys.readouterr().out
+    assert main(["info", "LibriSpeech"]) == 2
+    assert "vqwn download" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments "
     "layers encoders bottlenecks wavenet vqvae config run optimization validation training "
     "sampler generation evaluation projector views doctor report info main_job download bench "
-    "cli"
+    "data_cli cli"
 ).split()
 
 

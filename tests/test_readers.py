@@ -191,7 +191,8 @@ def test_a_run_a_store_and_a_folder_of_corpora_are_no_corpora(run, store, tmp_pa
             open_corpus(folder)
     make_vctk(tmp_path / "VCTK-Corpus")
     make_folders(tmp_path / "own", {"ann": 200.0}, 1)
-    with pytest.raises(InputError, match=r"whole corpora \(VCTK-Corpus\): give one of them"):
+    make_libri(tmp_path / "LibriSpeech")
+    with pytest.raises(InputError, match=r"corpora \(LibriSpeech, VCTK-Corpus\): give one of them"):
         open_corpus(tmp_path)
 
 

@@ -9,6 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vqwn_kit as vq
+from vqwn_kit.data_cli import (
+    add_bench,
+    add_check,
+    add_download,
+    add_prepare,
+    add_reading,
+    choices_of,
+    name_losses,
+    open_with,
+)
+from vqwn_kit.data_cli import add_command as _command
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import unused
 
@@ -43,22 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vqwn_kit {vq.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
-    _add_check(commands)
-    _add_prepare(commands)
-    _add_download(commands)
+    add_check(commands)
+    add_prepare(commands)
+    add_download(commands)
     _add_train(commands)
     _add_generate(commands)
     _add_visualise(commands)
     _add_info(commands)
-    _add_bench(commands)
-    return parser
-
-
-def _command(commands, name: str, call, summary: str, **kwargs) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=summary, description=summary, allow_abbrev=False, **kwargs
-    )
-    parser.set_defaults(call=call)
+    add_bench(commands)
     return parser
 
 
@@ -67,7 +70,7 @@ def _add_run(commands) -> None:
         commands, "run", _run, "train, speak, draw and report: the whole of it, in minutes"
     ).add_argument
     add("--data", metavar="FOLDER", help="a corpus (default: the bundled one)")
-    _add_reading(add)
+    add_reading(add)
     add("--preset", default="mini", help="a preset, or a .json file (default: mini)")
     add("--steps", type=int, help="training steps, instead of the preset's")
     add("--minutes", type=float, default=4.0, help="most minutes of training (default: 4)")
@@ -75,7 +78,7 @@ def _add_run(commands) -> None:
 
 
 def _run(options) -> None:
-    corpus = vq.open_corpus(options.data, **_choices(options)) if options.data else None
+    corpus = vq.open_corpus(options.data, **choices_of(options)) if options.data else None
     changes = {"steps": options.steps} if options.steps is not None else {}
     try:
         vq.run_main_job(
@@ -86,116 +89,11 @@ def _run(options) -> None:
         raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; {again}") from None
 
 
-def _add_reading(add) -> None:
-    """Add the options that say how a folder of speech is to be read."""
-    from vqwn_kit.corpus import HOLD_OUT
-    from vqwn_kit.published import MICROPHONES
-    from vqwn_kit.readers import LAYOUTS
-
-    add("--layout", help=f"{', '.join(LAYOUTS)}, instead of what is recognised")
-    add("--pattern", help="of the files' names, such as '{speaker}_{}'; {} is anything")
-    add("--microphone", choices=MICROPHONES, default="mic1", help="of VCTK 0.92 (default: mic1)")
-    add(
-        "--hold-out",
-        choices=HOLD_OUT,
-        default="sentences",
-        help="what is kept from training, for judging (default: sentences)",
-    )
-
-
-def _choices(options) -> dict:
-    names = ("layout", "microphone", "pattern", "hold_out")
-    return {name: getattr(options, name) for name in names}
-
-
-def _open(options, folder: str) -> "vq.Corpus":
-    corpus = vq.open_corpus(folder, **_choices(options))
-    print(f"{corpus.folder}: {corpus.layout} ({corpus.reason}), {len(corpus.speakers)} speakers")
-    return corpus
-
-
-def _name_losses(store: "vq.Store", length: int | None = None) -> None:
-    """Say what isn't used, and what is shorter than a crop."""
-    for name, reason in store.corpus.left_out.items():
-        print(f"left out {name}: {reason}")
-    for key, reason in store.skipped.items():
-        print(f"skipped {key}: {reason}")
-    length = length or store.sample_rate
-    short = store.shorter_than(length)
-    if short:
-        shown = ", ".join(short[:12]) + (f" and {len(short) - 12} more" if short[12:] else "")
-        print(f"shorter than {length / store.sample_rate:g} s, padded with zeros in crops: {shown}")
-
-
-def _add_check(commands) -> None:
-    add = _command(
-        commands, "check", _check, "what is in a folder of speech, what is wrong, what will be done"
-    ).add_argument
-    add("data", metavar="FOLDER", help="a corpus")
-    _add_reading(add)
-    add("--figure", metavar="FILE", help="draw minutes, lengths, levels and rates into a .png")
-    add("--all", action="store_true", help="list every name, however many there are")
-
-
-def _check(options) -> int:
-    found = vq.check(options.data, **_choices(options))
-    print(found.text(None) if options.all else found)
-    if options.figure and found.usable:
-        found.plot().savefig(options.figure, dpi=120)
-        print(f"figure: {options.figure}")
-    return 0 if found.usable else 1
-
-
-def _add_prepare(commands) -> None:
-    add = _command(
-        commands, "prepare", _prepare, "decode a corpus once, so that training reads it fast"
-    ).add_argument
-    add(
-        "data", metavar="FOLDER", help="a corpus; VCTK and LibriSpeech stand for data/VCTK-Corpus …"
-    )
-    _add_reading(add)
-    add("--level", type=float, metavar="DB", help="bring each recording to this RMS, such as -26")
-    add("--trim", type=float, metavar="DB", default=40.0, help="silence at the ends (default: 40)")
-    add("--workers", type=int, help="threads that decode (default: one a core)")
-
-
-def _prepare(options) -> None:
-    corpus = _open(options, options.data)
-    store = vq.prepare(
-        corpus, trim_db=options.trim, level_db=options.level, workers=options.workers
-    )
-    _name_losses(store)
-    for split in ("train", "held_out"):
-        print(
-            f"{split}: {len(store.numbers(split))} utterances, {store.seconds(split) / 60:.1f} min"
-        )
-    print(f"{len(corpus.speakers)} speakers; store: {store.folder}")
-
-
-def _add_download(commands) -> None:
-    add = _command(
-        commands, "download", _download, "fetch a published corpus and unpack it; goes on if broken"
-    ).add_argument
-    add("name", nargs="?", help="which; without it, there is a list")
-    add("--folder", help="where to unpack it (default: data)")
-
-
-def _download(options) -> None:
-    from vqwn_kit.download import ARCHIVES
-
-    if options.name is None:
-        for name, archive in ARCHIVES.items():
-            print(f"{name:30} {archive.gigabytes:5g} GB  {archive.licence:10} {archive.title}")
-        return
-    folder = vq.download_corpus(options.name, options.folder)
-    print(f"{folder}: next, vqwn check {folder}")
-
-
 def _add_train(commands) -> None:
     add = _command(commands, "train", _train, "train a model on a corpus").add_argument
     add("dataset", nargs="?", metavar="DATASET", help="VCTK, LibriSpeech, mini, or a folder")
     add("--data", metavar="FOLDER", help="the same, as an option")
-    _add_reading(add)
+    add_reading(add)
     add("--preset", "--params", "-params", help="a preset, or a .json file (default: mini)")
     add(
         "--in-memory",
@@ -250,8 +148,8 @@ def _train(options) -> None:
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     training = preset.change(**changes).training
-    store = vq.prepare(_open(options, name), in_memory=bool(options.in_memory))
-    _name_losses(store, training.segment_length)
+    store = vq.prepare(open_with(options, name), in_memory=bool(options.in_memory))
+    name_losses(store, training.segment_length)
     done = restored.newest if restored else 0
     if options.steps is not None:
         changes["steps"] = done + options.steps
@@ -361,20 +259,3 @@ def _add_info(commands) -> None:
 def _info(options) -> None:
     for name, value in vq.describe(options.what).items():
         print(f"{name:24} {value}")
-
-
-def _add_bench(commands) -> None:
-    add = _command(
-        commands, "bench", _bench, "how fast the workbench is on this machine"
-    ).add_argument
-    add("names", nargs="*", metavar="NAME", help="data; all by default")
-    add("--data", metavar="FOLDER", help="a corpus to measure on (default: the bundled one)")
-
-
-def _bench(options) -> None:
-    from vqwn_kit.bench import run_benches
-
-    for bench, figures in run_benches(options.names, options.data).items():
-        print(bench)
-        for name, value in figures.items():
-            print(f"  {name:32} {value:.6g}")

@@ -47,6 +47,8 @@ def read_folder(
         layout = "pattern"
     tree, choices = walk(folder), Choices(microphone, pattern)
     _refuse_our_own(tree)
+    if layout is None:
+        _refuse_corpora(tree)
     for name in [layout] if layout else LAYOUTS:
         reason = LAYOUTS[name].recognise(tree, choices)
         if reason or layout:
@@ -119,6 +121,20 @@ def _refuse_our_own(tree: Tree) -> None:
             )
 
 
+def _refuse_corpora(tree: Tree) -> None:
+    """Refuse a folder of corpora: their names would pass for speakers, or all but one be lost."""
+    marks = ("wav48", "wav48_silence_trimmed", "wav/train", "SPEAKERS.TXT", *TABLES)
+    if any((tree.folder / mark).exists() for mark in marks):
+        return
+    tops = sorted({name.partition("/")[0] for name in tree.names if "/" in name})
+    inside = [top for top in tops if any((tree.folder / top / mark).exists() for mark in marks)]
+    if inside:
+        raise InputError(
+            f"{tree.folder} holds whole corpora ({', '.join(inside)}): give one of them, such as "
+            f"{tree.folder / inside[0]}"
+        )
+
+
 # one folder a speaker
 
 
@@ -127,7 +143,6 @@ def _recognise_folders(tree: Tree, choices: Choices) -> str:
 
 
 def _read_folders(tree: Tree, choices: Choices) -> Found:
-    _refuse_corpora(tree)
     homes = {tuple(name.split("/")[:-1][:2]) for name in tree.sounds} - {()}
     if len({home[0] for home in homes}) == 1 and len(homes) > 1 and all(len(h) == 2 for h in homes):
         (only,) = {home[0] for home in homes}
@@ -149,18 +164,6 @@ def _add(found: Found, tree: Tree, texts: set[str], name: str, speaker: str) -> 
     key = name.rpartition(".")[0]
     words = tree.text(f"{key}.txt") if f"{key}.txt" in texts else ""
     found.utterances.append(Utterance(key, speaker, tree.folder / name, words))
-
-
-def _refuse_corpora(tree: Tree) -> None:
-    """Refuse a folder of several corpora, whose names would pass for speakers."""
-    tops = sorted({name.partition("/")[0] for name in tree.names if "/" in name})
-    marks = ("wav48", "wav48_silence_trimmed", "wav/train", "SPEAKERS.TXT", *TABLES)
-    inside = [top for top in tops if any((tree.folder / top / mark).exists() for mark in marks)]
-    if inside:
-        raise InputError(
-            f"{tree.folder} holds whole corpora ({', '.join(inside)}): give one of them, such as "
-            f"{tree.folder / inside[0]}"
-        )
 
 
 # names by a pattern
