@@ -61,8 +61,10 @@ def read(path: str | Path) -> Recording:
         raise InputError(f"{path} holds no samples; record it again or leave it out")
     if not np.isfinite(samples).all():
         raise InputError(f"{path} holds samples that are NaN or infinite; export it again")
-    clipped = float(np.mean(np.abs(samples) >= 0.9999))
-    return Recording(samples.mean(axis=1), rate, samples.shape[1], kind, kept, clipped)
+    clipped = np.count_nonzero(np.abs(samples) >= 0.9999) / samples.size
+    channels = samples.shape[1]
+    waveform = samples[:, 0] if channels == 1 else samples.mean(axis=1)
+    return Recording(waveform, rate, channels, kind, kept, clipped)
 
 
 def _kept(file: soundfile.SoundFile) -> float:

@@ -271,7 +271,8 @@ class IterableSegments:
 class Source:
     """Batches for training and a store for validation, from whatever the user gave.
 
-    `sampling`, `gain_db`, `shift`, `silence_db`, `worker` and `workers` are those of `Segments`.
+    `sampling`, `gain_db`, `shift`, `silence_db`, `worker` and `workers` are those of `Segments`;
+    an iterable of the user's own is taken as it comes.
 
     Attributes:
         name: name of the corpus.
