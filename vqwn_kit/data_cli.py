@@ -1,14 +1,18 @@
 """The commands on data: check, prepare, download, bench; and the options that they share."""
 
 import argparse
+from pathlib import Path
 
 import vqwn_kit as vq
 from vqwn_kit.corpus import HOLD_OUT, Corpus, open_corpus
 from vqwn_kit.download import ARCHIVES
+from vqwn_kit.errors import InputError
+from vqwn_kit.files import replacing
 from vqwn_kit.published import MICROPHONES
 from vqwn_kit.readers import LAYOUTS
 from vqwn_kit.store import Store, prepare
 
+FIGURES = ("png", "svg", "pdf")
 NAMED = 12  # recordings that are named before the rest are counted
 
 
@@ -74,10 +78,14 @@ def add_check(commands) -> None:
 
 
 def _check(options) -> int:
+    form = Path(options.figure or ".png").suffix.lower().removeprefix(".") or "png"
+    if form not in FIGURES:
+        raise InputError(f"can't draw {options.figure}: give a name that ends in .{FIGURES[0]}")
     found = vq.check(options.data, **choices_of(options))
     print(found.text(None) if options.all else found)
     if options.figure and found.usable:
-        found.plot().savefig(options.figure, dpi=120)
+        with replacing(Path(options.figure)) as scratch:
+            found.plot().savefig(scratch, format=form, dpi=120)
         print(f"figure: {options.figure}")
     return 0 if found.usable else 1
 

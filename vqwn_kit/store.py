@@ -152,14 +152,14 @@ def prepare(
     """
     settings = Settings(sample_rate, trim_db, level_db)
     folder = _folder(corpus, settings)
-    states = [_state(utterance.path) for utterance in corpus]
-    entries, news = _look_up(corpus, states, _read_index(folder))
+    files = _files(corpus)
+    entries, news = _look_up(corpus, files, _read_index(folder))
     if news:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             index = _read_index(folder)  # anew, since another process may have been first
-            entries, news = _look_up(corpus, states, index)
-            _write(corpus, states, entries, folder, settings, progress, workers)
+            entries, news = _look_up(corpus, files, index)
+            _write(corpus, files, entries, folder, settings, progress, workers)
     if all(entry.problem for entry in entries):
         pairs = zip(corpus, entries, strict=True)
         reasons = "; ".join(f"{u.key}: {entry.problem}" for u, entry in list(pairs)[:5])
@@ -174,17 +174,19 @@ def _folder(corpus: Corpus, settings: Settings) -> Path:
     return stores() / f"{corpus.name}-{hashed[:12]}"
 
 
-def _state(path: Path) -> str:
+def _files(corpus: Corpus) -> list[tuple[str, str]]:
+    """Return path (below the corpus's folder where it is) and state of each recording."""
+    top = os.path.abspath(corpus.folder) + os.sep
+    paths = [os.path.abspath(utterance.path) for utterance in corpus]
+    return [(path.removeprefix(top), _state(path)) for path in paths]
+
+
+def _state(path: str) -> str:
     try:
         facts = os.stat(path)
     except OSError:
         return ""  # missing
     return f"{facts.st_size} {facts.st_mtime_ns}"
-
-
-def _relative(corpus: Corpus, path: Path) -> str:
-    inside, top = os.path.abspath(path), os.path.abspath(corpus.folder) + os.sep
-    return inside.removeprefix(top)
 
 
 def _read_index(folder: Path) -> dict[str, Entry]:
@@ -202,15 +204,15 @@ def _read_index(folder: Path) -> dict[str, Entry]:
 
 
 def _look_up(
-    corpus: Corpus, states: list[str], index: dict[str, Entry]
+    corpus: Corpus, files: list[tuple[str, str]], index: dict[str, Entry]
 ) -> tuple[list[Entry | None], bool]:
     """Return the entry of each utterance, None where it has to be converted, and if any is new.
 
     A file whose time alone has changed is known by its content; its entry has the new state.
     """
     found, news = [], False
-    for utterance, state in zip(corpus, states, strict=True):
-        entry = index.get(_relative(corpus, utterance.path))
+    for utterance, (path, state) in zip(corpus, files, strict=True):
+        entry = index.get(path)
         if entry is not None and entry.state != state:
             same_size = entry.state.partition(" ")[0] == state.partition(" ")[0]
             same = same_size and digest_of(utterance.path) == entry.digest
@@ -231,7 +233,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _write(
     corpus: Corpus,
-    states: list[str],
+    files: list[tuple[str, str]],
     entries: list[Entry | None],
     folder: Path,
     settings: Settings,
@@ -252,13 +254,14 @@ def _write(
         paths = [corpus.utterances[number].path for number in missing]
         conversions = convert_all(paths, settings, progress, workers)
         for number, converted in zip(missing, conversions, strict=True):
+            path, state = files[number]
             entries[number] = Entry(
-                _relative(corpus, corpus.utterances[number].path), states[number], converted.digest,
-                position, len(converted.samples), converted.offset, converted.problem,
+                path, state, converted.digest, position, len(converted.samples), converted.offset,
+                converted.problem,
             )  # fmt: skip
             position += len(converted.samples)
             sound.write(converted.samples.tobytes())
-            if states[number] and converted.digest and not converted.passing:
+            if state and converted.digest and not converted.passing:
                 group.append(entries[number])
             if len(group) == GROUP or number == missing[-1]:
                 _flush(sound)
