@@ -1,6 +1,7 @@
 """What a folder of speech is taken for, what is left out of it, and what is refused."""
 
 import os
+import shutil
 
 import pytest
 
@@ -181,19 +182,21 @@ def test_names_that_are_no_text_are_left_out_and_can_be_printed(tmp_path):
 
 
 def test_a_run_a_store_and_a_folder_of_corpora_are_no_corpora(run, store, tmp_path):
-    audio.save(run.folder / "audio" / "a.wav", tones(0.3, 200.0))
+    mine = shutil.copytree(run.folder, tmp_path / "results" / "mine")
+    audio.save(mine / "audio" / "a.wav", tones(0.3, 200.0))
     for folder, message in (
-        (run.folder, "folder of a run"),
-        (run.folder.parent, "folder of a run"),
+        (mine, "folder of a run"),
+        (mine.parent, "folder of a run"),
         (store.folder, "prepared store"),
     ):
         with pytest.raises(InputError, match=message):
             open_corpus(folder)
-    make_vctk(tmp_path / "VCTK-Corpus")
-    make_folders(tmp_path / "own", {"ann": 200.0}, 1)
-    make_libri(tmp_path / "LibriSpeech")
+    data = tmp_path / "data"
+    make_vctk(data / "VCTK-Corpus")
+    make_folders(data / "own", {"ann": 200.0}, 1)
+    make_libri(data / "LibriSpeech")
     with pytest.raises(InputError, match=r"corpora \(LibriSpeech, VCTK-Corpus\): give one of them"):
-        open_corpus(tmp_path)
+        open_corpus(data)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
