@@ -15,9 +15,11 @@ from vqwn_kit.data_cli import (
     add_download,
     add_prepare,
     add_reading,
+    add_storing,
     choices_of,
     name_losses,
     open_with,
+    storing_of,
 )
 from vqwn_kit.data_cli import add_command as _command
 from vqwn_kit.errors import InputError
@@ -94,6 +96,7 @@ def _add_train(commands) -> None:
     add("dataset", nargs="?", metavar="DATASET", help="VCTK, LibriSpeech, mini, or a folder")
     add("--data", metavar="FOLDER", help="the same, as an option")
     add_reading(add)
+    add_storing(add)
     add("--preset", "--params", "-params", help="a preset, or a .json file (default: mini)")
     add(
         "--in-memory",
@@ -148,7 +151,9 @@ def _train(options) -> None:
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     training = preset.change(**changes).training
-    store = vq.prepare(open_with(options, name), in_memory=bool(options.in_memory))
+    store = vq.prepare(
+        open_with(options, name), in_memory=bool(options.in_memory), **storing_of(options)
+    )
     name_losses(store, training.segment_length)
     done = restored.newest if restored else 0
     if options.steps is not None:

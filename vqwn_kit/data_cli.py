@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 import vqwn_kit as vq
+from vqwn_kit.audio import TRIM_DB
 from vqwn_kit.corpus import HOLD_OUT, Corpus, open_corpus
 from vqwn_kit.download import ARCHIVES
 from vqwn_kit.errors import InputError
@@ -42,6 +43,18 @@ def choices_of(options) -> dict:
     """Return what those options say, as keywords of `open_corpus`."""
     names = ("layout", "microphone", "pattern", "hold_out")
     return {name: getattr(options, name) for name in names}
+
+
+def add_storing(add) -> None:
+    """Add the options that say how recordings are converted; each choice is a store of its own."""
+    add("--level", type=float, metavar="DB", help="bring each recording to this RMS, such as -26")
+    add("--trim", type=float, metavar="DB", default=TRIM_DB, help="silence at the ends, under the "
+        "loudest (default: 40)")  # fmt: skip
+
+
+def storing_of(options) -> dict:
+    """Return what those options say, as keywords of `prepare`."""
+    return {"level_db": options.level, "trim_db": options.trim}
 
 
 def open_with(options, folder: str) -> Corpus:
@@ -99,14 +112,13 @@ def add_prepare(commands) -> None:
         "data", metavar="FOLDER", help="a corpus; VCTK and LibriSpeech stand for data/VCTK-Corpus …"
     )
     add_reading(add)
-    add("--level", type=float, metavar="DB", help="bring each recording to this RMS, such as -26")
-    add("--trim", type=float, metavar="DB", default=40.0, help="silence at the ends (default: 40)")
+    add_storing(add)
     add("--workers", type=int, help="threads that decode (default: one a core)")
 
 
 def _prepare(options) -> None:
     corpus = open_with(options, options.data)
-    store = prepare(corpus, trim_db=options.trim, level_db=options.level, workers=options.workers)
+    store = prepare(corpus, workers=options.workers, **storing_of(options))
     name_losses(store)
     for split in ("train", "held_out"):
         print(
