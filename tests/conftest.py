@@ -1,6 +1,7 @@
 """Fixtures: a small speech-like corpus that is made anew, and a run trained on it for a moment."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import_tensorflow()
 
 import keras  # noqa: E402
 
-from vqwn_kit import audio  # noqa: E402
+from vqwn_kit import WaveNet, audio  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -148,3 +149,26 @@ def run(store, tmp_path_factory):
 def model(run):
     """The model of that run."""
     return run.model
+
+
+def small_wavenet(**changes) -> WaveNet:
+    """Return a decoder of three speakers, four-dimensional codes and a few channels."""
+    keywords = {
+        "num_speakers": 3, "condition_dim": 4, "dilations": (1, 2, 4), "kernel_size": 3,
+        "residual_channels": 6, "gate_channels": 5, "skip_channels": 7, "first_kernel_size": 4,
+        "speaker_dim": 3,
+    }  # fmt: skip
+    wavenet = WaveNet(**keywords | changes)
+    wavenet.build()
+    wavenet.built = True
+    return wavenet
+
+
+def ctrl_c_at(step: int):
+    """Return a callback of training that presses Ctrl-C at a step."""
+
+    def press(record, model):
+        if record["step"] == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return press

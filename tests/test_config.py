@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from vqwn_kit import InputError, TrainingConfig, build_model, load_preset
-from vqwn_kit.config import PRESETS, from_dict, preset_names
+from vqwn_kit.config import PRESETS, from_dict, parse_changes, preset_names
 
 
 def test_seed_is_exactly_the_predecessors_parameters():
@@ -94,3 +94,85 @@ def test_training_settings_are_changed_by_name():
     with pytest.raises(InputError, match="did you mean 'steps'"):
         load_preset("tiny").change(step=7)
     assert TrainingConfig(learning_rate={"10": 1, "0": 2}).learning_rate == {0: 2.0, 10: 1.0}
+
+
+def test_parts_are_exchanged_by_one_word_and_keep_their_sizes():
+    mini = load_preset("mini")
+    ema = mini.change(bottleneck="ema").bottleneck
+    kept = {key: mini.bottleneck["config"][key] for key in ("num_embeddings", "embedding_dim")}
+    assert ema["class_name"] == "VectorQuantizerEMA"
+    assert kept.items() <= ema["config"].items()
+    joint = mini.change(bottleneck={"joint": True}).bottleneck
+    assert joint == {**mini.bottleneck, "config": {**mini.bottleneck["config"], "joint": True}}
+    other = mini.change(encoder="2019", bottleneck={"batch_norm": True}, steps=7)
+    assert other.encoder["config"]["filters"] == mini.encoder["config"]["filters"]
+    assert other.training.steps == 7
+    assert mini.encoder["class_name"] == "StridedConvEncoder"  # a change is a copy
+
+
+def test_a_crop_follows_the_hop_of_another_encoder():
+    mini = load_preset("mini")
+    assert mini.change(encoder="2019").training.segment_length == 1920
+    assert mini.change(encoder="2019", segment_length=640).training.segment_length == 640
+    assert mini.change(bottleneck="ema").training.segment_length == 2048
+
+
+@pytest.mark.parametrize("name", ["64", "Magenta", "2019"])
+def test_the_predecessors_three_encoders_are_read(tmp_path, name):
+    shutil.copy(PRESETS / "wavenet_parameters.json", tmp_path)
+    content = json.loads((PRESETS / "model_parameters.json").read_text()) | {"encoder": name}
+    (tmp_path / "model_parameters.json").write_text(json.dumps(content))
+    preset = load_preset(tmp_path / "model_parameters.json")
+    model = build_model(preset, ["ann"])
+    assert model.hop_length == (320 if name == "2019" else 64)
+    gated = load_preset("magenta_gated")
+    assert (preset.encoder["class_name"] == gated.encoder["class_name"]) == (name == "Magenta")
+
+
+def test_dilations_of_ones_own_are_read_from_the_predecessors_file(tmp_path):
+    for name in ("model_parameters.json", "wavenet_parameters.json"):
+        shutil.copy(PRESETS / name, tmp_path / name)
+    content = json.loads((tmp_path / "wavenet_parameters.json").read_text())
+    content |= {"num_cycles": 1, "num_cycle_layers": 3, "dilation_rates": [1, 3, 9]}
+    (tmp_path / "wavenet_parameters.json").write_text(json.dumps(content))
+    preset = load_preset(tmp_path / "model_parameters.json")
+    assert build_model(preset, ["ann"]).decoder.dilations == [1, 3, 9]
+
+
+def test_published_sizes_of_the_other_presets():
+    """2 x 10 layers of kernel 2 see 2046 samples and the first two; 5 x 10 see 5115 and two."""
+    chorowski = build_model(load_preset("chorowski2019"), ["ann"])
+    assert chorowski.decoder.receptive_field == 2 + 2 * 1023
+    assert (chorowski.hop_length, chorowski.decoder.jitter) == (320, 0.12)
+    magenta = build_model(load_preset("magenta"), ["ann"])
+    assert magenta.decoder.receptive_field == 2 + 5 * 1023
+    assert (magenta.hop_length, len(magenta.decoder.blocks)) == (64, 50)
+
+
+def test_changes_are_read_from_the_command_line():
+    texts = "steps=7 encoder=2019 bottleneck.joint=true bottleneck=vq decoder.mixtures=3".split()
+    assert parse_changes(texts) == {
+        "steps": 7, "encoder": {"class_name": "2019"}, "decoder": {"mixtures": 3},
+        "bottleneck": {"joint": True, "class_name": "vq"},
+    }  # fmt: skip
+    with pytest.raises(InputError, match="NAME=VALUE"):
+        parse_changes(["steps"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"freeze": ["encodr"]}, "did you mean 'encoder'"),
+        ({"freeze": ["encoder", "bottleneck", "decoder"]}, "nothing is left"),
+        ({"learning_rate": {"peak": 1e-3, "warmup": 3}}, "did you mean 'warm_up'"),
+        ({"learning_rate": {"first": 1e-3}}, "expected .step: rate."),
+        ({"codebook_rate": -1}, "codebook_rate is -1"),
+        ({"weight_decay": "much"}, "weight_decay is 'much'"),
+        ({"first_stage_steps": -1}, "first_stage_steps is -1"),
+        ({"encoder": "65"}, "did you mean '64'"),
+        ({"encoder": {"filter": 3}}, "did you mean 'filters'"),
+    ],
+)
+def test_what_is_wrong_in_a_change_is_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        build_model(load_preset("tiny").change(**changes), ["ann"])

@@ -19,8 +19,9 @@ from vqwn_kit import (
     reconstruct,
 )
 from vqwn_kit.generation import convert_many
-from vqwn_kit.layers import level_to_scalar, mu_law_encode
-from vqwn_kit.sampler import _draw
+from vqwn_kit.layers import mu_law_encode
+from vqwn_kit.logistics import log_probabilities
+from vqwn_kit.sampler import _draw, _draw_from_mixture
 
 
 def random_wavenet(rng, **changes) -> WaveNet:
@@ -37,12 +38,24 @@ def random_wavenet(rng, **changes) -> WaveNet:
 
 
 def full_pass(wavenet: WaveNet, levels, local, speaker) -> np.ndarray:
-    scalar = np.array(level_to_scalar(levels))[..., None]
-    previous = np.pad(scalar[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return np.array(wavenet(previous, local, speaker))
+    return np.array(wavenet(levels, local, speaker))
 
 
-@pytest.mark.parametrize("changes", [{}, {"kernel_size": 2}, {"first_kernel_size": 1}])
+DECODERS = {
+    "plain": {},
+    "kernel 2": {"kernel_size": 2},
+    "first kernel 1": {"first_kernel_size": 1},
+    "cycles": {"dilations": None, "num_cycles": 2, "num_cycle_layers": 3},
+    "one-hot": {"one_hot": True, "first_kernel_size": 2},
+    "interpolated": {"interpolate": True},
+    "own projections": {"speaker_projection": "own", "learned_no_speaker": True},
+    "convolved codes": {"local_channels": 6, "jitter": 0.5},
+    "mixture": {"mixtures": 3},
+    "all": {"mixtures": 2, "one_hot": True, "interpolate": True, "local_channels": 3},
+}
+
+
+@pytest.mark.parametrize("changes", DECODERS.values(), ids=DECODERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sampler_equals_the_full_pass_over_more_than_the_receptive_field(rng, changes, dtype):
     wavenet = random_wavenet(rng, **changes)
@@ -56,26 +69,46 @@ def test_sampler_equals_the_full_pass_over_more_than_the_receptive_field(rng, ch
     assert np.abs(expected).max() > 1
 
 
-def test_sampled_levels_are_those_of_the_full_pass_for_the_same_random_numbers(rng):
+@pytest.mark.parametrize("name", ["plain", "one-hot", "interpolated", "mixture", "all"])
+def test_sampled_levels_are_those_of_the_full_pass_for_the_same_random_numbers(rng, name):
     """Draws level by level with the full pass, in NumPy, and with the sampler in float64."""
-    wavenet = random_wavenet(rng)
+    wavenet = random_wavenet(rng, **DECODERS[name])
+    temperature = 1.0 if wavenet.mixtures else 0.7
     local, speaker = rng.normal(size=(1, 6, 4)).astype("float32"), np.array([1])
     frames = np.array(wavenet.frames(local, speaker))
-    sampled = Sampler(wavenet, "float64")(frames, 8, temperature=0.7, seed=9)
+    sampled = Sampler(wavenet, "float64")(frames, 8, temperature=temperature, seed=9)
     uniform = np.random.default_rng([9, 0]).random(48)
     levels = np.zeros((1, 48), int)
     for t in range(48):
-        logits = full_pass(wavenet, levels, local, speaker)[0, t].astype(float) / 0.7
-        mass = np.exp(logits - logits.max())
+        logs = np.array(wavenet.log_probabilities(full_pass(wavenet, levels, local, speaker)))
+        mass = np.exp(logs[0, t].astype(float) / temperature)
         levels[0, t] = np.searchsorted(np.cumsum(mass) / mass.sum(), uniform[t], side="right")
     assert np.array_equal(sampled, levels)
 
 
-def test_greedy_takes_the_likeliest_level(rng):
-    wavenet = random_wavenet(rng)
+@pytest.mark.parametrize("name", ["plain", "one-hot", "mixture"])
+def test_greedy_takes_the_likeliest_level(rng, name):
+    wavenet = random_wavenet(rng, **DECODERS[name])
     local, speaker = rng.normal(size=(1, 5, 4)).astype("float32"), np.array([0])
     levels = Sampler(wavenet)(np.array(wavenet.frames(local, speaker)), 8, mode="greedy")
-    assert np.array_equal(full_pass(wavenet, levels, local, speaker).argmax(-1), levels)
+    logs = np.array(wavenet.log_probabilities(full_pass(wavenet, levels, local, speaker)))
+    assert np.array_equal(logs.argmax(-1), levels)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_draws_from_a_mixture_follow_it_and_never_leave_the_levels(rng, temperature):
+    """Also where half of the density lies beyond the last level: never level 256."""
+    logits, means, scales = np.array([0.0, 1.0]), np.array([1.0, -0.2]), np.array([0.3, 0.1])
+    score = np.concatenate([logits, means, np.log(scales)])
+    even = (np.arange(5000) + 0.5) / 5000
+    drawn = [_draw_from_mixture(score, 2, 256, temperature, uniform) for uniform in even]
+    assert min(drawn) >= 0
+    assert max(drawn) == 255
+    tempered = np.concatenate([logits / temperature, means, np.log(scales * temperature)])
+    expected = np.exp(np.array(log_probabilities(tempered.astype("float32")[None]))[0])
+    assert np.abs(np.bincount(drawn, minlength=256) / 5000 - expected).max() < 1e-3
+    for uniform in (0.0, np.nextafter(1.0, 0.0)):
+        assert 0 <= _draw_from_mixture(score, 2, 256, temperature, uniform) <= 255
 
 
 def test_seeds_repeat_and_streams_differ(rng):
@@ -209,3 +242,23 @@ def test_an_autoencoder_reconstructs_and_has_no_codes():
     with pytest.raises(InputError, match="no codebook"):
         generate(model, np.array([0]), ["ann"])
     assert np.array(mu_law_encode(np.zeros(1)))[0] == 128
+
+
+def test_a_first_stage_is_told_that_it_cannot_speak(rng):
+    model = build_model(load_preset("tiny").change(decoder="frames"), ["ann"])
+    with pytest.raises(InputError, match="first stage, without a WaveNet"):
+        reconstruct(model, rng.uniform(-0.5, 0.5, 640), "ann")
+
+
+def test_one_name_is_one_speaker(model):
+    codes = np.zeros(2, int)
+    assert np.array_equal(generate(model, codes, "ann"), generate(model, codes, ["ann"]))
+
+
+def test_every_decoder_speaks_in_a_voice_and_in_none(rng):
+    changes = {"one_hot": True, "mixtures": 3, "interpolate": True, "learned_no_speaker": True}
+    model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
+    spoken = convert_voice(model, rng.uniform(-0.5, 0.5, 640), ["ann", "bob", None])
+    assert spoken.shape == (3, 640)
+    assert not np.array_equal(spoken[0], spoken[1])
+    assert np.abs(spoken).max() <= 1

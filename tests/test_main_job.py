@@ -57,7 +57,7 @@ def test_main_job_makes_all_that_the_report_shows_and_opens_a_finished_run_again
 
 
 def test_a_stopped_main_job_goes_on_where_it_was(corpus, monkeypatch, capsys):
-    from vqwn_kit.training import Trainer
+    from vqwn_kit.trainer import Trainer
 
     log = Trainer._log
 

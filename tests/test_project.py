@@ -15,10 +15,11 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors files quiet audio listing published readers corpus conversion store segments "
-    "layers encoders bottlenecks wavenet vqvae config run optimization validation training "
-    "sampler generation evaluation projector views doctor report info main_job download bench "
-    "data_cli cli"
+    "errors files quiet audio listing published readers corpus conversion store segments layers "
+    "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
+    "training_config vqvae config run optimization validation trainer training sampler generation "
+    "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
+    "sound_scores scoring report info main_job download bench data_cli cli"
 ).split()
 
 
@@ -42,12 +43,15 @@ def test_a_module_imports_only_from_those_before_it(module):
     assert not later
 
 
-@pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet"])
-def test_parts_of_the_model_know_only_keras_and_layers(module):
-    assert imports_of(module) <= {"layers"}
+SHARED = {"layers", "features", "codebook", "conditions", "logistics"}
+
+
+@pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet", "frame_decoder", *SHARED])
+def test_parts_of_the_model_know_only_keras_and_what_they_share(module):
+    assert imports_of(module) <= SHARED
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     names = [n.names[0].name for n in ast.walk(tree) if isinstance(n, ast.Import)]
-    assert set(names) <= {"keras", "numpy"}
+    assert set(names) <= {"inspect", "keras", "librosa", "math", "numpy"}
 
 
 @pytest.mark.parametrize("module", ["evaluation", "views"])

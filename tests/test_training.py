@@ -1,7 +1,6 @@
 """Training: the history, the average, stopping, going on exactly, and full disks."""
 
 import json
-import os
 import resource
 import signal
 
@@ -10,9 +9,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import tones
-from vqwn_kit import InputError, Run, build_model, load_preset, load_run, train
-from vqwn_kit.training import Trainer, WeightAverage, make_optimizer, validate
+from tests.conftest import ctrl_c_at, tones
+from vqwn_kit import (
+    InputError,
+    Run,
+    Segments,
+    audio_log,
+    build_model,
+    load_preset,
+    load_run,
+    train,
+)
+from vqwn_kit.optimization import WeightAverage, make_optimizer
+from vqwn_kit.trainer import Trainer
+from vqwn_kit.validation import validate
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -103,13 +113,9 @@ def test_interrupting_saves_this_step_and_going_on_gives_the_same_weights(store,
     save = tmp_path / "a/weights"
     whole = train(store, "tiny", save=tmp_path / "b/weights", steps=20, progress=False)
 
-    def press_ctrl_c(record):
-        if record["step"] == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(store, "tiny", save=save, callbacks=[press_ctrl_c], progress=False)
+        train(store, "tiny", save=save, callbacks=[ctrl_c_at(5)], progress=False)
     assert signal.getsignal(signal.SIGINT) is handler
     assert Run(tmp_path / "a").steps[-1] in (5, 6)
     train(store, restore=tmp_path / "a", progress=False)
@@ -303,6 +309,7 @@ def test_an_iterable_is_gone_on_with_exactly(tmp_path):
 
 def test_tensorboard_logs_are_written(store, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util import tensor_util
 
     save = tmp_path / "weights"
     train(store, "tiny", save=save, log_dir=tmp_path / "logs", progress=False)
@@ -310,6 +317,67 @@ def test_tensorboard_logs_are_written(store, tmp_path):
     events.Reload()
     steps = [event.step for event in events.Tensors("bits")]
     assert steps == [5, 10, 15, 20]
+    histograms = [tensor_util.make_ndarray(e.tensor_proto) for e in events.Tensors("vq/codes")]
+    frames = 5 * 4 * 16  # of five steps of four crops
+    assert [histogram[:, 2].sum() for histogram in histograms] == [frames] * 4
+
+
+def test_tensorboard_hears_the_averaged_model_whenever_it_is_validated(store, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    wave = tones(0.2, 150.0)
+    train(
+        store, "tiny", save=tmp_path / "weights", progress=False,
+        callbacks=[audio_log(tmp_path / "logs", {"ann_000": wave}, "ann")],
+    )  # fmt: skip
+    events = EventAccumulator(str(tmp_path / "logs"), {"tensors": 100})
+    events.Reload()
+    assert [event.step for event in events.Tensors("ann_000")] == [10, 20]
+
+
+def test_a_cosine_schedule_rises_falls_and_goes_on_after_a_stop(store, tmp_path):
+    schedule = {"peak": 1e-2, "warm_up": 5, "end": 1e-4}
+    save = tmp_path / "weights"
+    settings = {"learning_rate": schedule, "log_every": 1, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(store, "tiny", save=save, steps=20, callbacks=[ctrl_c_at(9)], **settings)
+    run = train(store, restore=tmp_path, progress=False)
+    rates = {record["step"]: record["learning_rate"] for record in run.history}
+    assert list(rates) == list(range(1, 21))
+    assert [rates[step] for step in (1, 3, 5)] == pytest.approx([2e-3, 6e-3, 1e-2], rel=1e-4)
+    for step in range(5, 21):  # after 5 steps of 20, along the cosine
+        share = (1 + np.cos(np.pi * (step - 5) / 15)) / 2
+        assert rates[step] == pytest.approx(1e-4 + (1e-2 - 1e-4) * share, rel=1e-4)
+
+
+def test_the_codebook_may_learn_faster(store):
+    """One step of Adam moves each weight by about the learning rate."""
+    steps = {}
+    for multiple in (1.0, 10.0):
+        preset = load_preset("tiny").change(codebook_rate=multiple, learning_rate=1e-3)
+        keras.utils.set_random_seed(0)
+        model = build_model(preset, ["ann", "bob"])
+        model.compile(make_optimizer(preset.training))
+        before = [w.numpy().copy() for w in (model.bottleneck.codebook, model.decoder.out.kernel)]
+        model.train_step(tuple(map(tf.constant, Segments(store, 1024, 4).batch(0))))
+        after = [w.numpy() for w in (model.bottleneck.codebook, model.decoder.out.kernel)]
+        steps[multiple] = [np.abs(b - a).max() for a, b in zip(before, after, strict=True)]
+    assert steps[1.0] == pytest.approx([1e-3, 1e-3], rel=0.01)
+    assert steps[10.0] == pytest.approx([1e-2, 1e-3], rel=0.01)
+
+
+def test_weight_decay_shrinks_kernels_and_spares_the_codebook_and_the_speakers():
+    preset = load_preset("tiny").change(weight_decay=0.5, learning_rate=1e-1)
+    model = build_model(preset, ["ann", "bob"])
+    optimizer = make_optimizer(preset.training)
+    weights = model.trainable_variables
+    optimizer.build(weights)
+    before = [w.numpy().copy() for w in weights]
+    optimizer.apply([tf.zeros_like(w.value) for w in weights], weights)
+    spared = ("bias", "gamma", "beta", "codebook", "speakers")
+    for weight, value in zip(weights, before, strict=True):
+        share = 1.0 if weight.name in spared else 1 - 0.5 * 0.1
+        assert np.allclose(weight.numpy(), share * value, rtol=1e-5), weight.path
 
 
 # run folders

@@ -29,13 +29,21 @@ _HOME = {
     "download_corpus": "download",
     "Segments": "segments",
     "IterableSegments": "segments",
+    "LogMel": "features",
+    "Mfcc": "features",
     "StridedConvEncoder": "encoders",
+    "DilatedConvEncoder": "encoders",
+    "GatedConvEncoder": "encoders",
+    "ResidualConvEncoder": "encoders",
     "VectorQuantizer": "bottlenecks",
     "VectorQuantizerEMA": "bottlenecks",
+    "SoftmaxBottleneck": "bottlenecks",
     "Identity": "bottlenecks",
+    "TimeJitter": "layers",
     "WaveNet": "wavenet",
+    "FrameDecoder": "frame_decoder",
     "VQVAE": "vqvae",
-    "TrainingConfig": "config",
+    "TrainingConfig": "training_config",
     "load_preset": "config",
     "build_model": "config",
     "Run": "run",
@@ -47,23 +55,23 @@ _HOME = {
     "reconstruct": "generation",
     "convert_voice": "generation",
     "convert_many": "generation",
+    "audio_log": "generation",
+    "score_card": "scoring",
+    "ScoreCard": "cards",
+    "phone_times": "alignment",
     "export_projector": "projector",
     "visualise": "projector",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "describe": "info",
     "run_main_job": "main_job",
     "run_benches": "bench",
     "listen": "report",
 }
-_ON_TENSORFLOW = {
-    "encoders",
-    "bottlenecks",
-    "wavenet",
-    "vqvae",
-    "training",
-    "sampler",
-    "validation",
-}
-_ON_TENSORFLOW |= {"generation", "main_job"}
+_ON_TENSORFLOW = set(
+    "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
+    "generation comparison scoring main_job".split()
+)
 __all__ = ["__version__", *_HOME]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vqwn_kit as vq
+from vqwn_kit.config import parse_changes
 from vqwn_kit.data_cli import (
     add_bench,
     add_check,
@@ -60,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     add_prepare(commands)
     add_download(commands)
     _add_train(commands)
+    _add_compare(commands)
     _add_generate(commands)
+    _add_evaluate(commands)
     _add_visualise(commands)
     _add_info(commands)
     add_bench(commands)
@@ -133,6 +136,21 @@ def _add_train(commands) -> None:
         help="write checkpoints P-STEP.weights.h5 (default: results/)",
     )
     add("--run", metavar="FOLDER", help="write checkpoints into this run folder")
+    add(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="exchange parts or settings, such as encoder=2019, bottleneck.joint=true",
+    )
+    add(
+        "--parts",
+        nargs="+",
+        default=[],
+        metavar="PART=RUN",
+        help="start parts from other runs, such as encoder=results/mini",
+    )
+    add("--freeze", nargs="+", metavar="PART", help="parts that don't learn")
 
 
 def _train(options) -> None:
@@ -148,8 +166,11 @@ def _train(options) -> None:
         "batch_size": options.batch_size,
         "log_every": options.interval,
         "seed": options.seed,
+        "freeze": options.freeze,
     }
     changes = {key: value for key, value in changes.items() if value is not None}
+    changes = parse_changes(options.set) | changes
+    parts = dict(text.partition("=")[::2] for text in options.parts)
     training = preset.change(**changes).training
     store = vq.prepare(
         open_with(options, name), in_memory=bool(options.in_memory), **storing_of(options)
@@ -166,11 +187,57 @@ def _train(options) -> None:
         preset,
         save=options.save or (Path(options.run) / "weights" if options.run else None),
         restore=options.restore,
+        parts=parts,
         minutes=options.minutes,
         log_dir=options.log,
         **changes,
     )
     print(f"saved {run.weights_file(run.newest)}")
+
+
+def _add_compare(commands) -> None:
+    add = _command(
+        commands, "compare", _compare, "train several variants alike and measure them in one table"
+    ).add_argument
+    add("dataset", metavar="DATASET", help="VCTK, LibriSpeech, mini, or a folder")
+    add(
+        "variants",
+        nargs="*",
+        metavar="VARIANT",
+        help="[NAME:]CHANGE,… such as bottleneck=ema or 'two stages:first_stage_steps=200'; or a "
+        "preset. The first is what the others are compared with; 'base:' changes nothing. None "
+        "given: every encoder, bottleneck and way to train",
+    )
+    add("--base", default="mini", help="the preset that is changed (default: mini)")
+    add("--steps", type=int, help="training steps of each")
+    add("--seeds", type=int, default=1, help="runs of each; from 2 on there are intervals")
+    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="changes to all variants")
+    add("--save", metavar="FOLDER", help="(default: compare-CORPUS in results/)")
+
+
+def _compare(options) -> None:
+    changes = parse_changes(options.set)
+    changes |= {"steps": options.steps} if options.steps is not None else {}
+    variants = dict(_named(text) for text in options.variants)
+    if len(variants) < len(options.variants):
+        raise InputError("two variants have the same name: give them names, NAME:CHANGE")
+    comparison = vq.compare(
+        variants or None,
+        vq.open_corpus(options.dataset),
+        base=options.base,
+        seeds=options.seeds,
+        save=options.save,
+        **changes,
+    )
+    print(comparison)
+
+
+def _named(text: str) -> tuple[str, str | dict]:
+    """Return the name of a variant and its changes or preset."""
+    name, colon, changes = text.partition(":")
+    if not colon or "=" in name:
+        return text, text
+    return name.strip(), changes.strip() or {}
 
 
 def _refuse_another_model(mine, given) -> None:
@@ -228,6 +295,28 @@ def _generate(options) -> None:
         for name, sound in zip(options.speakers, sounds, strict=True):
             file = Path(options.save) / f"{run.newest}{stem}_{name.replace('/', '_')}.wav"
             print(vq.save(unused(file), sound))
+
+
+def _add_evaluate(commands) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "measure a run on speech it never heard")
+    add = parser.add_argument
+    add("run", metavar="RUN", help="a run folder or a checkpoint, P-STEP")
+    add("--data", metavar="FOLDER", help="the corpus (default: the one that it was trained on)")
+    add("--spoken", type=int, default=6, help="held-out utterances to sample (default: 6; 0: none)")
+    add("--targets", type=int, default=2, help="voices that each is converted to (default: 2)")
+    add("--utterances", type=int, help="held-out utterances for all else (default: all)")
+    add("--temperature", type=float, default=1.0, help="of sampling (default: 1)")
+    add("--seed", type=int, default=0, help="the same seed gives the same card")
+    add("--save", metavar="FOLDER", help="where to write the card (default: the run's folder)")
+
+
+def _evaluate(options) -> None:
+    names = ("spoken", "targets", "utterances", "temperature", "seed")
+    run = vq.Run(options.run)
+    card = vq.score_card(run, options.data, **{name: getattr(options, name) for name in names})
+    print(card)
+    for path in card.save(options.save or run.folder):
+        print(path)
 
 
 def _add_visualise(commands) -> None:

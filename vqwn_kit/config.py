@@ -7,85 +7,16 @@ of constructor keywords, and `training`, the fields of `TrainingConfig`. The pre
 
 import inspect
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text
 from vqwn_kit.quiet import import_tensorflow
+from vqwn_kit.training_config import PARTS, TrainingConfig, check_keys
 
 PRESETS = Path(__file__).parent / "presets"
-PARTS = ("encoder", "bottleneck", "decoder")
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a model is trained.
-
-    Attributes:
-        steps: batches in all.
-        batch_size: B, crops a batch.
-        segment_length: T, samples a crop.
-        learning_rate: of Adam; a number, or a schedule {step from which it holds: rate}.
-        average_decay: of the moving average of all weights that generation uses; 0 for none. It
-            warms up: min(average_decay, (1 + n) / (10 + n)) at step n.
-        clip_norm: largest norm of the gradient of all weights together; None for no limit.
-        warm_start_batches: batches whose encoder outputs start a codebook with the initializer
-            `data`.
-        revive_every: steps after which codes that no frame took in that time are moved onto frames
-            of the batch; None leaves them where they are.
-        log_every: steps between two lines of the history.
-        save_every: steps between two checkpoints.
-        validate_every: steps between two looks at held-out utterances.
-        keep: how many checkpoints' weights stay.
-        seed: of the weights, of the order and of the crops; 0 or more.
-        precision: `float32` or `mixed_bfloat16`.
-        jit_compile: compile the step with XLA. It pays for small batches, where most of a step is
-            memory traffic; large matrix products run faster without.
-    """
-
-    steps: int = 400_000
-    batch_size: int = 4
-    segment_length: int = 5120
-    learning_rate: float | dict[int, float] = 1e-3
-    average_decay: float = 0.999
-    clip_norm: float | None = None
-    warm_start_batches: int = 32
-    revive_every: int | None = None
-    log_every: int = 100
-    save_every: int = 1000
-    validate_every: int = 1000
-    keep: int = 3
-    seed: int = 0
-    precision: str = "float32"
-    jit_compile: bool = False
-
-    def __post_init__(self):
-        """Check the values, and give a schedule that came from JSON integer keys."""
-        if isinstance(self.learning_rate, dict):
-            schedule = {int(step): float(rate) for step, rate in self.learning_rate.items()}
-            object.__setattr__(self, "learning_rate", dict(sorted(schedule.items())))
-            if 0 not in schedule:
-                raise InputError(f"the learning-rate schedule {schedule} says nothing for step 0")
-        elif isinstance(self.learning_rate, bool) or not isinstance(
-            self.learning_rate, int | float
-        ):
-            raise InputError(
-                f"training.learning_rate is {self.learning_rate!r}; expected a number, or a "
-                "schedule {step: number}"
-            )
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"training.seed is {self.seed!r}; expected a whole number from 0 on")
-        counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
-        counts += ("revive_every",) if self.revive_every is not None else ()
-        for name in (*counts, "validate_every", "warm_start_batches"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"training.{name} is {value!r}; expected a whole number from 1 on")
-        if not 0 <= self.average_decay < 1:
-            raise InputError(f"training.average_decay is {self.average_decay}; expected 0 to 1")
-        if self.precision not in ("float32", "mixed_bfloat16"):
-            raise one_of("precision", self.precision, ("float32", "mixed_bfloat16"))
 
 
 @dataclass(frozen=True)
@@ -103,10 +34,86 @@ class Preset:
         return asdict(self)
 
     def change(self, **changes) -> "Preset":
-        """Return a preset with some training settings exchanged, such as `steps=2000`."""
-        _check_keys(changes, [entry.name for entry in fields(TrainingConfig)], "training setting")
-        training = TrainingConfig(**{**asdict(self.training), **changes})
-        return Preset(self.name, self.encoder, self.bottleneck, self.decoder, training)
+        """Return a preset with parts or training settings exchanged.
+
+        Args:
+            **changes: training settings by name, such as `steps=2000`; and for `encoder`,
+                `bottleneck` or `decoder` another class by its name or short name, such as
+                `encoder="2019"` or `bottleneck="ema"`, or settings to change, such as
+                `bottleneck={"joint": True}`, in which `class_name` may name another class too.
+                A new class keeps the sizes that both have. Where a new encoder has another hop, the
+                crop becomes the nearest multiple of it, if no `segment_length` is given.
+
+        Raises:
+            InputError: no such class or setting; the message names the nearest.
+        """
+        settings = [entry.name for entry in fields(TrainingConfig)]
+        check_keys(changes, [*PARTS, *settings], "part or training setting")
+        parts = {
+            part: _exchanged(part, getattr(self, part), changes[part])
+            for part in PARTS
+            if part in changes
+        }
+        training = {**asdict(self.training), **{k: v for k, v in changes.items() if k not in PARTS}}
+        if "encoder" in parts and "segment_length" not in changes:
+            hop, length = hop_length(parts["encoder"]), training["segment_length"]
+            training["segment_length"] = max(1, round(length / hop)) * hop
+        return replace(self, **parts, training=TrainingConfig(**training))
+
+
+KEPT = {  # what a part of another class keeps, where it has it too
+    "encoder": ("embedding_dim", "filters", "batch_norm_momentum"),
+    "bottleneck": ("num_embeddings", "embedding_dim", "commitment_cost", "initializer"),
+    "decoder": ("condition_dim", "speaker_dim", "levels"),
+}
+
+
+def _exchanged(part: str, before: dict, change: str | dict) -> dict:
+    """Return a part with another class or other settings."""
+    change = {"class_name": change} if isinstance(change, str) else dict(change)
+    name = change.pop("class_name", before["class_name"])
+    settings = change.pop("config", {}) | change
+    known = part_class(part, name)
+    if known.__name__ == before["class_name"]:
+        return {"class_name": known.__name__, "config": {**before["config"], **settings}}
+    keywords = inspect.signature(known).parameters
+    kept = {
+        key: value
+        for key, value in before["config"].items()
+        if key in KEPT[part] and key in keywords
+    }
+    return {"class_name": known.__name__, "config": {**kept, **settings}}
+
+
+def part_class(part: str, name: str) -> type:
+    """Return the class of an encoder, bottleneck or decoder by its name or short name.
+
+    Raises:
+        InputError: no such class.
+    """
+    import_tensorflow()
+    from vqwn_kit import bottlenecks, encoders, frame_decoder, wavenet
+
+    modules = {
+        "encoder": [encoders],
+        "bottleneck": [bottlenecks],
+        "decoder": [wavenet, frame_decoder],
+    }
+    classes = [
+        member
+        for module in modules[part]
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if hasattr(member, "short_name") and member.__module__ == module.__name__
+    ]
+    by_name = {one.__name__: one for one in classes} | {one.short_name: one for one in classes}
+    if name not in by_name:
+        raise one_of(f"{part} class", name, by_name)
+    return by_name[name]
+
+
+def hop_length(encoder: dict) -> int:
+    """Return the samples a frame of an encoder, given as class name and keywords."""
+    return _build_part("encoder", encoder, {}, {}).hop_length
 
 
 def preset_names() -> list[str]:
@@ -157,13 +164,13 @@ def from_dict(content: dict) -> Preset:
 
 
 def _from_dict(content: dict, name: str) -> Preset:
-    _check_keys(content, [*PARTS, "training", "name"], "part of a preset")
+    check_keys(content, [*PARTS, "training", "name"], "part of a preset")
     for part in PARTS:
         if "class_name" not in content.get(part, {}):
             raise InputError(f"preset {name!r} names no class for its {part}: give 'class_name'")
-        _check_keys(content[part], ["class_name", "config"], f"key of the {part}")
+        check_keys(content[part], ["class_name", "config"], f"key of the {part}")
     training = content.get("training", {})
-    _check_keys(training, [entry.name for entry in fields(TrainingConfig)], "training setting")
+    check_keys(training, [entry.name for entry in fields(TrainingConfig)], "training setting")
     parts = [{"config": {}, **content[part]} for part in PARTS]
     return Preset(name, *parts, TrainingConfig(**training))
 
@@ -180,12 +187,12 @@ _PREDECESSOR_WAVENET_KEYS = (
 
 def _from_predecessor(model: dict, path: Path) -> Preset:
     """Read `model_parameters.json` and the `wavenet_parameters.json` that it names."""
-    _check_keys(model, _PREDECESSOR_KEYS, f"key of {path.name}")
+    check_keys(model, _PREDECESSOR_KEYS, f"key of {path.name}")
     wavenet_path = path.parent / model["wavenet_parameters"]
     if not wavenet_path.is_file():
         raise InputError(f"{path} names {wavenet_path}, which isn't there")
     wavenet = _read_json(wavenet_path)
-    _check_keys(wavenet, _PREDECESSOR_WAVENET_KEYS, f"key of {wavenet_path.name}")
+    check_keys(wavenet, _PREDECESSOR_WAVENET_KEYS, f"key of {wavenet_path.name}")
     for keys, content, file in (
         (_PREDECESSOR_KEYS, model, path),
         (_PREDECESSOR_WAVENET_KEYS, wavenet, wavenet_path),
@@ -204,7 +211,8 @@ def _from_predecessor(model: dict, path: Path) -> Preset:
     quantizer |= {"commitment_cost": model["beta"]}
     decoder = {
         "condition_dim": dim,
-        "dilations": dilations,
+        "num_cycles": wavenet["num_cycles"],
+        "num_cycle_layers": wavenet["num_cycle_layers"],
         "kernel_size": wavenet["kernel_size"],
         "residual_channels": wavenet["residual_filters"],
         "gate_channels": wavenet["dilation_filters"],
@@ -213,6 +221,9 @@ def _from_predecessor(model: dict, path: Path) -> Preset:
         "speaker_dim": model["speaker_embedding"],
         "levels": wavenet["quantization_channels"],
     }
+    doubling = [2**layer for layer in range(wavenet["num_cycle_layers"])] * wavenet["num_cycles"]
+    if list(dilations) != doubling:
+        decoder["dilations"] = dilations
     if wavenet["preprocess"]["filters"] != wavenet["residual_filters"]:
         raise InputError(f"{wavenet_path}: preprocess.filters differs from residual_filters")
     if model["use_vq"]:
@@ -221,30 +232,58 @@ def _from_predecessor(model: dict, path: Path) -> Preset:
         bottleneck = {"class_name": "Identity", "config": {"embedding_dim": dim}}
     return Preset(
         path.stem,
-        {"class_name": _encoder_class(model["encoder"]), "config": {"embedding_dim": dim}},
+        _predecessors_encoder(model["encoder"], dim),
         bottleneck,
         {"class_name": "WaveNet", "config": decoder},
         TrainingConfig(learning_rate=model["learning_rate_schedule"], average_decay=0.999),
     )
 
 
-def _encoder_class(short_name: str) -> str:
-    from vqwn_kit import encoders
-
+def _predecessors_encoder(name: str, dim: int) -> dict:
+    """Return the predecessor's encoder of that name; its `Magenta` is of the gated kind."""
     classes = {
-        member.short_name: name
-        for name, member in inspect.getmembers(encoders, inspect.isclass)
-        if hasattr(member, "short_name")
+        "64": "StridedConvEncoder",
+        "Magenta": "GatedConvEncoder",
+        "2019": "ResidualConvEncoder",
     }
-    if short_name not in classes:
-        raise one_of("encoder", short_name, classes)
-    return classes[short_name]
+    if name not in classes:
+        raise one_of("encoder", name, classes)
+    return {"class_name": classes[name], "config": {"embedding_dim": dim}}
 
 
-def _check_keys(given: dict, known: list[str], what: str) -> None:
-    for key in given:
-        if key not in known:
-            raise one_of(what, key, known)
+def parse_changes(texts: Iterable[str]) -> dict:
+    """Read changes as the command line gives them, for `Preset.change`.
+
+    Args:
+        texts: such as `steps=2000`, `encoder=2019`, `bottleneck.joint=true`; values are JSON, or
+            else words.
+
+    Raises:
+        InputError: a text without `=`.
+    """
+    changes: dict = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise InputError(
+                f"{text!r} changes nothing: expected NAME=VALUE, such as bottleneck=ema, "
+                "bottleneck.joint=true or steps=2000"
+            )
+        part, _, setting = key.strip().partition(".")
+        if part in PARTS:
+            setting = setting or "class_name"
+            value = value.strip() if setting == "class_name" else _json_or_word(value)
+            changes.setdefault(part, {})[setting] = value
+        else:
+            changes[key.strip()] = _json_or_word(value)
+    return changes
+
+
+def _json_or_word(text: str):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text.strip()
 
 
 def build_model(preset: Preset, speaker_names: list[str]):
@@ -260,16 +299,15 @@ def build_model(preset: Preset, speaker_names: list[str]):
         InputError: an unknown class or keyword, or parts that don't fit together.
     """
     import_tensorflow()
-    from vqwn_kit import bottlenecks, encoders, wavenet
     from vqwn_kit.vqvae import VQVAE
 
-    modules = {"encoder": encoders, "bottleneck": bottlenecks, "decoder": wavenet}
-    extra = {"decoder": {"num_speakers": max(1, len(speaker_names))}}
     policy = {"dtype": preset.training.precision}
     parts = {
-        part: _build_part(modules[part], part, getattr(preset, part), extra.get(part, {}), policy)
-        for part in PARTS
+        "encoder": _build_part("encoder", preset.encoder, {}, policy),
+        "bottleneck": _build_part("bottleneck", preset.bottleneck, {}, policy),
     }
+    given = {"num_speakers": max(1, len(speaker_names)), "hop_length": parts["encoder"].hop_length}
+    parts["decoder"] = _build_part("decoder", preset.decoder, given, policy)
     dims = {
         "encoder": parts["encoder"].embedding_dim,
         "bottleneck": parts["bottleneck"].embedding_dim,
@@ -288,18 +326,14 @@ def build_model(preset: Preset, speaker_names: list[str]):
     return model
 
 
-def _build_part(module, part: str, content: dict, extra: dict, policy: dict):
-    classes = {
-        name: member
-        for name, member in inspect.getmembers(module, inspect.isclass)
-        if member.__module__ == module.__name__ and hasattr(member, "get_config")
-    }
-    name = content["class_name"]
-    if name not in classes:
-        raise one_of(f"{part} class", name, classes)
-    known = [key for key in inspect.signature(classes[name]).parameters if key != "kwargs"]
-    _check_keys(content["config"], [key for key in known if key not in extra], f"setting of {name}")
+def _build_part(part: str, content: dict, given: dict, policy: dict):
+    """Make a part from its class name and keywords, and those `given` that its class has."""
+    known = part_class(part, content["class_name"])
+    keywords = [key for key in inspect.signature(known).parameters if key != "kwargs"]
+    given = {key: value for key, value in given.items() if key in keywords}
+    settings = [key for key in keywords if key not in given]
+    check_keys(content["config"], settings, f"setting of {known.__name__}")
     try:
-        return classes[name](**content["config"], **extra, **policy)
+        return known(**content["config"], **given, **policy)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the {part} {name} can't be made: {error}") from error
+        raise InputError(f"the {part} {known.__name__} can't be made: {error}") from error

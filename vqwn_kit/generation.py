@@ -1,10 +1,11 @@
 """Listening to a model: codes or a recording, and speakers -> waveforms."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from vqwn_kit.audio import mu_law_decode
+from vqwn_kit import audio
 from vqwn_kit.errors import InputError
 from vqwn_kit.sampler import Sampler
 from vqwn_kit.vqvae import VQVAE
@@ -67,7 +68,8 @@ def convert_voice(
 
     A batch of one, (1, T) or (1, T, 1), is taken too. The settings are those of `generate`.
     """
-    return convert_many(model, [waveform], [list(speakers)], **settings)[0]
+    speakers = [speakers] if isinstance(speakers, str) else list(speakers)
+    return convert_many(model, [waveform], [speakers], **settings)[0]
 
 
 def convert_many(
@@ -130,7 +132,12 @@ def speak(
     """Sample from the decoder; local_condition (1 or S', N, D) -> float32 (S', T) in [-1, 1]."""
     from tqdm import tqdm
 
-    ids = model.speaker_ids(speakers)
+    if not model.speaks:
+        raise InputError(
+            "this model is a first stage, without a WaveNet, and can't speak: train a second on it "
+            "with parts={'encoder': run, 'bottleneck': run} and freeze=['encoder', 'bottleneck']"
+        )
+    ids = model.speaker_ids([speakers] if isinstance(speakers, str) else speakers)
     if not len(ids):
         raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
     rows = np.array(local_condition)
@@ -144,4 +151,35 @@ def speak(
         levels = Sampler(model.decoder)(
             frames, model.hop_length, mode, temperature, seed, progress=bar.update
         )
-    return mu_law_decode(levels, model.decoder.levels)
+    return audio.mu_law_decode(levels, model.decoder.levels)
+
+
+def audio_log(
+    log_dir: str | Path, waveforms: dict[str, np.ndarray], speaker: Speaker = None, **settings
+) -> Callable[[dict, VQVAE], None]:
+    """Return a callback of `train` that writes reconstructions for TensorBoard's audio page.
+
+    It speaks whenever held-out utterances are measured, with the averaged weights.
+
+    Args:
+        log_dir: folder of the logs.
+        waveforms: by name, (T,) each.
+        speaker: whose voice.
+        **settings: as in `generate`.
+    """
+    import tensorflow as tf
+
+    writer = tf.summary.create_file_writer(str(log_dir))
+
+    def write(record: dict, model: VQVAE) -> None:
+        if "held_out/bits" not in record:
+            return
+        with writer.as_default(step=record["step"]):
+            spoken = convert_many(
+                model, list(waveforms.values()), [[speaker]] * len(waveforms), **settings
+            )
+            for name, sound in zip(waveforms, spoken, strict=True):
+                tf.summary.audio(name, sound[:, :, None], audio.SAMPLE_RATE)
+        writer.flush()
+
+    return write

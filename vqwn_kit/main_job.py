@@ -24,7 +24,7 @@ from vqwn_kit.projector import export_projector
 from vqwn_kit.report import write_report
 from vqwn_kit.run import Run, run_name
 from vqwn_kit.store import Store, prepare
-from vqwn_kit.training import Trainer
+from vqwn_kit.trainer import Trainer
 from vqwn_kit.validation import validate
 
 MOST_VOICES = 8  # that each utterance is spoken in

@@ -6,19 +6,69 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vqwn_kit.config import TrainingConfig
+from vqwn_kit.training_config import TrainingConfig
 from vqwn_kit.vqvae import VQVAE
 
 
+@keras.saving.register_keras_serializable("vqwn_kit")
+class Adam(keras.optimizers.Adam):
+    """Adam in which some variables learn faster or slower than the others.
+
+    Args:
+        learning_rate: a number or a schedule.
+        multiples: {name of a variable: multiple of the learning rate}.
+        **kwargs: as in Keras's Adam.
+    """
+
+    def __init__(self, learning_rate=1e-3, multiples: dict[str, float] | None = None, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.multiples = multiples or {}
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update a variable by its gradient."""
+        name = variable.name.partition(":")[0].rpartition("/")[2]  # codebook of codebook:0
+        multiple = self.multiples.get(name, 1.0)
+        super().update_step(gradient, variable, learning_rate * multiple)
+
+    def get_config(self) -> dict:
+        """Return the constructor's keywords."""
+        return {**super().get_config(), "multiples": self.multiples}
+
+
+UNDECAYED = ["bias", "gamma", "beta", "codebook", "speakers", "nobody"]
+
+
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Return Adam with the config's learning rate or schedule and its limit on the gradient."""
+    """Return Adam with the config's rates, limit on the gradient and weight decay."""
+    optimizer = Adam(
+        learning_rate(config),
+        {"codebook": config.codebook_rate},
+        global_clipnorm=config.clip_norm,
+        weight_decay=config.weight_decay or None,
+    )
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=UNDECAYED)
+    return optimizer
+
+
+def learning_rate(config: TrainingConfig):
+    """Return the config's learning rate: a number, or a function of the step, from 0 on."""
     rate = config.learning_rate
-    if isinstance(rate, dict) and len(rate) == 1:
-        (rate,) = rate.values()
-    elif isinstance(rate, dict):
-        boundaries = [step - 1 for step in rate if step > 0]
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rate.values()))
-    return keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
+    if not isinstance(rate, dict):
+        return rate
+    if "peak" in rate:
+        falling = max(1, config.steps - rate["warm_up"])
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if rate["warm_up"] else rate["peak"],
+            falling,
+            alpha=rate["end"] / rate["peak"],
+            warmup_target=rate["peak"] if rate["warm_up"] else None,
+            warmup_steps=rate["warm_up"],
+        )
+    if len(rate) == 1:
+        return rate[0]
+    boundaries = [step - 1 for step in rate if step > 0]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rate.values()))
 
 
 class WeightAverage:
@@ -53,11 +103,16 @@ class WeightAverage:
         for average, weight in zip(self.variables, self.weights, strict=True):
             average.assign(weight.value)
 
-    def restart_rows(self, weight, rows: np.ndarray) -> None:
-        """Set some rows of the average of one weight to the weight as it is."""
-        for average, candidate in zip(self.variables, self.weights, strict=True):
-            if candidate is weight:
-                average.assign(np.where(rows[:, None], weight.numpy(), average.numpy()))
+    def restart_codes(self, by_code: list[tuple], codes: np.ndarray) -> None:
+        """Set the averages of some codes, (K,) bool, to the weights as they are.
+
+        `by_code` names the weights that have an entry for each code, with the axis of the codes.
+        """
+        averages = {id(w): average for w, average in zip(self.weights, self.variables, strict=True)}
+        for weight, axis in by_code if self.variables else []:
+            average = averages[id(weight)]
+            chosen = codes.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
+            average.assign(np.where(chosen, weight.numpy(), average.numpy()))
 
     @contextmanager
     def applied(self):

@@ -35,6 +35,7 @@ FIGURES = {
     "spectrograms_2.png": "The second utterance: original, reconstruction and a conversion.",
     "codebook_umap.png": "The codebook (UMAP): each dot is a code, near ones have similar vectors.",
     "codebook_pca.png": "The codebook again, in its two directions of greatest spread (PCA).",
+    "score_card.png": "The score card; its numbers are in score_card.md.",
     "speakers.png": "The speakers, as the decoder has learned to tell them apart.",
 }
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vqwn_kit.config import Preset, build_model, from_dict
+from vqwn_kit.config import Preset, build_model, from_dict, part_class
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text, replacing
+from vqwn_kit.training_config import PARTS
 
 if TYPE_CHECKING:
     from vqwn_kit.vqvae import VQVAE
@@ -79,7 +80,14 @@ class Run:
             ) from error
 
     @classmethod
-    def create(cls, path: str | Path, preset: Preset, corpus_name: str, speakers: dict) -> "Run":
+    def create(
+        cls,
+        path: str | Path,
+        preset: Preset,
+        corpus_name: str,
+        speakers: dict,
+        parts: dict[str, str] | None = None,
+    ) -> "Run":
         """Make a run at a prefix such as `results/mini/weights` and write its `config.json`.
 
         Args:
@@ -87,6 +95,7 @@ class Run:
             preset: what is trained.
             corpus_name: name of the corpus.
             speakers: facts by speaker, in the order of their numbers.
+            parts: checkpoints that parts of the model started from, by part.
 
         Raises:
             InputError: the folder can't be made.
@@ -105,6 +114,7 @@ class Run:
             "prefix": path.name,
             "corpus": corpus_name,
             "speakers": speakers,
+            "parts": parts or {},
         }
         with replacing(run.folder / "config.json") as scratch:
             scratch.write_text(json.dumps(run.config, indent=1), encoding="utf-8")
@@ -269,6 +279,44 @@ def load_weights(model: "VQVAE", file: Path) -> None:
         ) from error
 
 
+# May differ where a part is taken over: they tell how it is trained, not what it computes.
+TRAINED_BY = set(
+    "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
+    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum".split()
+)
+
+
+def load_part(model: "VQVAE", part: str, run: "Run") -> None:
+    """Give a part of a model the weights of another run's: `encoder`, `bottleneck` or `decoder`.
+
+    Of a decoder, the vectors of those speakers are taken that have the same name in both.
+
+    Raises:
+        InputError: the two parts differ in class or settings.
+    """
+    if part not in PARTS:
+        raise one_of("part", part, PARTS)
+    mine, other = getattr(model, part), getattr(run.model, part)
+    theirs = other.get_config()
+    for key, value in mine.get_config().items():
+        differs = key not in TRAINED_BY and theirs.get(key, value) != value
+        if differs or type(mine) is not type(other):
+            what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
+            raise InputError(
+                f"the {part} of {run.folder} is a {type(other).__name__}, here a "
+                f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
+            )
+    own_speakers = None
+    if part == "decoder":
+        own_speakers = model.decoder.speakers.numpy().copy()
+        names = [name for name in model.speaker_names if name in run.speakers]
+        rows = [model.speaker_names.index(name) for name in names]
+        own_speakers[rows] = other.speakers.numpy()[[list(run.speakers).index(n) for n in names]]
+    for weight, source in zip(mine.weights, other.weights, strict=True):
+        taken = own_speakers if weight is getattr(mine, "speakers", None) else source
+        weight.assign(taken)
+
+
 def load_run(path: str | Path) -> Run:
     """Open a run folder, or one checkpoint of it such as `saved_model/weights-110640`.
 
@@ -286,9 +334,7 @@ def run_name(preset: Preset, corpus_name: str, stamp: str) -> str:
         corpus_name: name of the corpus.
         stamp: the date, `%Y%m%d-%H%M`.
     """
-    from vqwn_kit import bottlenecks, encoders
-
-    encoder = getattr(encoders, preset.encoder["class_name"]).short_name
-    bottleneck = getattr(bottlenecks, preset.bottleneck["class_name"]).short_name
+    encoder = part_class("encoder", preset.encoder["class_name"]).short_name
+    bottleneck = part_class("bottleneck", preset.bottleneck["class_name"]).short_name
     size = preset.bottleneck["config"].get("num_embeddings", "")
     return f"{encoder}-{bottleneck}{size}-{corpus_name}-{stamp}"

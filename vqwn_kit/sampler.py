@@ -13,12 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
+from keras import ops
 from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.layers import interpolation_weights
+from vqwn_kit.logistics import LEAST_LOG_SCALE
 from vqwn_kit.wavenet import WaveNet
 
 MODES = ("sample", "greedy")
+NOTHING = -1  # stands in the past before the first level
 BLOCK_SECONDS = 0.1  # of sound between two looks at the progress bar and the stop button
 
 
@@ -35,6 +39,8 @@ class Sampler:
 
     def __init__(self, wavenet: WaveNet, dtype: str = "float32"):
         self.levels = wavenet.levels
+        self.interpolate = wavenet.interpolate
+        self.mixtures = wavenet.mixtures
         self.dtype = np.dtype(dtype)
         self.weights = _weights(wavenet, self.dtype)
 
@@ -52,17 +58,20 @@ class Sampler:
         """Return levels, int32 (B, N * hop_length).
 
         Args:
-            frames: what conditions each frame, (B, N, D + speaker_dim), as `WaveNet.frames` gives.
+            frames: what conditions each frame, (B, N, C), as `WaveNet.frames` gives.
             hop_length: samples a frame.
-            mode: `sample` draws from the softmax, `greedy` takes the likeliest level.
-            temperature: divides the logits before the softmax; below 1 is less noisy.
+            mode: `sample` draws from the distribution, `greedy` takes the likeliest level.
+            temperature: divides the logits before the softmax; below 1 is less noisy. Of a mixture
+                it divides the components' logits and multiplies their scales.
             seed: draws the random numbers, for each stream its own.
-            forced: levels (B, T) to feed back instead of those drawn; logits are returned then.
+            forced: levels (B, T) to feed back instead of those drawn; the network's outputs are
+                returned then.
             progress: called with the number of samples of each block that is done, per stream.
             threads: over which the streams are spread; by default one a core.
 
         Returns:
-            The levels, or with `forced` the logits, float (B, T, levels).
+            The levels, or with `forced` what `WaveNet` gives for them, float (B, T, levels) or
+            (B, T, 3 mixtures).
 
         Raises:
             InputError: an unknown mode, or a temperature that isn't above 0.
@@ -105,32 +114,37 @@ class Sampler:
     ) -> np.ndarray:
         batch, num_frames, _ = frames.shape
         dtype, weights = self.dtype, self.weights
-        channels = weights["first"].shape[1]
+        channels = weights["first"].shape[2]
         taps = weights["conv"].shape[1] // channels
         span = (taps - 1) * weights["dilations"]
         rings = np.zeros((int(span.sum()), batch, channels), dtype)
-        recent = np.zeros((batch, weights["first"].shape[0]), dtype)
+        recent = np.full((batch, weights["first"].shape[0]), NOTHING, np.int64)
         draws = [np.random.default_rng([seed, row]) for row in rows]
+        lines = np.zeros((0, 3), dtype)
+        if self.interpolate:
+            lines = np.array(interpolation_weights(hop_length), dtype)
+        around = np.pad(frames, ((0, 0), (1, 1), (0, 0)), mode="edge")
         block = max(1, round(BLOCK_SECONDS * 16_000 / hop_length))
         parts = []
         for start in range(0, num_frames, block):
             if stop.is_set():
                 break
-            part = np.ascontiguousarray(frames[:, start : start + block])
-            length = part.shape[1] * hop_length
+            part = np.ascontiguousarray(around[:, start : start + block + 2])
+            length = (part.shape[1] - 2) * hop_length
             uniform = np.stack([rng.random(length) for rng in draws])
             first = start * hop_length
             known = np.zeros((batch, 0), np.int32)
             if forced is not None:
                 known = np.ascontiguousarray(forced[:, first : first + length])
             levels = np.zeros((batch, length), np.int32)
-            shape = (batch, length if forced is not None else 0, self.levels)
-            logits = np.zeros(shape, dtype)
+            shape = (batch, length if forced is not None else 0, weights["final"].shape[1])
+            outputs = np.zeros(shape, dtype)
             _sample(
-                *weights.values(), part, hop_length, first, rings, recent, uniform, known,
-                mode == "greedy", dtype.type(1.0 / temperature), levels, logits,
+                *weights.values(), self.levels, self.mixtures, part, lines, hop_length, first,
+                rings, recent, uniform, known, mode == "greedy", dtype.type(temperature), levels,
+                outputs,
             )  # fmt: skip
-            parts.append(levels if forced is None else logits)
+            parts.append(levels if forced is None else outputs)
             if progress is not None:
                 progress(length)
         return np.concatenate(parts, axis=1)
@@ -168,7 +182,7 @@ def _weights(wavenet: WaveNet, dtype: np.dtype) -> dict[str, np.ndarray]:
     """Copy a decoder's weights as the matrices that one step multiplies with, in their order."""
 
     def copy(variable) -> np.ndarray:
-        return np.ascontiguousarray(variable.numpy(), dtype)
+        return np.ascontiguousarray(ops.convert_to_numpy(variable), dtype)
 
     def stack(variables) -> np.ndarray:
         return np.stack([copy(variable) for variable in variables])
@@ -176,7 +190,7 @@ def _weights(wavenet: WaveNet, dtype: np.dtype) -> dict[str, np.ndarray]:
     blocks = wavenet.blocks
     conv = stack(block.conv.kernel for block in blocks)
     return {
-        "first": copy(wavenet.first.kernel)[:, 0],
+        "first": copy(wavenet.first.kernel),
         "first_bias": copy(wavenet.first.bias),
         "first_skip": copy(wavenet.first_skip.kernel),
         "first_skip_bias": copy(wavenet.first_skip.bias),
@@ -189,28 +203,32 @@ def _weights(wavenet: WaveNet, dtype: np.dtype) -> dict[str, np.ndarray]:
         "post": copy(wavenet.post.kernel),
         "post_bias": copy(wavenet.post.bias),
         "post_condition": copy(wavenet.post_condition.kernel),
-        "logits": copy(wavenet.logits.kernel),
-        "logits_bias": copy(wavenet.logits.bias),
+        "final": copy(wavenet.out.kernel),
+        "final_bias": copy(wavenet.out.bias),
     }
 
 
 @numba.njit(nogil=True, cache=True)
 def _sample(
     first, first_bias, first_skip, first_skip_bias, conditions, dilations, conv, conv_bias,
-    out, out_bias, post, post_bias, post_condition, logits_kernel, logits_bias,
-    frames, hop_length, clock, rings, recent, uniform, known, greedy, sharpness, levels, logits,
+    out, out_bias, post, post_bias, post_condition, final, final_bias, num_levels, mixtures,
+    frames, lines, hop_length, clock, rings, recent, uniform, known, greedy, temperature, levels,
+    outputs,
 ):  # fmt: skip
-    """Fill `levels` (B, T), and `logits` (B, T, levels) where the levels are `known` (B, T).
+    """Fill `levels` (B, T), and `outputs` (B, T, final's) where the levels are `known` (B, T).
 
-    `rings` (sum of spans, B, C) and `recent` (B, first taps) hold the past and are left as the
-    next block needs them; `clock` is the number of samples before this block.
+    `frames` (B, N + 2, C) has a neighbour at either end; `lines` (hop, 3) are the weights between
+    frames, or empty. `rings` (sum of spans, B, C) and the levels in `recent` (B, first taps) hold
+    the past and are left as the next block needs them; `clock` counts the samples before it.
     """
     batch, num_frames, _ = frames.shape
     num_blocks, fan_in, double_gate = conv.shape
     gate = double_gate // 2
-    channels = first.shape[1]
+    first_taps, heard, channels = first.shape
     taps = fan_in // channels
-    num_levels = logits_kernel.shape[1]
+    scalars = np.where(recent < 0, 0.0, recent * (2.0 / (num_levels - 1)) - 1.0)
+    scalars = scalars.astype(first.dtype)
+    scalar_kernel = np.ascontiguousarray(first[:, 0])
     gathered = np.empty((batch, fan_in), first.dtype)
     mixed = np.empty((batch, double_gate), first.dtype)
     gated = np.empty((batch, gate), first.dtype)
@@ -218,15 +236,37 @@ def _sample(
     x = np.empty((batch, channels), first.dtype)
     total = np.empty((batch, post.shape[0]), first.dtype)
     hidden = np.empty((batch, post.shape[1]), first.dtype)
-    score = np.empty((batch, num_levels), first.dtype)
-    condition = np.empty((batch, conditions.shape[1]), first.dtype)
-    post_frame = np.empty((batch, post_condition.shape[1]), first.dtype)
-    for frame in range(num_frames):
-        here = np.ascontiguousarray(frames[:, frame])
-        np.dot(here, conditions, condition)
-        np.dot(here, post_condition, post_frame)
-        for t in range(frame * hop_length, (frame + 1) * hop_length):
-            np.dot(recent, first, x)
+    score = np.empty((batch, final.shape[1]), first.dtype)
+    told = np.empty((3, batch, conditions.shape[1]), first.dtype)  # before, here, after
+    told_after = np.empty((3, batch, post_condition.shape[1]), first.dtype)
+    for place in range(2):
+        row = np.ascontiguousarray(frames[:, place])
+        np.dot(row, conditions, told[place + 1])
+        np.dot(row, post_condition, told_after[place + 1])
+    condition, post_frame = told[1].copy(), told_after[1].copy()
+    for frame in range(num_frames - 2):
+        row = np.ascontiguousarray(frames[:, frame + 2])
+        for place in range(2):
+            told[place] = told[place + 1]
+            told_after[place] = told_after[place + 1]
+        np.dot(row, conditions, told[2])
+        np.dot(row, post_condition, told_after[2])
+        condition[:] = told[1]
+        post_frame[:] = told_after[1]
+        for sample in range(hop_length):
+            t = frame * hop_length + sample
+            if len(lines):
+                w = lines[sample]
+                condition[:] = w[0] * told[0] + w[1] * told[1] + w[2] * told[2]
+                post_frame[:] = w[0] * told_after[0] + w[1] * told_after[1] + w[2] * told_after[2]
+            if heard == 1:
+                np.dot(scalars, scalar_kernel, x)
+            else:
+                x[:] = 0
+                for b in range(batch):
+                    for tap in range(first_taps):
+                        if recent[b, tap] >= 0:
+                            x[b] += first[tap, recent[b, tap]]
             x += first_bias
             np.dot(x, first_skip, total)
             total += first_skip_bias
@@ -262,20 +302,28 @@ def _sample(
             np.dot(np.maximum(total, 0), post, hidden)
             hidden += post_bias
             hidden += post_frame
-            np.dot(np.maximum(hidden, 0), logits_kernel, score)
-            score += logits_bias
+            np.dot(np.maximum(hidden, 0), final, score)
+            score += final_bias
             for b in range(batch):
                 if known.shape[1]:
                     level = known[b, t]
-                    logits[b, t] = score[b]
+                    outputs[b, t] = score[b]
+                elif mixtures and greedy:
+                    level = _likeliest_of_mixture(score[b], mixtures, num_levels)
+                elif mixtures:
+                    level = _draw_from_mixture(
+                        score[b], mixtures, num_levels, temperature, uniform[b, t]
+                    )
                 elif greedy:
                     level = np.argmax(score[b])
                 else:
-                    level = _draw(score[b], sharpness, uniform[b, t])
+                    level = _draw(score[b], 1 / temperature, uniform[b, t])
                 levels[b, t] = level
-                for i in range(recent.shape[1] - 1):
+                for i in range(first_taps - 1):
                     recent[b, i] = recent[b, i + 1]
-                recent[b, recent.shape[1] - 1] = level * (2.0 / (num_levels - 1)) - 1.0
+                    scalars[b, i] = scalars[b, i + 1]
+                recent[b, first_taps - 1] = level
+                scalars[b, first_taps - 1] = level * (2.0 / (num_levels - 1)) - 1.0
 
 
 @numba.njit(nogil=True, cache=True)
@@ -291,3 +339,51 @@ def _draw(score, sharpness, uniform):
         if reached > target:
             return level
     return len(score) - 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _mass_up_to(level, weights, means, scales, num_levels):
+    """Return the mixture's probability of all levels up to `level`; 1 from the last one on."""
+    if level >= num_levels - 1:
+        return 1.0
+    edge = (2.0 * level + 1.0) / (num_levels - 1) - 1.0
+    mass = 0.0
+    for m in range(len(weights)):
+        mass += weights[m] / (1.0 + np.exp((means[m] - edge) / scales[m]))
+    return mass
+
+
+@numba.njit(nogil=True, cache=True)
+def _components(score, mixtures, temperature):
+    """Return weights, means and scales, (M,) each, of a mixture's parameters (3 M,)."""
+    logits = score[:mixtures] / temperature
+    weights = np.exp((logits - logits.max()).astype(np.float64))
+    log_scales = np.maximum(score[2 * mixtures :], LEAST_LOG_SCALE).astype(np.float64)
+    return weights / weights.sum(), score[mixtures : 2 * mixtures], np.exp(log_scales) * temperature
+
+
+@numba.njit(nogil=True, cache=True)
+def _draw_from_mixture(score, mixtures, num_levels, temperature, uniform):
+    """Return the first level whose cumulative probability passes `uniform`, by halving."""
+    weights, means, scales = _components(score, mixtures, temperature)
+    low, high = 0, num_levels - 1
+    while low < high:
+        middle = (low + high) // 2
+        if _mass_up_to(middle, weights, means, scales, num_levels) > uniform:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@numba.njit(nogil=True, cache=True)
+def _likeliest_of_mixture(score, mixtures, num_levels):
+    """Return the level of the greatest probability."""
+    weights, means, scales = _components(score, mixtures, 1.0)
+    best, most, below = 0, -1.0, 0.0
+    for level in range(num_levels):
+        mass = _mass_up_to(level, weights, means, scales, num_levels)
+        if mass - below > most:
+            best, most = level, mass - below
+        below = mass
+    return best

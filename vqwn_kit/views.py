@@ -65,21 +65,15 @@ def plot_spectrograms(tracks: dict[str, np.ndarray], sample_rate: int = 16_000, 
 def plot_history(history: Sequence[dict], ax=None):
     """Draw the likelihood over training: each logging interval's mean, and held-out utterances."""
     ax = _axes(ax)
-    ax.plot(
-        [record["step"] for record in history],
-        [record["bits"] for record in history],
-        color=BLUE,
-        label="training",
-    )
-    held_out = [record for record in history if "held_out/bits" in record]
-    ax.plot(
-        [record["step"] for record in held_out],
-        [record["held_out/bits"] for record in held_out],
-        "o-",
-        color=ORANGE,
-        label="held-out utterances",
-    )
-    ax.set(xlabel="training step", ylabel="negative log-likelihood (bits a sample)")
+    speaks = any("bits" in record for record in history)
+    names = ("bits", "held_out/bits") if speaks else ("frames/mse", "held_out/mse")
+    styles = ({"color": BLUE, "label": "training"},)
+    styles += ({"color": ORANGE, "label": "held-out utterances", "marker": "o"},)
+    for name, style in zip(names, styles, strict=True):
+        records = [record for record in history if name in record]
+        ax.plot([r["step"] for r in records], [r[name] for r in records], **style)
+    unit = "negative log-likelihood (bits a sample)" if speaks else "error of bands ((20 dB)²)"
+    ax.set(xlabel="training step", ylabel=unit)
     ax.legend(frameon=False)
     return ax
 
@@ -175,6 +169,126 @@ def plot_speakers(vectors: np.ndarray, speakers: dict[str, dict[str, str]], ax=N
 def _finish_map(ax, method: str, title: str) -> None:
     name = {"pca": "principal component", "umap": "UMAP axis"}[method]
     ax.set(xlabel=f"{name} 1", ylabel=f"{name} 2", title=title)
+
+
+def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarray]], figure=None):
+    """Draw measures of several models beside each other, a dot for each seed; return the figure.
+
+    Args:
+        names: of the models.
+        measures: by label, for each model the values of its seeds; empty where it has none.
+        figure: to draw on; a new one by default.
+    """
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    figure.set_size_inches(10.0, 1.2 + 0.32 * len(names))
+    figure.set_layout_engine("constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(measures), sharey=True))
+    rows = np.arange(len(names))[::-1]
+    for ax, (label, values) in zip(axes, measures.items(), strict=True):
+        for row, seeds in zip(rows, values, strict=True):
+            if len(seeds):
+                ax.plot([np.mean(seeds)], [row], "|", color=ORANGE, markersize=14, mew=2)
+                ax.plot(seeds, [row] * len(seeds), "o", color=BLUE, markersize=5, alpha=0.8)
+            else:
+                ax.annotate("none", (0.02, row), xycoords=("axes fraction", "data"), color=GREY)
+        ax.set(xlabel=label, ylim=(-0.7, len(names) - 0.3))
+        ax.grid(axis="y", color="0.9")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(rows, names)
+    return figure
+
+
+def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figure=None):
+    """Draw a score card: a panel for each section and unit, a dot and its 95 % interval a row.
+
+    Args:
+        rows: dicts with section, name, value, low, high and unit. A section's rows of one unit
+            make a panel where they are at least two.
+        divergence: (step, bits) of the codes' distance from uniform, a panel of its own.
+        figure: a matplotlib figure to draw on.
+
+    Returns:
+        The figure.
+    """
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        if row["section"] not in ("cost", "codebook") and row["name"] != "bits a sample":
+            groups.setdefault((row["section"], row["unit"]), []).append(row)
+    panels = [(name, group) for name, group in groups.items() if len(group) > 1]
+    panels.sort(key=lambda panel: len(panel[1]))
+    count = len(panels) + bool(divergence)
+    lines = -(-max(1, count) // 2)
+    sizes = [4] * (count - len(panels)) + [len(group) for _, group in panels]
+    heights = [1.0 + 0.33 * max(sizes[2 * line : 2 * line + 2], default=1) for line in range(lines)]
+    figure.set_size_inches(13.0, sum(heights))
+    figure.set_layout_engine("constrained", h_pad=0.06, w_pad=0.06)
+    axes = figure.subplots(lines, 2, squeeze=False, height_ratios=heights).ravel()
+    if divergence:
+        axes[0].plot(*zip(*divergence, strict=True), color=BLUE)
+        axes[0].set(xlabel="training step", ylabel="bits", ylim=(0, None))
+        axes[0].set_title("codebook: distance from uniform use", fontsize=10, loc="left")
+    for ax, ((section, unit), group) in zip(axes[count - len(panels) :], panels, strict=False):
+        _plot_rows(ax, section, unit, group)
+    for ax in axes[count:]:
+        ax.set_axis_off()
+    return figure
+
+
+def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
+    for place, row in enumerate(group):
+        end = row["name"].split(", ")[-1]
+        colour = {"conversion": ORANGE, "original": GREY, "source to target": GREY}.get(end, BLUE)
+        if row["low"] is not None:
+            limits = (row["low"], row["high"])
+            ax.plot(limits, (place, place), color=colour, linewidth=2, alpha=0.6)
+        ax.plot(row["value"], place, "o", color=colour, markersize=5)
+        ax.annotate(
+            f"{row['value']:.3g}", (row["value"], place), xytext=(0, 5),
+            textcoords="offset points", ha="center", fontsize=8,
+        )  # fmt: skip
+    ax.set_yticks(range(len(group)), [row["name"] for row in group], fontsize=9)
+    ax.set_ylim(len(group) - 0.5, -0.9)
+    low, high = ax.get_xlim()
+    if unit == "%":
+        ax.set_xlim(-4, 104)
+    elif unit != "of 5":
+        ax.set_xlim(min(0.0, low), high + 0.05 * (high - low))
+    label = {"": "errors a phone", "of 5": "of 5, a guess at listeners", "bits": "bits a sample"}
+    ax.set_xlabel(label.get(unit, unit))
+    ax.grid(axis="x", color="#dddddd", linewidth=0.6)
+    ax.set_title(section, fontsize=10, loc="left")
+
+
+def plot_code_phones(table: np.ndarray, phones: Sequence[str], ax=None):
+    """Draw which phones each code stands for: p(phone | code), from counts (K, P).
+
+    Codes are sorted by their commonest phone and by how much they belong to it; codes that never
+    met a phone are left out.
+    """
+    from matplotlib.colors import PowerNorm
+
+    ax = _axes(ax, (8.0, 6.5))
+    met = np.asarray(table)[np.asarray(table).sum(axis=1) > 0]
+    share = met / met.sum(axis=1, keepdims=True)
+    order = np.lexsort((-share.max(axis=1), share.argmax(axis=1)))
+    picture = ax.imshow(
+        share[order].T, aspect="auto", cmap="viridis", norm=PowerNorm(0.5, 0, 1),
+        interpolation="nearest",
+    )  # fmt: skip
+    ax.set_yticks(range(len(phones)), phones, fontsize=7)
+    ax.set(
+        xlabel=f"{len(met)} of {len(table)} codes, by their commonest phone", ylabel="phone",
+        title="Which phone is spoken where a code is taken",
+    )  # fmt: skip
+    ax.figure.colorbar(picture, ax=ax, label="share of the code's frames")
+    return ax
 
 
 def plot_checkup(

@@ -7,9 +7,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from vqwn_kit.bottlenecks import CodeUsage
+from vqwn_kit.codebook import CodeUsage
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.layers import level_to_scalar, mu_law_encode
+from vqwn_kit.layers import mu_law_encode
+from vqwn_kit.training_config import PARTS
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -19,12 +20,12 @@ class VQVAE(keras.Model):
     Args:
         encoder: waveform (B, T, 1) -> z_e (B, N, D).
         bottleneck: z_e -> `Quantized`.
-        decoder: a `WaveNet`.
+        decoder: a `WaveNet`, or for a first stage without one a `FrameDecoder`.
         speaker_names: names of the S speakers, in the order of their numbers.
 
     Example:
         codes = model.encode(waveform)                          # (T,) -> (1, N) int32
-        logits = model((waveforms, speakers))                   # (B, T, 1), (B,) -> (B, T, 256)
+        outputs = model((waveforms, speakers))                  # (B, T, 1), (B,) -> (B, T, 256)
         model.compile("adam"); model.fit(batches)               # batches of (waveform, speaker)
     """
 
@@ -34,7 +35,7 @@ class VQVAE(keras.Model):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.speaker_names = [str(name) for name in speaker_names]
-        names = ("loss", "wavenet/nll", *bottleneck.loss_names, "vq/z_e_rms", "vq/code_rms")
+        names = ("loss", *decoder.loss_names, *bottleneck.loss_names, "vq/z_e_rms", "vq/code_rms")
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
         size = bottleneck.num_embeddings
         self.code_usage = CodeUsage(size) if size else None  # since the metrics were reset
@@ -66,10 +67,25 @@ class VQVAE(keras.Model):
         self.build()
 
     def call(self, inputs, training: bool | None = None):
-        """Return logits (B, T, 256) for (waveform (B, T, 1), speaker (B,)), teacher-forced."""
+        """Return the decoder's outputs for (waveform (B, T, 1), speaker (B,)), teacher-forced.
+
+        Logits (B, T, 256), or the parameters of a mixture; see `WaveNet`.
+        """
         waveform, speaker = inputs
-        quantized = self.bottleneck(self.encoder(waveform, training=training), training=training)
-        return self.decode(quantized.z_q, speaker, self.targets(waveform))
+        z_q = self.compress(waveform, training).z_q
+        if self.speaks:
+            return self.decoder(self.targets(waveform), z_q, speaker, training=training)
+        return self.decoder(z_q, speaker, training=training)
+
+    def compress(self, waveform, training: bool | None = None):
+        """Return `Quantized` for a batch (B, T, 1); a frozen part never acts as in training."""
+        z_e = self.encoder(waveform, training=training and self.encoder.trainable)
+        return self.bottleneck(z_e, training=training and self.bottleneck.trainable)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the decoder tells samples; a `FrameDecoder` doesn't."""
+        return "wavenet/nll" in self.decoder.loss_names
 
     def targets(self, waveform):
         """Return the mu-law levels, int32 (B, T), of a waveform (B, T, 1)."""
@@ -80,8 +96,7 @@ class VQVAE(keras.Model):
 
         A length that is no multiple of `hop_length` is padded with zeros at its end.
         """
-        z_e = self.encoder(as_batch(waveform, self.hop_length), training=False)
-        return self.bottleneck(z_e, training=False)
+        return self.compress(as_batch(waveform, self.hop_length), training=False)
 
     def encode(self, waveform) -> np.ndarray:
         """Return codes, int32 (B, N), for a waveform (T,) or batch (B, T, 1) in [-1, 1].
@@ -95,10 +110,11 @@ class VQVAE(keras.Model):
         return ops.convert_to_numpy(codes)
 
     def decode(self, z_q, speaker, targets):
-        """Return logits (B, T, 256) of `targets` (B, T), each given the true levels before it."""
-        scalar = level_to_scalar(targets, self.decoder.levels)[..., None]
-        previous = ops.pad(scalar[:, :-1], ((0, 0), (1, 0), (0, 0)))
-        return self.decoder(previous, z_q, speaker)
+        """Return log-probabilities of all levels, (B, T, 256), in nats: softmax or mixture alike.
+
+        Each of `targets` (B, T) is told from the true levels before it.
+        """
+        return self.decoder.log_probabilities(self.decoder(targets, z_q, speaker, training=False))
 
     def speaker_ids(self, speakers) -> np.ndarray:
         """Return numbers, int32 (S',), for names or numbers of speakers; None is 'no speaker'.
@@ -123,36 +139,41 @@ class VQVAE(keras.Model):
         return int(speaker)
 
     def losses_of(self, waveform, speaker, training: bool):
-        """Return the losses by name and `Quantized`; their sum is what training minimises."""
-        targets = self.targets(waveform)
-        z_e = self.encoder(waveform, training=training)
-        quantized = self.bottleneck(z_e, training=training)
-        logits = self.decode(quantized.z_q, speaker, targets)
-        nll = keras.losses.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        norms = {
-            "vq/z_e_rms": ops.sqrt(ops.mean(ops.cast(z_e, "float32") ** 2)),
-            "vq/code_rms": ops.sqrt(ops.mean(quantized.z_q**2)),
+        """Return the losses by name, the sizes of z_e and codes by name, and the codes.
+
+        The sum of the losses is what training minimises.
+        """
+        quantized = self.compress(waveform, training)
+        levels = self.targets(waveform)
+        losses = self.decoder.losses_of(waveform, levels, quantized.z_q, speaker, training)
+        sizes = {
+            "vq/z_e_rms": root_mean_square(quantized.z_e),
+            "vq/code_rms": root_mean_square(quantized.z_q),
         }
-        return {"wavenet/nll": ops.mean(nll), **quantized.losses}, norms, quantized.codes
+        return {**losses, **quantized.losses}, sizes, quantized.codes
 
     def train_step(self, data) -> dict:
         """Take one step on a batch (waveform (B, T, 1), speaker (B,)); return the metrics."""
         waveform, speaker = data[:2]
         with tf.GradientTape() as tape:
-            losses, norms, codes = self.losses_of(waveform, speaker, training=True)
+            losses, sizes, codes = self.losses_of(waveform, speaker, training=True)
             loss = sum(losses.values())
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        gradients = tape.gradient(scaled, variables)
+        # Of looked-up rows TensorFlow gives a gradient for each lookup; Adam would square each of
+        # them instead of their sum, and move codes that are taken often too far.
+        gradients = [tf.convert_to_tensor(g) if g is not None else None for g in gradients]
+        self.optimizer.apply(gradients, variables)
         if codes is not None:
             self.recent_codes.update_state(codes)
-        return self._track(loss, losses | norms, codes)
+        return self._track(loss, losses | sizes, codes)
 
     def test_step(self, data) -> dict:
         """Measure a batch (waveform (B, T, 1), speaker (B,)); return the metrics."""
         waveform, speaker = data[:2]
-        losses, norms, codes = self.losses_of(waveform, speaker, training=False)
-        return self._track(sum(losses.values()), losses | norms, codes)
+        losses, sizes, codes = self.losses_of(waveform, speaker, training=False)
+        return self._track(sum(losses.values()), losses | sizes, codes)
 
     @cached_property
     def measure(self):
@@ -174,11 +195,10 @@ class VQVAE(keras.Model):
 
     def get_config(self) -> dict:
         """Return the constructor's keywords, the parts serialized."""
-        parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            **{name: serialize(part) for name, part in parts.items()},
+            **{name: serialize(getattr(self, name)) for name in PARTS},
             "speaker_names": self.speaker_names,
         }
 
@@ -186,9 +206,14 @@ class VQVAE(keras.Model):
     def from_config(cls, config: dict, custom_objects=None) -> "VQVAE":
         """Build a model from what `get_config` returned."""
         config = dict(config)
-        for name in ("encoder", "bottleneck", "decoder"):
+        for name in PARTS:
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
         return cls(**config)
+
+
+def root_mean_square(x):
+    """Return the root of the mean square of x, in float32."""
+    return ops.sqrt(ops.mean(ops.cast(x, "float32") ** 2))
 
 
 def as_batch(waveform, hop_length: int) -> np.ndarray:

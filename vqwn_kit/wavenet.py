@@ -1,24 +1,29 @@
-"""WaveNet: the past waveform, codes and a speaker -> logits of the next sample's mu-law level."""
+"""WaveNet: past levels, codes' vectors and a speaker -> the distribution of the next level."""
 
 import keras
 from keras import ops
 
-from vqwn_kit.layers import GatedBlock, add_frames
+from vqwn_kit import logistics
+from vqwn_kit.conditions import Conditions
+from vqwn_kit.layers import GatedBlock, Part, add_frames, level_to_scalar, shift_right
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class WaveNet(keras.layers.Layer):
+class WaveNet(Part):
     """Autoregressive decoder of dilated causal convolutions.
 
     [van den Oord 2016](https://arxiv.org/abs/1609.03499), as the decoder of a VQ-VAE: the codes of
     each frame are the local condition and a learned vector for the speaker the global one. Both are
     projected, without bias, once a frame and added in every block and after the first output
-    layer. Speaker -1 is 'no speaker': a vector of zeros.
+    layer. One projection of the two side by side, or one for each, whose sum is added: the same
+    functions, which start at different sizes.
 
     Args:
         num_speakers: S.
         condition_dim: D, channels of the local condition.
-        dilations: one gated block for each, in samples.
+        num_cycles: how often the dilations 1, 2, 4 … are gone through.
+        num_cycle_layers: gated blocks a cycle.
+        dilations: of the blocks, in samples, instead of cycles.
         kernel_size: taps of each block's convolution.
         residual_channels: channels between the blocks.
         gate_channels: channels of each half of the gate.
@@ -26,20 +31,34 @@ class WaveNet(keras.layers.Layer):
         first_kernel_size: taps of the convolution over the input samples.
         speaker_dim: channels of the vector of a speaker.
         levels: mu-law levels.
+        one_hot: hear the past as one of `levels` channels a sample, instead of as one number.
+        interpolate: draw lines between the conditions of frames, instead of repeating them.
+        speaker_projection: "shared" with the codes, or "own".
+        local_channels: as in `Conditions`, like the three that follow.
+        jitter: probability that a frame takes a neighbour's code, in training.
+        learned_no_speaker: learn the vector of 'no speaker', which is zeros otherwise.
+        speaker_dropout: probability that the speaker isn't told, in training.
+        mixtures: logistic components of the output; 0 is a softmax over the levels.
 
     Raises:
-        ValueError: fewer than 2 taps, or no dilations.
+        ValueError: fewer than 2 taps, no dilations, or another `speaker_projection`.
 
-    Input shape: previous samples (B, T, 1), companded, in [-1, 1]; local condition (B, N, D), N a
-        divisor of T; speaker (B,) int32, -1..S-1.
-    Output shape: (B, T, levels) float32.
+    Input shape: levels (B, T) int32; local condition (B, N, D), N a divisor of T; speaker (B,)
+        int32, -1..S-1.
+    Output shape: (B, T, levels) float32 logits, or (B, T, 3 mixtures) parameters, of each level
+        given those before it; see `nll` and `log_probabilities`.
     """
+
+    short_name = "wavenet"
+    loss_names = ("wavenet/nll",)
 
     def __init__(
         self,
         num_speakers: int,
         condition_dim: int = 64,
-        dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 3,
+        num_cycles: int = 3,
+        num_cycle_layers: int = 10,
+        dilations: tuple[int, ...] | None = None,
         kernel_size: int = 3,
         residual_channels: int = 256,
         gate_channels: int = 256,
@@ -47,17 +66,33 @@ class WaveNet(keras.layers.Layer):
         first_kernel_size: int = 32,
         speaker_dim: int = 64,
         levels: int = 256,
+        one_hot: bool = False,
+        interpolate: bool = False,
+        speaker_projection: str = "shared",
+        local_channels: int | None = None,
+        jitter: float = 0.0,
+        learned_no_speaker: bool = False,
+        speaker_dropout: float = 0.0,
+        mixtures: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if dilations is None:
+            dilations = [2**layer for layer in range(num_cycle_layers)] * num_cycles
         if kernel_size < 2 or not dilations:
             raise ValueError(
                 f"kernel_size is {kernel_size} with {len(dilations)} dilations; expected at least "
                 "2 taps and one dilation, or the model can't see its past"
             )
+        if speaker_projection not in ("shared", "own"):
+            raise ValueError(
+                f"speaker_projection is {speaker_projection!r}; expected 'shared' or 'own'"
+            )
         self.num_speakers = num_speakers
         self.condition_dim = condition_dim
-        self.dilations = tuple(dilations)
+        self.num_cycles = num_cycles
+        self.num_cycle_layers = num_cycle_layers
+        self.dilations = list(dilations)
         self.kernel_size = kernel_size
         self.residual_channels = residual_channels
         self.gate_channels = gate_channels
@@ -65,89 +100,141 @@ class WaveNet(keras.layers.Layer):
         self.first_kernel_size = first_kernel_size
         self.speaker_dim = speaker_dim
         self.levels = levels
+        self.one_hot = one_hot
+        self.interpolate = interpolate
+        self.speaker_projection = speaker_projection
+        self.local_channels = local_channels
+        self.jitter = jitter
+        self.learned_no_speaker = learned_no_speaker
+        self.speaker_dropout = speaker_dropout
+        self.mixtures = mixtures
         policy = self.dtype_policy
         dense = keras.layers.Dense
+        self.frames = Conditions(
+            num_speakers, condition_dim, speaker_dim, local_channels, jitter, learned_no_speaker,
+            speaker_dropout, dtype=policy, name="frames",
+        )  # fmt: skip
         self.first = keras.layers.Conv1D(
             residual_channels, first_kernel_size, padding="causal", dtype=policy, name="first"
         )
         self.first_skip = dense(skip_channels, dtype=policy, name="first_skip")
-        self.conditions = dense(
-            2 * gate_channels * len(self.dilations), use_bias=False, dtype=policy, name="conditions"
-        )
+        widths = {"conditions": 2 * gate_channels * len(dilations), "post_condition": skip_channels}
+        self.conditions, self.post_condition = [
+            Projection(width, self._parts(), dtype=policy, name=name)
+            for name, width in widths.items()
+        ]
         self.blocks = [
             GatedBlock(
-                residual_channels, gate_channels, skip_channels, kernel_size, dilation, dtype=policy
+                residual_channels, gate_channels, skip_channels, kernel_size, dilation, interpolate,
+                dtype=policy,
             )
-            for dilation in self.dilations
-        ]
+            for dilation in dilations
+        ]  # fmt: skip
         self.post = dense(skip_channels, dtype=policy, name="post")
-        self.post_condition = dense(
-            skip_channels, use_bias=False, dtype=policy, name="post_condition"
-        )
-        self.logits = dense(levels, dtype="float32", name="logits")
+        bias = logistics.SpreadMeans() if mixtures else "zeros"
+        self.out = dense(3 * mixtures or levels, bias_initializer=bias, dtype="float32", name="out")
+
+    def _parts(self) -> list[int]:
+        """Return the channels of a frame that have a projection of their own."""
+        local = self.local_channels or self.condition_dim
+        if self.speaker_projection == "own":
+            return [local, self.speaker_dim]
+        return [local + self.speaker_dim]
 
     @property
     def receptive_field(self) -> int:
         """Past samples that the next one can depend on."""
         return self.first_kernel_size + (self.kernel_size - 1) * sum(self.dilations)
 
-    def build(self, previous_shape=None, local_condition_shape=None, speaker_shape=None):
+    @property
+    def speakers(self):
+        """The table of the speakers' vectors, (S, speaker_dim)."""
+        return self.frames.speakers.table
+
+    def build(self, levels_shape=None, local_condition_shape=None, speaker_shape=None):
         """Build all layers; their shapes follow from the constructor's keywords alone."""
-        self.speakers = self.add_weight(
-            shape=(self.num_speakers, self.speaker_dim),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
-            name="speakers",
-        )
-        frames = (None, None, self.condition_dim + self.speaker_dim)
-        self.first.build((None, None, 1))
+        self.frames.build()
+        self.first.build((None, None, self.levels if self.one_hot else 1))
         self.first_skip.build((None, None, self.residual_channels))
-        self.conditions.build(frames)
+        self.conditions.build()
         for block in self.blocks:
             block.build((None, None, self.residual_channels))
         self.post.build((None, None, self.skip_channels))
-        self.post_condition.build(frames)
-        self.logits.build((None, None, self.skip_channels))
+        self.post_condition.build()
+        self.out.build((None, None, self.skip_channels))
 
-    def speaker_vectors(self, speaker):
-        """Return the vectors (B, speaker_dim) of speakers (B,); zeros where the speaker is -1."""
-        vectors = ops.take(self.speakers, ops.maximum(speaker, 0), axis=0)
-        return vectors * ops.cast(speaker[:, None] >= 0, vectors.dtype)
+    def hear(self, levels):
+        """Return what the first convolution reads, (B, T, 1 or levels): each level a sample late.
 
-    def frames(self, local_condition, speaker):
-        """Return what conditions each frame, (B, N, D + speaker_dim): the code and the speaker."""
-        vectors = self.speaker_vectors(speaker)[:, None]
-        num_frames = ops.shape(local_condition)[1]
-        repeated = ops.repeat(ops.cast(vectors, local_condition.dtype), num_frames, axis=1)
-        return ops.concatenate([local_condition, repeated], axis=-1)
+        Before the first level stands silence: 0, or none of the channels.
+        """
+        if self.one_hot:
+            return shift_right(ops.one_hot(levels, self.levels, dtype=self.compute_dtype))
+        return shift_right(level_to_scalar(levels, self.levels)[..., None])
 
-    def call(self, previous, local_condition, speaker):
-        """Return logits (B, T, levels) of sample t from the samples before t."""
-        frames = self.frames(local_condition, speaker)
+    def call(self, levels, local_condition, speaker, training: bool | None = None):
+        """Return logits, or parameters of the mixture, of each level given those before it."""
+        frames = self.frames(local_condition, speaker, training=training)
         conditions = ops.split(self.conditions(frames), len(self.blocks), axis=-1)
-        x = self.first(previous)
+        x = self.first(self.hear(levels))
         total = self.first_skip(x)
         for block, condition in zip(self.blocks, conditions, strict=True):
             x, skip = block(x, condition)
             total = total + skip
-        x = add_frames(self.post(ops.relu(total)), self.post_condition(frames))
-        return self.logits(ops.relu(x))
+        after = add_frames(
+            self.post(ops.relu(total)), self.post_condition(frames), self.interpolate
+        )
+        return self.out(ops.relu(after))
 
-    def compute_output_shape(self, previous_shape, local_condition_shape=None, speaker_shape=None):
-        """Return (B, T, levels)."""
-        return (*previous_shape[:2], self.levels)
+    def nll(self, levels, outputs):
+        """Return the negative log-likelihood in nats, (B, T), of levels given `call`'s outputs."""
+        if self.mixtures:
+            return -logistics.log_probability(outputs, levels, self.levels)
+        return keras.losses.sparse_categorical_crossentropy(levels, outputs, from_logits=True)
 
-    def get_config(self) -> dict:
-        """Return the constructor's keywords."""
-        return {
-            **super().get_config(),
-            "num_speakers": self.num_speakers,
-            "condition_dim": self.condition_dim,
-            "dilations": list(self.dilations),
-            "kernel_size": self.kernel_size,
-            "residual_channels": self.residual_channels,
-            "gate_channels": self.gate_channels,
-            "skip_channels": self.skip_channels,
-            "first_kernel_size": self.first_kernel_size,
-            "speaker_dim": self.speaker_dim,
-            "levels": self.levels,
-        }
+    def log_probabilities(self, outputs):
+        """Return the log-probabilities of all levels, (B, T, levels), given `call`'s outputs."""
+        if self.mixtures:
+            return logistics.log_probabilities(outputs, self.levels)
+        return ops.log_softmax(outputs)
+
+    def losses_of(self, waveform, levels, z_q, speaker, training: bool) -> dict:
+        """Return the mean negative log-likelihood of levels (B, T) in nats, by its name."""
+        outputs = self(levels, z_q, speaker, training=training)
+        return {"wavenet/nll": ops.mean(self.nll(levels, outputs))}
+
+    def compute_output_shape(self, levels_shape, local_condition_shape=None, speaker_shape=None):
+        """Return (B, T, levels), or (B, T, 3 mixtures)."""
+        return (*levels_shape[:2], 3 * self.mixtures or self.levels)
+
+
+@keras.saving.register_keras_serializable("vqwn_kit")
+class Projection(Part):
+    """A linear map of frames (B, N, sum of parts) to (B, N, width), without bias.
+
+    Args:
+        width: channels of the output.
+        parts: channels that share a start: each part's weights are drawn for its own number of
+            inputs, as if it had a layer of its own whose output is added.
+    """
+
+    def __init__(self, width: int, parts: list[int], **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.parts = list(parts)
+
+    def build(self, input_shape=None):
+        """Create one kernel for each part."""
+        self.kernels = [
+            self.add_weight(shape=(part, self.width), initializer="glorot_uniform", name=f"part{i}")
+            for i, part in enumerate(self.parts)
+        ]
+
+    @property
+    def kernel(self):
+        """The kernels of all parts as one, (sum of parts, width)."""
+        return ops.concatenate([ops.convert_to_tensor(kernel) for kernel in self.kernels])
+
+    def call(self, frames):
+        """Return the projected frames."""
+        return ops.matmul(frames, self.kernel)

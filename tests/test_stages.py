@@ -1,0 +1,134 @@
+"""Parts of other runs, freezing, and training in two stages."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import ctrl_c_at, tones
+from vqwn_kit import InputError, Run, train
+
+
+def arrays_of(layer) -> list[np.ndarray]:
+    return [weight.numpy().copy() for weight in layer.weights]
+
+
+def same(one: list[np.ndarray], two: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("frozen", [["encoder", "bottleneck"], ["decoder"]])
+@pytest.mark.parametrize("bottleneck", ["vq", "ema"])
+def test_freezing_freezes_to_the_bit_and_the_rest_learns(store, tmp_path, frozen, bottleneck):
+    settings = {"steps": 6, "revive_every": 2, "progress": False, "bottleneck": bottleneck}
+    first = train(store, "tiny", save=tmp_path / "one/w", **settings)
+    parts = dict.fromkeys(("encoder", "bottleneck", "decoder"), first)
+    second = train(
+        store, "tiny", save=tmp_path / "two/w", parts=parts, freeze=frozen, average_decay=0.0,
+        **settings,
+    )  # fmt: skip
+    for part in parts:
+        before, after = (arrays_of(getattr(run.model, part)) for run in (first, second))
+        assert same(before, after) == (part in frozen), part
+    assert set(second.config["parts"]) == set(parts)
+
+
+def test_a_frozen_run_that_was_stopped_goes_on_exactly(store, run, tmp_path):
+    settings = {
+        "parts": {"encoder": run.folder, "bottleneck": run.folder},
+        "freeze": ["encoder", "bottleneck"], "progress": False,
+    }  # fmt: skip
+    whole = train(store, "tiny", save=tmp_path / "whole/w", steps=12, **settings)
+    train(store, "tiny", save=tmp_path / "parts/w", steps=6, **settings)
+    parts = train(store, restore=tmp_path / "parts", steps=12, progress=False)
+    assert same(arrays_of(whole.model), arrays_of(parts.model))
+
+
+def test_the_decoder_can_be_exchanged_on_a_frozen_codebook(store, run, tmp_path):
+    parts = {"encoder": run.folder, "bottleneck": run.folder}
+    changed = {"mixtures": 3, "residual_channels": 8}
+    mixed = train(
+        store, "tiny", save=tmp_path / "w", parts=parts, freeze=list(parts), decoder=changed,
+        steps=4, progress=False,
+    )  # fmt: skip
+    wave = store.waveform(0)
+    assert np.array_equal(mixed.model.encode(wave), run.model.encode(wave))
+
+
+def test_voices_of_a_decoder_are_taken_by_their_names(run, tmp_path):
+    waves = [(tones(0.2, 120.0), "bob"), (tones(0.2, 300.0), "eve")]
+    taken = train(
+        waves, "tiny", speakers=["eve", "bob"], save=tmp_path / "w", parts={"decoder": run},
+        freeze=["decoder"], steps=2, progress=False,
+    )  # fmt: skip
+    mine, theirs = (r.model.decoder.speakers.numpy() for r in (taken, run))
+    assert np.array_equal(mine[1], theirs[list(run.speakers).index("bob")])
+    assert not any(np.array_equal(mine[0], row) for row in theirs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts", "message"),
+    [
+        ({"encoder": {"filters": 8}}, ["encoder"], "filters: 16 there, 8 here"),
+        ({"encoder": {"kernel_size": 5}}, ["encoder"], "kernel_size: 4 there, 5 here"),
+        ({"bottleneck": "ema"}, ["bottleneck"], "is a VectorQuantizer, here a VectorQuantizerEMA"),
+        ({"decoder": {"num_cycle_layers": 3}}, ["decoder"], r"dilations|num_cycle_layers: 4 there"),
+        ({}, ["encodr"], "did you mean 'encoder'"),
+    ],
+)
+def test_parts_that_do_not_fit_are_named(store, run, tmp_path, changes, parts, message):
+    with pytest.raises(InputError, match=message):
+        train(store, "tiny", save=tmp_path / "w", parts=dict.fromkeys(parts, run), **changes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_restore_and_parts_are_not_both_given(store, run):
+    with pytest.raises(InputError, match="either restore or parts"):
+        train(store, restore=run.folder, parts={"encoder": run})
+
+
+def test_two_stages_train_the_codes_first_and_then_the_decoder_on_them(store, tmp_path):
+    settings = {"steps": 8, "first_stage_steps": 12, "progress": False}
+    run = train(store, "tiny", save=tmp_path / "weights", **settings)
+    first = Run(tmp_path / "first_stage")
+    assert (first.steps[-1], run.newest) == (12, 8)
+    assert type(first.model.decoder).__name__ == "FrameDecoder"
+    for part in ("encoder", "bottleneck"):
+        assert same(arrays_of(getattr(first.model, part)), arrays_of(getattr(run.model, part)))
+    errors = [r["held_out/mse"] for r in first.history if "held_out/mse" in r]
+    assert errors[-1] < errors[0]
+    assert all("bits" not in record for record in first.history)
+    assert run.history[-1]["bits"] < 8
+
+
+def test_a_first_stage_that_was_stopped_is_gone_on_with(store, tmp_path):
+    settings = {"steps": 4, "first_stage_steps": 9, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        train(store, "tiny", save=tmp_path / "w", callbacks=[ctrl_c_at(5)], **settings)
+    assert Run(tmp_path / "first_stage").newest in (5, 6)
+    with pytest.raises(InputError, match="another encoder or bottleneck"):
+        train(store, "tiny", save=tmp_path / "w", bottleneck="ema", **settings)
+    run = train(store, "tiny", save=tmp_path / "w", **settings)
+    assert (Run(tmp_path / "first_stage").newest, run.newest) == (9, 4)
+
+
+def test_time_that_is_over_in_the_first_stage_returns_it(store, tmp_path):
+    first = train(
+        store, "tiny", save=tmp_path / "w", first_stage_steps=6, minutes=0, progress=False
+    )
+    assert first.folder.name == "first_stage"
+    assert not (tmp_path / "config.json").is_file()
+
+
+@pytest.mark.parametrize("bottleneck", ["vq", "ema", "softmax"])
+def test_the_sizes_and_dead_codes_are_told_in_training_and_of_held_out_speech(
+    store, tmp_path, bottleneck
+):
+    run = train(store, "tiny", save=tmp_path / "w", bottleneck=bottleneck, progress=False)
+    last = run.history[-1]
+    for name in ("codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms"):
+        assert last[f"vq/{name}"] >= 0
+        assert last[f"held_out/{name}"] >= 0
+    assert last["vq/codes_used"] + last["vq/codes_dead"] == 32
+    held_out = store.numbers("held_out")
+    assert len(held_out) == 1
+    z_e = np.array(run.model.latents(store.waveform(held_out[0])).z_e)
+    assert last["held_out/z_e_rms"] == pytest.approx(np.sqrt(np.mean(z_e**2)), rel=0.02)

@@ -1,0 +1,122 @@
+"""How a model is trained: settings as plain values, each checked."""
+
+from dataclasses import dataclass
+
+from vqwn_kit.errors import InputError, one_of
+
+PARTS = ("encoder", "bottleneck", "decoder")  # of a model
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        steps: batches in all.
+        batch_size: B, crops a batch.
+        segment_length: T, samples a crop.
+        learning_rate: of Adam; a number, or a schedule: {step from which it holds: rate}, or
+            {"peak": rate, "warm_up": steps, "end": rate}, which rises in a line over the warm-up
+            and falls along a cosine until the last step.
+        codebook_rate: learning rate of the codebook, as a multiple of the others'.
+        weight_decay: share of kernels that Adam takes off at each step, times the learning rate;
+            biases, normalisations, codebook and speakers are spared.
+        average_decay: of the moving average of all weights that generation uses; 0 for none. It
+            warms up: min(average_decay, (1 + n) / (10 + n)) at step n.
+        clip_norm: largest norm of the gradient of all weights together; None for no limit.
+        warm_start_batches: batches whose encoder outputs start a codebook with the initializer
+            `data`.
+        revive_every: steps after which codes that no frame took in that time are moved onto frames
+            of the batch; None leaves them where they are.
+        first_stage_steps: steps of a first stage, a run of its own, in which encoder and codebook
+            learn with a light `FrameDecoder`; then both are frozen and the decoder learns. 0 trains
+            all together.
+        freeze: parts that don't learn: `encoder`, `bottleneck`, `decoder`.
+        log_every: steps between two lines of the history.
+        save_every: steps between two checkpoints.
+        validate_every: steps between two looks at held-out utterances.
+        keep: how many checkpoints' weights stay.
+        seed: of the weights, of the order and of the crops; 0 or more.
+        precision: `float32` or `mixed_bfloat16`.
+        jit_compile: compile the step with XLA. It pays for small batches, where most of a step is
+            memory traffic; large matrix products run faster without.
+    """
+
+    steps: int = 400_000
+    batch_size: int = 4
+    segment_length: int = 5120
+    learning_rate: float | dict = 1e-3
+    codebook_rate: float = 1.0
+    weight_decay: float = 0.0
+    average_decay: float = 0.999
+    clip_norm: float | None = None
+    warm_start_batches: int = 32
+    revive_every: int | None = None
+    first_stage_steps: int = 0
+    freeze: tuple[str, ...] = ()
+    log_every: int = 100
+    save_every: int = 1000
+    validate_every: int = 1000
+    keep: int = 3
+    seed: int = 0
+    precision: str = "float32"
+    jit_compile: bool = False
+
+    def __post_init__(self):
+        """Check the values, and give a schedule that came from JSON integer keys."""
+        object.__setattr__(self, "learning_rate", _checked_rate(self.learning_rate))
+        freeze = (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze)
+        object.__setattr__(self, "freeze", freeze)
+        for part in freeze:
+            if part not in PARTS:
+                raise one_of("part to freeze", part, PARTS)
+        if len(set(freeze)) == len(PARTS):
+            raise InputError(f"training.freeze is {list(freeze)}: nothing is left to train")
+        for name in ("codebook_rate", "weight_decay"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise InputError(f"training.{name} is {value!r}; expected a number from 0 on")
+        for name in ("seed", "first_stage_steps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise InputError(f"training.{name} is {value!r}; expected a whole number from 0 on")
+        counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
+        counts += ("revive_every",) if self.revive_every is not None else ()
+        for name in (*counts, "validate_every", "warm_start_batches"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"training.{name} is {value!r}; expected a whole number from 1 on")
+        if not 0 <= self.average_decay < 1:
+            raise InputError(f"training.average_decay is {self.average_decay}; expected 0 to 1")
+        if self.precision not in ("float32", "mixed_bfloat16"):
+            raise one_of("precision", self.precision, ("float32", "mixed_bfloat16"))
+
+
+def _checked_rate(rate: float | dict) -> float | dict:
+    """Return a learning rate; steps that came from JSON as strings become whole numbers."""
+    if isinstance(rate, dict) and "peak" in rate:
+        check_keys(rate, ["peak", "warm_up", "end"], "key of a cosine schedule")
+        return {"peak": float(rate["peak"]), "warm_up": 0, "end": 0.0} | rate
+    if isinstance(rate, dict):
+        try:
+            schedule = {int(step): float(value) for step, value in rate.items()}
+        except (TypeError, ValueError):
+            raise InputError(
+                f"training.learning_rate is {rate}; expected {{step: rate}} or "
+                '{"peak": rate, "warm_up": steps, "end": rate}'
+            ) from None
+        if 0 not in schedule:
+            raise InputError(f"the learning-rate schedule {schedule} says nothing for step 0")
+        return dict(sorted(schedule.items()))
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        raise InputError(
+            f"training.learning_rate is {rate!r}; expected a number, or a schedule {{step: number}}"
+        )
+    return rate
+
+
+def check_keys(given: dict, known: list[str], what: str) -> None:
+    """Raise InputError for a key that isn't known; the message names the nearest."""
+    for key in given:
+        if key not in known:
+            raise one_of(what, key, known)
