@@ -67,6 +67,55 @@ def make_vctk(folder: Path) -> Path:
     return folder
 
 
+def make_vctk_092(folder: Path) -> Path:
+    """Write a corpus in the layout of VCTK 0.92: two microphones, and p280 without the second."""
+    for name, pitch in {"p225": 220.0, "p280": 120.0}.items():
+        for number in (1, 2):
+            for place, microphone in enumerate(("mic1", "mic2")[: 1 if name == "p280" else 2]):
+                sound = tones(0.3, pitch * (1 + place), number)
+                file = f"{name}/{name}_{number:03d}_{microphone}.flac"
+                audio.save(folder / "wav48_silence_trimmed" / file, sound)
+            text = folder / "txt" / name / f"{name}_{number:03d}.txt"
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text(f"Sentence number {number}.\n")
+    (folder / "wav48_silence_trimmed" / "log.txt").write_text("trimmed\n")
+    (folder / "speaker-info.txt").write_text(
+        "ID  AGE  GENDER  ACCENTS  REGION COMMENTS \n"
+        "p225  23  F    English    Southern  England\n"
+        "p280  25  F    Unknown    France (mic2 files unavailable)\n"
+    )
+    return folder
+
+
+def make_libri(folder: Path, subset: str = "test-other", speaker: str = "367") -> Path:
+    """Write a subset in the layout of LibriSpeech."""
+    chapter = folder / subset / speaker / "130732"
+    keys = [f"{speaker}-130732-000{number}" for number in range(3)]
+    for number, key in enumerate(keys):
+        audio.save(chapter / f"{key}.flac", tones(0.3, 150.0, number))
+    lines = [f"{key} WORDS {number}" for number, key in enumerate(keys)]
+    (chapter / f"{speaker}-130732.trans.txt").write_text("\n".join(lines) + "\n")
+    with (folder / "SPEAKERS.TXT").open("a") as file:
+        file.write(f"; ID |SEX\n{speaker}  | M | {subset} | 8.0 | A | Reader\n")
+    return folder
+
+
+def make_aishell(folder: Path) -> Path:
+    """Write a corpus in the layout of Aishell-1, with the second archive beside it."""
+    lines = []
+    for split, speaker in (("train", "S0002"), ("dev", "S0724"), ("test", "S0764")):
+        for number in (122, 123):
+            key = f"BAC009{speaker}W0{number}"
+            audio.save(folder / "wav" / split / speaker / f"{key}.wav", tones(0.3, 150.0, number))
+            lines.append(f"{key} \u800c \u5bf9 {number}")
+    (folder / "transcript").mkdir()
+    table = folder / "transcript" / "aishell_transcript_v0.8.txt"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder.parent / "resource_aishell").mkdir()
+    (folder.parent / "resource_aishell" / "speaker.info").write_text("0002 F\n0724 M\n")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     """A plain corpus of two speakers, four utterances each."""

@@ -89,3 +89,54 @@ def test_saving_is_whole_or_not_at_all_and_only_as_wav_or_flac(tmp_path):
 def test_float_recordings_are_clipped_to_the_range(tmp_path):
     soundfile.write(tmp_path / "loud.wav", np.array([2.0, -3.0, 0.5]), 16_000, "FLOAT")
     assert audio.load(tmp_path / "loud.wav").tolist() == [1.0, -1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("ending", "form", "subtype"),
+    [
+        ("wav", "WAV", "PCM_U8"),
+        ("wav", "WAV", "PCM_16"),
+        ("wav", "WAV", "PCM_24"),
+        ("wav", "WAV", "PCM_32"),
+        ("wav", "WAV", "FLOAT"),
+        ("wav", "WAV", "DOUBLE"),
+        ("flac", "FLAC", "PCM_24"),
+        ("ogg", "OGG", "VORBIS"),
+        ("opus", "OGG", "OPUS"),
+        ("mp3", "MP3", "MPEG_LAYER_III"),
+        ("aiff", "AIFF", "PCM_16"),
+        ("au", "AU", "PCM_16"),
+        ("caf", "CAF", "PCM_16"),
+    ],
+)
+def test_every_format_is_read_as_the_sound_it_holds(tmp_path, ending, form, subtype):
+    wave = np.repeat(tones(0.5, 200.0), 3)
+    path = tmp_path / f"a.{ending}"
+    soundfile.write(path, np.stack([wave, wave], 1), 48_000, subtype, format=form)
+    recording = audio.read(path)
+    assert (recording.kind, recording.channels) == (f"{form} {subtype}", 2)
+    assert recording.sample_rate == 48_000
+    loaded = audio.load(path)
+    assert abs(len(loaded) - 8000) <= 800  # lossy formats may add a frame
+    spectrum = np.abs(np.fft.rfft(loaded))
+    assert np.fft.rfftfreq(len(loaded), 1 / 16_000)[spectrum.argmax()] == pytest.approx(200, abs=3)
+    assert np.sqrt(np.mean(loaded**2)) == pytest.approx(np.sqrt(np.mean(wave**2)), rel=0.1)
+
+
+def test_a_file_that_was_cut_off_says_how_much_is_left(tmp_path):
+    for ending in ("wav", "aiff", "au"):
+        path = tmp_path / f"a.{ending}"
+        soundfile.write(path, tones(1.0, 200.0), 16_000, "PCM_16")
+        assert audio.read(path).kept == 1
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 4])
+        assert audio.read(path).kept == pytest.approx(0.25, abs=0.01)
+        assert len(audio.load(path)) == pytest.approx(4000, abs=60)
+
+
+def test_a_level_is_reached_unless_it_would_clip():
+    wave = tones(0.5, 200.0)
+    quiet = audio.set_level(wave, -40.0)
+    assert 20 * np.log10(np.sqrt(np.mean(quiet**2))) == pytest.approx(-40.0, abs=0.01)
+    assert np.abs(audio.set_level(wave, 0.0)).max() == pytest.approx(1.0)
+    assert quiet == pytest.approx(wave * (quiet[100] / wave[100]), abs=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import make_vctk
+from tests.conftest import make_folders, make_vctk
 from vqwn_kit import load_run
 from vqwn_kit.cli import main
 from vqwn_kit.config import PRESETS
@@ -129,6 +129,27 @@ def test_prepare_says_what_was_recognised(folder, capsys):
     assert "2 speakers" in out
 
 
+def test_prepare_names_what_is_lost_and_what_is_short(tmp_path, capsys):
+    own = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
+    (own / "ann" / "memo.m4a").write_bytes(b"")
+    (own / "ann" / "broken.wav").write_text("words")
+    assert main(["prepare", str(own), "--level", "-30", "--hold-out", "speakers"]) == 0
+    out = capsys.readouterr().out
+    assert "left out ann/memo.m4a: .m4a can't be read" in out
+    assert "skipped ann/broken: " in out
+    assert "padded with zeros in crops: ann/ann_000, ann/ann_001, bob/bob_000, bob/bob_001" in out
+    assert "held_out: 2 utterances" in out
+
+
+def test_short_names_stand_for_corpora_in_every_command(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    for command in ("info", "check", "prepare"):
+        assert main([command, "VCTK"]) == 0
+        assert "VCTK 0.80" in capsys.readouterr().out
+    assert main(["info", "LibriSpeech"]) == 2
+    assert "vqwn download" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("what", "expected"), [("seed", "2250 bits a second"), ("tiny", "32 codes of 8")]
 )
@@ -188,3 +209,38 @@ def test_a_tensorflow_1_checkpoint_is_refused(folder, tmp_path, capsys):
     line = f"generate -restore {tmp_path / 'weights-110640'} -audio {folder / 'ann/ann_000.wav'}"
     assert main([*line.split(), "-speakers", "p225"]) == 2
     assert "TensorFlow 1 checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train {folder} --preset tiny --steps 2 --epochs 1", "--steps and --epochs"),
+        ("train {folder} --preset tiny --save a/w --run b", "--save and --run"),
+        ("visualise --run a --embedding b.npy", "--run and --embedding"),
+        ("train {folder} --preset tiny --log-audio --steps 2", "--log FOLDER"),
+        ("train {folder} --preset tiny --set steps", "NAME=VALUE"),
+        ("train {folder} --preset tiny --freeze encodr", "did you mean 'encoder'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    folder, tmp_path, monkeypatch, capsys, line, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(line.format(folder=folder).split()) == 2
+    assert message in capsys.readouterr().err
+    assert not [path for path in tmp_path.rglob("*.h5")]
+
+
+def test_parts_are_exchanged_taken_and_frozen_on_the_command_line(folder, run, tmp_path):
+    line = f"train {folder} --preset tiny --steps 2 --set decoder.mixtures=3 sampling=duration"
+    options = f"--parts encoder={run.folder} bottleneck={run.folder} --freeze encoder bottleneck"
+    log = f"--log {tmp_path}/logs --log-audio"
+    assert (
+        main([*line.split(), *options.split(), *log.split(), "--run", str(tmp_path / "new")]) == 0
+    )
+    new = load_run(tmp_path / "new")
+    assert new.preset.training.freeze == ("encoder", "bottleneck")
+    assert new.preset.training.sampling == "duration"
+    assert new.model.decoder.mixtures == 3
+    before, after = (r.model.encoder.get_weights() for r in (run, new))
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

@@ -4,6 +4,7 @@ import csv
 import itertools
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,35 +19,6 @@ from vqwn_kit import (
     open_corpus,
     prepare,
 )
-
-
-def make_libri(folder):
-    chapter = folder / "test-other" / "367" / "130732"
-    for number in range(3):
-        audio.save(chapter / f"367-130732-000{number}.flac", tones(0.3, 150.0, number))
-    lines = [f"367-130732-000{number} WORDS {number}" for number in range(3)]
-    (chapter / "367-130732.trans.txt").write_text("\n".join(lines) + "\n")
-    (folder / "SPEAKERS.TXT").write_text(";ID |SEX\n367  | M | test-other | 8.0 | A Reader\n")
-    return folder
-
-
-def test_vctk_is_recognised_with_texts_and_facts(tmp_path):
-    corpus = open_corpus(make_vctk(tmp_path / "VCTK-Corpus"))
-    assert corpus.layout == "vctk"
-    assert "wav48" in corpus.reason
-    assert len(corpus) == 12
-    assert corpus["p225_001"].text == "Sentence number 1."
-    assert corpus.speakers["p225"] == {
-        "age": "23", "sex": "F", "accent": "English", "region": "Southern England",
-    }  # fmt: skip
-    assert corpus.speakers["p243"] == {}
-
-
-def test_librispeech_is_recognised_with_texts_and_facts(tmp_path):
-    corpus = open_corpus(make_libri(tmp_path / "LibriSpeech"))
-    assert corpus.layout == "librispeech"
-    assert corpus["367-130732-0002"].text == "WORDS 2"
-    assert corpus.speakers == {"367": {"sex": "M", "name": "A Reader"}}
 
 
 def test_plain_folders_are_recognised(folder):
@@ -240,17 +212,6 @@ def test_store_holds_the_samples_of_the_recordings(folder, store):
         assert np.abs(store.waveform(number) - kept).max() <= 1 / 32768
 
 
-def test_store_is_made_once_and_anew_when_a_file_changes(tmp_path):
-    folder = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
-    first = prepare(open_corpus(folder), progress=False)
-    made = (first.folder / "audio.int16").stat().st_mtime_ns
-    again = prepare(open_corpus(folder), progress=False)
-    assert again.folder == first.folder
-    assert (again.folder / "audio.int16").stat().st_mtime_ns == made
-    audio.save(folder / "ann" / "ann_000.wav", tones(0.4, 300.0))
-    assert prepare(open_corpus(folder), progress=False).folder != first.folder
-
-
 def test_unusable_recordings_are_skipped_by_name(tmp_path):
     folder = make_folders(tmp_path, {"ann": 200.0, "bob": 100.0}, 2)
     (folder / "ann" / "broken.wav").write_text("no sound")
@@ -260,14 +221,6 @@ def test_unusable_recordings_are_skipped_by_name(tmp_path):
     assert "broken.wav" in store.skipped["ann/broken"]
     assert "silent" in store.skipped["bob/silent"]
     assert len(store) == 4
-
-
-def test_a_corpus_without_a_usable_recording_is_refused_and_leaves_nothing(tmp_path, stores):
-    (tmp_path / "silence" / "ann").mkdir(parents=True)
-    audio.save(tmp_path / "silence" / "ann" / "a.wav", np.zeros(4000))
-    with pytest.raises(InputError, match=r"can be used.*silent"):
-        prepare(open_corpus(tmp_path / "silence"), progress=False)
-    assert not [path for path in stores.iterdir() if path.name.startswith((".", "silence"))]
 
 
 def test_in_memory_and_mapped_stores_are_equal(folder, store):
@@ -315,6 +268,131 @@ def test_short_utterances_are_padded_with_zeros_at_the_end(store):
     waveform, _ = Segments(store, 16_000, 4).batch(0)
     assert np.abs(waveform[:, :2000]).max() > 0.1
     assert not waveform[:, -4000:].any()
+
+
+def batches_of(store, **settings) -> list[np.ndarray]:
+    segments = Segments(store, 1024, 3, seed=5, **settings)
+    return [segments.batch(step)[0] for step in range(6)]
+
+
+def test_default_batches_are_those_of_the_first_release(store):
+    """What a resumed run would have seen: order by epoch, crops by step, one generator each."""
+    members = store.numbers("train")
+    for step in range(4):
+        rng = np.random.default_rng([5, 1, step])
+        for row in range(3):
+            epoch, place = divmod(3 * step + row, len(members))
+            order = np.random.default_rng([5, 0, epoch]).permutation(len(members))
+            whole = store.waveform(members[order[place]])
+            first = rng.integers(0, max(1, len(whole) - 1024 + 1))
+            crop = Segments(store, 1024, 3, seed=5).batch(step)[0][row, :, 0]
+            assert np.array_equal(crop, whole[first : first + 1024])
+
+
+def test_workers_share_the_batches_of_one(store):
+    alone = Segments(store, 1024, 3, seed=5)
+    two = [Segments(store, 1024, 3, seed=5, worker=w, workers=2) for w in range(2)]
+    for step in range(3):
+        for worker, segments in enumerate(two):
+            ours, speakers = segments.batch(step)
+            expected, expected_speakers = alone.batch(2 * step + worker)
+            assert np.array_equal(ours, expected)
+            assert np.array_equal(speakers, expected_speakers)
+    assert two[0].steps_per_epoch(10) == -(-alone.steps_per_epoch(10) // 2)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        ("duration", [1 / 10, 9 / 10]),
+        ("speaker", [1 / 2, 1 / 2]),
+        ("root", [1 / 4, 3 / 4]),
+    ],
+)
+def test_speakers_are_sampled_by_duration_evenly_or_by_its_root(tmp_path, sampling, expected):
+    """Nine times as much speech: nine times as often, as often, or three times as often."""
+    audio.save(tmp_path / "a" / "one.wav", tones(0.3, 200.0))
+    audio.save(tmp_path / "b" / "one.wav", tones(0.3 * 7, 200.0))
+    audio.save(tmp_path / "b" / "two.wav", tones(0.3 * 2, 200.0))
+    corpus = replace(open_corpus(tmp_path), name="sampling")
+    corpus = replace(corpus, utterances=tuple(replace(u, split="train") for u in corpus))
+    store = prepare(corpus, trim_db=None, progress=False)
+    segments = Segments(store, 256, 50, sampling=sampling)
+    numbers = np.concatenate([segments._utterances(step) for step in range(200)])
+    shares = np.bincount(store.speaker_ids[numbers], minlength=2) / len(numbers)
+    assert shares == pytest.approx(expected, abs=0.02)
+    long, short = (numbers == 1).sum(), (numbers == 2).sum()
+    assert long / short == pytest.approx(7 / 2, rel=0.1)
+    assert np.array_equal(
+        segments.batch(9)[0], Segments(store, 256, 50, sampling=sampling).batch(9)[0]
+    )
+
+
+def test_a_crop_without_any_sound_is_drawn_anew(tmp_path):
+    pause = np.zeros(60_000, np.float32)
+    sound = np.concatenate([tones(0.1, 200.0), pause, tones(0.1, 300.0)])
+    audio.save(tmp_path / "ann" / "a.wav", sound)
+    store = prepare(open_corpus(tmp_path), progress=False)
+    segments = Segments(store, 1600, 4)
+    waveforms = np.concatenate([segments.batch(step)[0] for step in range(25)])
+    assert (np.abs(waveforms).max(axis=(1, 2)) > 0.001).all()
+    assert np.array_equal(segments.batch(7)[0], Segments(store, 1600, 4).batch(7)[0])
+    loose = Segments(store, 1600, 4, silence_db=-np.inf)
+    silent = [not row.any() for step in range(25) for row in loose.batch(step)[0]]
+    assert sum(silent) > 50
+
+
+def test_gain_changes_the_loudness_of_each_crop_within_its_bounds(store):
+    plain, louder = batches_of(store), batches_of(store, gain_db=6.0)
+    peaks = [
+        np.abs(batch).max(axis=(1, 2)) for batch in (np.concatenate(plain), np.concatenate(louder))
+    ]
+    decibels = 20 * np.log10(peaks[1] / peaks[0])
+    assert np.abs(decibels).max() <= 6.0
+    assert decibels.std() > 1.0
+    scaled = plain[0] * (peaks[1] / peaks[0])[:3, None, None]
+    assert louder[0] == pytest.approx(scaled, abs=1e-5)
+    assert max(np.abs(batch).max() for batch in batches_of(store, gain_db=40.0)) == 1.0
+
+
+def test_shift_lets_crops_reach_over_the_ends_and_fills_with_zeros(store):
+    segments = Segments(store, 3000, 4, shift=1500)
+    begins = ends = 0
+    for step in range(20):
+        waveform, speaker = segments.batch(step)
+        for crop, name in zip(waveform[..., 0], speaker, strict=True):
+            inside = np.flatnonzero(crop)
+            begins += inside[0] > 20
+            ends += inside[-1] < 3000 - 20
+            kept = crop[inside[0] : inside[-1] + 1]
+            wholes = [store.waveform(n) for n in np.flatnonzero(store.speaker_ids == name)]
+            assert any(kept.tobytes() in whole.tobytes() for whole in wholes)
+    assert begins > 5
+    assert ends > 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampling": "durations"}, "did you mean 'duration'"),
+        ({"gain_db": -1.0}, "gain_db is -1"),
+        ({"shift": 1024}, "shift is 1024"),
+        ({"worker": 2, "workers": 2}, "worker is 2"),
+    ],
+)
+def test_settings_of_crops_that_cannot_be_are_refused(store, settings, message):
+    with pytest.raises(InputError, match=message):
+        Segments(store, 1024, 3, **settings)
+
+
+def test_a_dataset_for_fit_has_the_same_batches(store):
+    segments = Segments(store, 1024, 3, seed=5)
+    taken = list(segments.dataset(start=2).take(3))
+    for step, (waveform, speaker) in enumerate(taken, 2):
+        expected = segments.batch(step)
+        assert np.array_equal(waveform, expected[0])
+        assert np.array_equal(speaker, expected[1])
+        assert waveform.shape == (3, 1024, 1)
 
 
 def test_own_waveforms_and_own_batches_can_be_trained_on():

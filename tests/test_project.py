@@ -15,11 +15,11 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors files quiet audio readers corpus store segments layers features encoders codebook "
-    "bottlenecks conditions logistics wavenet frame_decoder training_config vqvae config run "
-    "optimization validation trainer training sampler generation evaluation hearing alignment "
-    "projector views comparison cards subject code_scores sound_scores scoring report info "
-    "main_job cli"
+    "errors files quiet audio listing published readers corpus conversion store segments layers "
+    "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
+    "training_config vqvae config run optimization validation trainer training sampler generation "
+    "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
+    "sound_scores scoring report info main_job download bench data_cli cli"
 ).split()
 
 

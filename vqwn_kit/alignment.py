@@ -65,7 +65,7 @@ def phone_times(
         if not found:
             raise NotMeasured(f"{own} names none of these utterances")
         return found
-    made = store.folder / "phones.tsv"
+    made = store.folder / f"phones-{store.identity}.tsv"  # a store outlives changes of its files
     table = read_phones(made) if made.is_file() else {}
     missing = [n for n in numbers if utterances[n].key not in table]
     if missing and not any(words_of(utterances[n].text) for n in numbers):

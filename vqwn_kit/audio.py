@@ -1,5 +1,7 @@
 """Recordings in and out: a file <-> a mono float32 waveform in [-1, 1], shape (T,). NumPy only."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,81 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing
 
 SAMPLE_RATE = 16_000  # Hz; every model of the workbench hears and speaks at this rate
-EXTENSIONS = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
+EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+TRIM_DB = 40.0  # what lies this far below the loudest frame, at either end, is silence
+UNKNOWN_SIZE = (
+    0x7FFFFFFF - 4096
+)  # bytes; a header written before its end was known says this or more
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sound file as it was read.
+
+    Attributes:
+        waveform: float32 (T,), channels averaged, at the file's own rate; not clipped.
+        sample_rate: in Hz.
+        channels: how many there were.
+        kind: container and sample format, such as `WAV PCM_24`.
+        kept: share of the sound that its header promises; under 1 the file was cut off.
+        clipped: share of the samples that stand at the loudest value there is.
+    """
+
+    waveform: np.ndarray
+    sample_rate: int
+    channels: int
+    kind: str
+    kept: float
+    clipped: float
+
+
+def read(path: str | Path) -> Recording:
+    """Read a recording as it is, with what there is to say about the file.
+
+    Raises:
+        InputError: no such file, no sound in it, or samples that aren't finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no such recording: {path}. Give the path of a sound file")
+    try:
+        with soundfile.SoundFile(path) as file:
+            samples = file.read(dtype="float32", always_2d=True)
+            rate, kind, kept = file.samplerate, f"{file.format} {file.subtype}", _kept(file)
+    except soundfile.LibsndfileError as error:
+        raise InputError(_unreadable(path, error)) from error
+    except MemoryError as error:
+        raise InputError(f"{path} claims to be longer than fits into memory; cut it up") from error
+    if not len(samples):
+        raise InputError(f"{path} holds no samples; record it again or leave it out")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path} holds samples that are NaN or infinite; export it again")
+    clipped = np.count_nonzero(np.abs(samples) >= 0.9999) / samples.size
+    channels = samples.shape[1]
+    waveform = samples[:, 0] if channels == 1 else samples.mean(axis=1)
+    return Recording(waveform, rate, channels, kind, kept, clipped)
+
+
+def _kept(file: soundfile.SoundFile) -> float:
+    """Return the share of the promised bytes that are there, from libsndfile's log."""
+    found = re.search(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", file.extra_info)
+    if not found or int(found[1]) >= UNKNOWN_SIZE or int(found[1]) <= int(found[2]):
+        return 1.0
+    return int(found[2]) / int(found[1])
+
+
+def _unreadable(path: Path, error: soundfile.LibsndfileError) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(1)
+    except OSError as refused:
+        return f"{path} can't be opened ({refused.strerror}); ask for the right to read it"
+    if not start:
+        return f"{path} is empty, so there is no sound in it; record it again or leave it out"
+    return (
+        f"{path} is no sound that can be read ({error.error_string.rstrip('.')}); "
+        f"expected one of {', '.join(sorted(EXTENSIONS))}"
+    )
 
 
 def load(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -26,21 +102,8 @@ def load(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     Raises:
         InputError: no such file, no sound in it, or samples that aren't finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no such recording: {path}. Give the path of a sound file")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"{path} is no sound that can be read ({error.error_string.rstrip('.')}); "
-            f"expected one of {', '.join(sorted(EXTENSIONS))}"
-        ) from error
-    if not len(samples):
-        raise InputError(f"{path} holds no samples; record it again or leave it out")
-    if not np.isfinite(samples).all():
-        raise InputError(f"{path} holds samples that are NaN or infinite; export it again")
-    return np.clip(resample(samples.mean(axis=1), rate, sample_rate), -1.0, 1.0)
+    recording = read(path)
+    return np.clip(resample(recording.waveform, recording.sample_rate, sample_rate), -1.0, 1.0)
 
 
 def save(path: str | Path, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
@@ -92,7 +155,7 @@ def mu_law_decode(level: np.ndarray, levels: int = 256) -> np.ndarray:
     return waveform.astype(np.float32)
 
 
-def trim_silence(waveform: np.ndarray, top_db: float = 40.0) -> tuple[np.ndarray, int]:
+def trim_silence(waveform: np.ndarray, top_db: float = TRIM_DB) -> tuple[np.ndarray, int]:
     """Cut silence at both ends of (T,).
 
     Args:
@@ -109,3 +172,9 @@ def trim_silence(waveform: np.ndarray, top_db: float = 40.0) -> tuple[np.ndarray
         return waveform[:0], 0
     trimmed, (start, _) = trim(waveform, top_db=top_db, frame_length=1024, hop_length=256)
     return trimmed, int(start)
+
+
+def set_level(waveform: np.ndarray, level_db: float) -> np.ndarray:
+    """Scale (T,) to an RMS of `level_db` dBFS, or as near to it as no sample leaves [-1, 1]."""
+    rms, peak = np.sqrt(np.mean(np.square(waveform, dtype=np.float64))), np.abs(waveform).max()
+    return waveform * np.float32(min(10 ** (level_db / 20) / max(rms, 1e-9), 1.0 / max(peak, 1e-9)))

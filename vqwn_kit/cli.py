@@ -10,15 +10,35 @@ from pathlib import Path
 
 import vqwn_kit as vq
 from vqwn_kit.config import parse_changes
+from vqwn_kit.data_cli import (
+    add_bench,
+    add_check,
+    add_download,
+    add_prepare,
+    add_reading,
+    add_storing,
+    choices_of,
+    name_losses,
+    open_with,
+    storing_of,
+)
+from vqwn_kit.data_cli import add_command as _command
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import unused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Run a command; return the exit status.
+
+    0, 1 where a file system or the network failed or `check` found nothing usable, 2 for bad
+    input, 130 after Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a name in any script can be printed on any terminal
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        options.call(options)
+        return options.call(options) or 0
     except InputError as error:
         print(f"vqwn: {error}", file=sys.stderr)
         return 2
@@ -28,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\nvqwn: {stop}" if str(stop) else "\nvqwn: stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,21 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vqwn_kit {vq.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
-    _add_prepare(commands)
+    add_check(commands)
+    add_prepare(commands)
+    add_download(commands)
     _add_train(commands)
     _add_compare(commands)
     _add_generate(commands)
     _add_evaluate(commands)
     _add_visualise(commands)
     _add_info(commands)
-    return parser
-
-
-def _command(commands, name: str, call, summary: str, **kwargs) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=summary, description=summary, allow_abbrev=False, **kwargs
-    )
-    parser.set_defaults(call=call)
+    add_bench(commands)
     return parser
 
 
@@ -61,6 +75,7 @@ def _add_run(commands) -> None:
         commands, "run", _run, "train, speak, draw and report: the whole of it, in minutes"
     ).add_argument
     add("--data", metavar="FOLDER", help="a corpus (default: the bundled one)")
+    add_reading(add)
     add("--preset", default="mini", help="a preset, or a .json file (default: mini)")
     add("--steps", type=int, help="training steps, instead of the preset's")
     add("--minutes", type=float, default=4.0, help="most minutes of training (default: 4)")
@@ -68,7 +83,7 @@ def _add_run(commands) -> None:
 
 
 def _run(options) -> None:
-    corpus = vq.open_corpus(options.data) if options.data else None
+    corpus = vq.open_corpus(options.data, **choices_of(options)) if options.data else None
     changes = {"steps": options.steps} if options.steps is not None else {}
     try:
         vq.run_main_job(
@@ -79,33 +94,12 @@ def _run(options) -> None:
         raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; {again}") from None
 
 
-def _add_prepare(commands) -> None:
-    add = _command(
-        commands, "prepare", _prepare, "decode a corpus once, so that training reads it fast"
-    ).add_argument
-    add(
-        "data", metavar="FOLDER", help="a corpus; VCTK and LibriSpeech stand for data/VCTK-Corpus …"
-    )
-    add("--layout", help="table, vctk, librispeech or folders, instead of what is recognised")
-
-
-def _prepare(options) -> None:
-    corpus = vq.open_corpus(options.data, options.layout)
-    print(f"{corpus.folder}: {corpus.layout} ({corpus.reason})")
-    store = vq.prepare(corpus)
-    for key, reason in store.skipped.items():
-        print(f"skipped {key}: {reason}")
-    for split in ("train", "held_out"):
-        print(
-            f"{split}: {len(store.numbers(split))} utterances, {store.seconds(split) / 60:.1f} min"
-        )
-    print(f"{len(corpus.speakers)} speakers; store: {store.folder}")
-
-
 def _add_train(commands) -> None:
     add = _command(commands, "train", _train, "train a model on a corpus").add_argument
     add("dataset", nargs="?", metavar="DATASET", help="VCTK, LibriSpeech, mini, or a folder")
     add("--data", metavar="FOLDER", help="the same, as an option")
+    add_reading(add)
+    add_storing(add)
     add("--preset", "--params", "-params", help="a preset, or a .json file (default: mini)")
     add(
         "--in-memory",
@@ -133,6 +127,11 @@ def _add_train(commands) -> None:
     add("--minutes", type=float, help="most minutes of training")
     add("--restore", "-restore", metavar="P-STEP", help="go on from a run or a checkpoint")
     add("--log", "-log", metavar="FOLDER", help="write scalars for TensorBoard there")
+    add(
+        "--log-audio",
+        action="store_true",
+        help="with --log: and a held-out sentence, spoken whenever held-out speech is measured",
+    )
     add("--interval", "-interval", type=int, help="steps between two log lines")
     add("--seed", type=int, help="of weights, order and crops")
     add(
@@ -163,6 +162,8 @@ def _train(options) -> None:
     name = options.data or options.dataset
     if name is None:
         raise InputError("train on what? Give VCTK, LibriSpeech, mini, or a folder of speech")
+    _one_of_two(options, "steps", "epochs")
+    _one_of_two(options, "save", "run")
     restored = vq.Run(options.restore) if options.restore else None
     preset = vq.load_preset(options.preset or "mini") if not restored else restored.preset
     if restored and options.preset:
@@ -178,11 +179,10 @@ def _train(options) -> None:
     changes = parse_changes(options.set) | changes
     parts = dict(text.partition("=")[::2] for text in options.parts)
     training = preset.change(**changes).training
-    corpus = vq.open_corpus(name)
-    print(f"{corpus.folder}: {corpus.layout} ({corpus.reason}), {len(corpus.speakers)} speakers")
-    store = vq.prepare(corpus, in_memory=bool(options.in_memory))
-    for key, reason in store.skipped.items():
-        print(f"skipped {key}: {reason}")
+    store = vq.prepare(
+        open_with(options, name), in_memory=bool(options.in_memory), **storing_of(options)
+    )
+    name_losses(store, training.segment_length)
     done = restored.newest if restored else 0
     if options.steps is not None:
         changes["steps"] = done + options.steps
@@ -197,6 +197,7 @@ def _train(options) -> None:
         parts=parts,
         minutes=options.minutes,
         log_dir=options.log,
+        callbacks=_sound_log(options, store),
         **changes,
     )
     print(f"saved {run.weights_file(run.newest)}")
@@ -207,6 +208,7 @@ def _add_compare(commands) -> None:
         commands, "compare", _compare, "train several variants alike and measure them in one table"
     ).add_argument
     add("dataset", metavar="DATASET", help="VCTK, LibriSpeech, mini, or a folder")
+    add_reading(add)
     add(
         "variants",
         nargs="*",
@@ -230,7 +232,7 @@ def _compare(options) -> None:
         raise InputError("two variants have the same name: give them names, NAME:CHANGE")
     comparison = vq.compare(
         variants or None,
-        vq.open_corpus(options.dataset),
+        open_with(options, options.dataset),
         base=options.base,
         seeds=options.seeds,
         save=options.save,
@@ -245,6 +247,26 @@ def _named(text: str) -> tuple[str, str | dict]:
     if not colon or "=" in name:
         return text, text
     return name.strip(), changes.strip() or {}
+
+
+def _sound_log(options, store) -> list:
+    """Return the callback that `--log-audio` asks for."""
+    if not options.log_audio:
+        return []
+    if not options.log:
+        raise InputError("--log-audio needs a folder of logs: give --log FOLDER too")
+    numbers = store.numbers("held_out")
+    if not len(numbers):
+        raise InputError("--log-audio speaks a held-out sentence, and this corpus holds none out")
+    utterance = store.corpus.utterances[numbers[0]]
+    waveform = store.waveform(numbers[0])[: 3 * store.sample_rate]
+    return [vq.audio_log(options.log, {utterance.key: waveform}, utterance.speaker)]
+
+
+def _one_of_two(options, one: str, other: str) -> None:
+    """Raise InputError where two options are given that say the same thing twice."""
+    if getattr(options, one) is not None and getattr(options, other) is not None:
+        raise InputError(f"--{one} and --{other} say the same thing twice: give one of them")
 
 
 def _refuse_another_model(mine, given) -> None:
@@ -342,6 +364,8 @@ def _add_visualise(commands) -> None:
 
 
 def _visualise(options) -> None:
+    _one_of_two(options, "run", "embedding")
+    _one_of_two(options, "run", "speaker")
     if options.run:
         written = vq.export_projector(options.run, options.save)
     else:

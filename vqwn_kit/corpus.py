@@ -2,17 +2,27 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import project_root
-from vqwn_kit.readers import Utterance, read_folder
+from vqwn_kit.listing import Utterance
+from vqwn_kit.readers import read_folder
 
 HELD_OUT_SHARE = 0.05  # of the sentences, where the corpus names no split of its own
+HELD_OUT_VOICES = 0.1  # of the speakers, where whole voices are held out
+HOLD_OUT = ("sentences", "speakers")
 SPLITS = ("train", "held_out")
+SHORT_NAMES = {
+    "VCTK": ("VCTK-Corpus", "VCTK-Corpus-0.92"),
+    "LibriSpeech": ("LibriSpeech",),
+    "Aishell": ("data_aishell",),
+    "mini": ("mini",),
+}
 
 
 def example_corpus() -> "Corpus":
@@ -21,13 +31,18 @@ def example_corpus() -> "Corpus":
     Raises:
         InputError: where only the package is installed, without the project around it.
     """
+    return open_corpus(example_folder())
+
+
+def example_folder() -> Path:
+    """Return the folder of the bundled corpus; InputError where it isn't at hand."""
     folder = project_root() / "data" / "mini"
     if not folder.is_dir():
         raise InputError(
-            f"the bundled corpus isn't at {folder}: run inside a checkout of the project, "
-            "or open a corpus of your own with open_corpus(folder)"
+            f"the bundled corpus isn't at {folder}: it comes with a checkout of the project, not "
+            "with the package alone. Run inside a checkout, or give a folder of speech of your own"
         )
-    return open_corpus(folder)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -40,9 +55,10 @@ class Corpus:
         layout: the layout that was recognised, and `reason`: why.
         utterances: sorted by key; each has a split.
         speakers: facts by speaker, sorted by name; the position is the speaker's number, 0..S-1.
+        left_out: reason by path, for sound files of the folder that are no part of the corpus.
 
     Example:
-        corpus = open_corpus("data/mini")
+        corpus = Corpus.open("data/mini")
         waveform = corpus["kumo_012"].load()      # (T,) float32
         corpus.split("held_out")                  # the same speakers, other utterances
     """
@@ -53,6 +69,12 @@ class Corpus:
     reason: str
     utterances: tuple[Utterance, ...]
     speakers: dict[str, dict[str, str]]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: str | Path, layout: str | None = None, **choices) -> "Corpus":
+        """Open a folder of speech; see `open_corpus`."""
+        return open_corpus(folder, layout, **choices)
 
     def __len__(self) -> int:
         """Return the number of utterances."""
@@ -80,77 +102,118 @@ class Corpus:
         return replace(self, utterances=chosen)
 
 
-def open_corpus(folder: str | Path, layout: str | None = None) -> Corpus:
+def open_corpus(
+    folder: str | Path,
+    layout: str | None = None,
+    *,
+    microphone: str = "mic1",
+    pattern: str | None = None,
+    hold_out: str = "sentences",
+) -> Corpus:
     """Open a folder of speech.
 
     Args:
-        folder: see `read_folder`. `VCTK` and `LibriSpeech` stand for `data/VCTK-Corpus` and
-            `data/LibriSpeech` where no folder of that name is.
-        layout: overrides the recognised layout.
+        folder: VCTK 0.80 or 0.92, LibriSpeech (any subsets beside each other), Aishell-1, a folder
+            with `utterances.tsv` or `.csv` (columns path and speaker; utterance, text, split, age,
+            sex, accent, region if known), one subfolder a speaker, or files whose names follow a
+            `pattern`. A `speakers.tsv` or `.csv` in it adds facts to the speakers. `VCTK`,
+            `LibriSpeech`, `Aishell` and `mini` stand for the folders of those corpora in `data/`
+            where no folder of that name is.
+        layout: a key of `LAYOUTS`; overrides the recognised layout.
+        microphone: of VCTK 0.92: `mic1`, which all speakers have, or `mic2`. Where an utterance has
+            only the other one, that is taken, and `reason` names the speakers.
+        pattern: of the files' names, such as `{speaker}_{}`; see `compile_pattern`.
+        hold_out: `sentences`, to judge a model by its own voices, or `speakers`, by unseen ones.
 
     Returns:
         The corpus. Where it names no split for an utterance, about 5 % of the sentences are held
         out: by a hash of the text (of the key where there is none), so that a held-out sentence
         is held out for every speaker, and stays so when recordings are added. In a corpus so
         small that the hash takes none, one sentence is held out all the same. A speaker always
-        keeps something to train on.
+        keeps something to train on. With `hold_out="speakers"` about 10 % of the voices are held
+        out with all that they say, by a hash of their names, at least one and never all.
 
     Raises:
-        InputError: no such folder, or no sound in it.
+        InputError: no such folder, no sound in it, or a choice that there isn't.
     """
-    folder = _resolve(Path(folder))
-    listing = read_folder(folder, layout)
-    _refuse_double_keys(listing.utterances)
-    utterances = _hold_out(listing.utterances)
+    folder = find_folder(folder)
+    if hold_out not in HOLD_OUT:
+        raise one_of("way to hold out", hold_out, HOLD_OUT)
+    listing = read_folder(folder, layout, microphone, pattern)
+    splitter = _hold_out_speakers if hold_out == "speakers" else _hold_out
+    utterances = splitter(listing.utterances)
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "corpus"
     speakers = {speaker: listing.speakers.get(speaker, {}) for speaker in _names(utterances)}
-    return Corpus(name, folder, listing.layout, listing.reason, utterances, speakers)
+    return Corpus(
+        name, folder, listing.layout, listing.reason, utterances, speakers, listing.left_out
+    )
 
 
 def _names(utterances: tuple[Utterance, ...]) -> list[str]:
     return sorted({utterance.speaker for utterance in utterances})
 
 
-def _resolve(folder: Path) -> Path:
-    """Let `VCTK` and `LibriSpeech` name the folders that those corpora unpack to."""
-    known = {"VCTK": "VCTK-Corpus", "LibriSpeech": "LibriSpeech", "mini": "mini"}
-    if folder.is_dir() or str(folder) not in known:
+def find_folder(folder: str | Path) -> Path:
+    """Return the folder of a corpus; short names stand for corpora that were put into `data/`.
+
+    Raises:
+        InputError: a short name whose corpus isn't there.
+    """
+    folder = Path(folder)
+    if folder.is_dir() or str(folder) not in SHORT_NAMES:
         return folder
+    if str(folder) == "mini":
+        return example_folder()
     data = Path("data") if Path("data").is_dir() else project_root() / "data"
-    unpacked = data / known[str(folder)]
-    if not unpacked.is_dir():
-        raise InputError(
-            f"{folder} isn't at {unpacked}: download it and put its unpacked folder "
-            f"{unpacked.name} into {data}, or give the folder where it is"
-        )
-    return unpacked
-
-
-def _refuse_double_keys(utterances: tuple[Utterance, ...]) -> None:
-    for one, next_one in zip(utterances, utterances[1:], strict=False):
-        if one.key == next_one.key:
-            raise InputError(
-                f"two recordings are named {one.key!r}: {one.path} and {next_one.path}; rename one"
-            )
+    usual = SHORT_NAMES[str(folder)]
+    for name in usual:
+        if (data / name).is_dir():
+            return data / name
+    raise InputError(
+        f"{folder} isn't in {data} as {' or '.join(usual)}: fetch it (vqwn download), put its "
+        "unpacked folder there, or give the folder where it is"
+    )
 
 
 def _hold_out(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
     """Give each utterance without a split one, by a hash of its sentence."""
-    open_ones = [utterance for utterance in utterances if not utterance.split]
-    draws = {_sentence(utterance): _draw(_sentence(utterance)) for utterance in open_ones}
+    sentences = [_sentence(utterance) for utterance in utterances]
+    draws = {
+        sentence: _draw(sentence)
+        for sentence, utterance in zip(sentences, utterances, strict=True)
+        if not utterance.split
+    }
     held = {sentence for sentence, draw in draws.items() if draw < HELD_OUT_SHARE}
-    if not held and len(open_ones) == len(utterances):
+    if not held and not any(utterance.split for utterance in utterances):
         held = set(sorted(draws, key=draws.get)[:1])
-    for speaker in {utterance.speaker for utterance in open_ones}:
-        own = [utterance for utterance in utterances if utterance.speaker == speaker]
-        if all(u.split == "held_out" or (not u.split and _sentence(u) in held) for u in own):
-            held -= {_sentence(u) for u in own}  # else this voice would have nothing to train on
+    own = defaultdict(list)
+    for sentence, utterance in zip(sentences, utterances, strict=True):
+        own[utterance.speaker].append((utterance.split, sentence))
+    for speaker in sorted(own):  # sorted, since to free one voice may free another
+        lot = own[speaker]
+        if all(split == "held_out" or (not split and text in held) for split, text in lot):
+            held -= {text for _, text in lot}  # else this voice would have nothing to train on
     return tuple(
-        utterance
-        if utterance.split
-        else replace(utterance, split="held_out" if _sentence(utterance) in held else "train")
-        for utterance in utterances
+        utterance if utterance.split else _with_split(utterance, sentence in held)
+        for sentence, utterance in zip(sentences, utterances, strict=True)
     )
+
+
+def _hold_out_speakers(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
+    """Hold whole voices out, by a hash of their names, whatever the corpus says of splits."""
+    draws = {name: _draw(name) for name in _names(utterances)}
+    if len(draws) < 2:
+        raise InputError(
+            f"there is one speaker, {next(iter(draws))}: hold out sentences, not speakers"
+        )
+    first, *others = sorted(draws, key=draws.get)
+    held = {first, *(name for name in others[:-1] if draws[name] < HELD_OUT_VOICES)}
+    return tuple(_with_split(utterance, utterance.speaker in held) for utterance in utterances)
+
+
+def _with_split(utterance: Utterance, held_out: bool) -> Utterance:
+    split = "held_out" if held_out else "train"
+    return Utterance(utterance.key, utterance.speaker, utterance.path, utterance.text, split)
 
 
 def _draw(sentence: str) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vqwn_kit import audio
 from vqwn_kit.config import Preset, build_model, load_preset, preset_names
-from vqwn_kit.corpus import SPLITS, open_corpus
+from vqwn_kit.corpus import SHORT_NAMES, SPLITS, find_folder, open_corpus
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.run import Run
 
@@ -18,7 +18,11 @@ def describe(what: str | Path) -> dict[str, str]:
     if str(what) in preset_names() or str(what).endswith(".json"):
         return _describe_model(load_preset(what), [])
     path = Path(what)
-    if path.name == str(what) and not path.exists() and not (path.parent / "config.json").is_file():
+    if str(what) in SHORT_NAMES:
+        path = find_folder(path)
+    elif (
+        path.name == str(what) and not path.exists() and not (path.parent / "config.json").is_file()
+    ):
         raise one_of("run, checkpoint, folder or preset", str(what), preset_names())
     if (path / "config.json").is_file() or (not path.is_dir() and path.parent.is_dir()):
         return _describe_run(Run(path))

@@ -78,7 +78,7 @@ def run_main_job(
         folder = trainer.run.folder
         print(f"training {folder.name}", flush=True)
         before = validate(trainer.model, store, progress=progress)
-        choices = {"preset": chosen.to_dict(), "store": store.folder.name}
+        choices = {"preset": chosen.to_dict(), "store": store.identity}
         _note(folder, {**choices, "before": before, "seconds": seconds})
     else:
         trainer = Trainer.restored(store, folder)
@@ -109,7 +109,7 @@ def run_main_job(
 def _same_choices(preset: Preset, store: Store) -> Path | None:
     """Return the newest run folder of this preset and store that got as far as a checkpoint."""
     pattern = re.escape(run_name(preset, store.corpus.name, "")) + r"\d{8}-\d{4}(-\d+)?"
-    choices = {"preset": preset.to_dict(), "store": store.folder.name}
+    choices = {"preset": preset.to_dict(), "store": store.identity}
     choices = json.loads(json.dumps(choices))
     for folder in sorted(results().glob("*"), reverse=True):
         known = _known(folder) if re.fullmatch(pattern, folder.name) else {}

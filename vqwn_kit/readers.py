@@ -3,136 +3,267 @@
 import csv
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
 
 from vqwn_kit import audio
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text
+from vqwn_kit.listing import (
+    FACTS,
+    Choices,
+    Facts,
+    Found,
+    Layout,
+    Listing,
+    Tree,
+    Utterance,
+    stem,
+    walk,
+)
+from vqwn_kit.published import PUBLISHED
 
-FACTS = ("age", "sex", "accent", "region")
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """One recording of one speaker.
-
-    Attributes:
-        key: a name that is unique in its corpus, such as `p225_001`.
-        speaker: name of the speaker.
-        path: the sound file.
-        text: what is said, or "".
-        split: `train`, `held_out`, or "" where the corpus doesn't say.
-    """
-
-    key: str
-    speaker: str
-    path: Path
-    text: str = ""
-    split: str = ""
-
-    def load(self, sample_rate: int = audio.SAMPLE_RATE) -> np.ndarray:
-        """Return the waveform, float32 (T,) in [-1, 1]."""
-        return audio.load(self.path, sample_rate)
+TABLES = ("utterances.tsv", "utterances.csv")
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What was found in a folder, before anything is decoded.
-
-    Attributes:
-        layout: name of the layout, a key of `LAYOUTS`.
-        reason: why the folder was taken for that layout.
-        utterances: in the order of their keys.
-        speakers: facts by speaker, each a dict with some of age, sex, accent, region, name.
-    """
-
-    layout: str
-    reason: str
-    utterances: tuple[Utterance, ...]
-    speakers: dict[str, dict[str, str]] = field(default_factory=dict)
-
-
-def read_folder(folder: str | Path, layout: str | None = None) -> Listing:
-    """List the speech in a folder.
-
-    Args:
-        folder: a corpus: the bundled one, VCTK 0.80, LibriSpeech, or one subfolder a speaker.
-        layout: a key of `LAYOUTS`; None recognises it.
+def read_folder(
+    folder: str | Path,
+    layout: str | None = None,
+    microphone: str = "mic1",
+    pattern: str | None = None,
+) -> Listing:
+    """List the speech in a folder; see `open_corpus`.
 
     Raises:
-        InputError: no such folder, an unknown layout, or no sound in it.
+        InputError: no such folder, an unknown layout, no sound in it, or a run's folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder}. Give a folder with recordings in it")
     if layout is not None and layout not in LAYOUTS:
         raise one_of("layout", layout, LAYOUTS)
+    if pattern is not None:
+        if layout not in (None, "pattern"):
+            raise InputError(f"pattern belongs to the layout 'pattern'; you gave {layout!r}")
+        layout = "pattern"
+    tree, choices = walk(folder), Choices(microphone, pattern)
+    _refuse_our_own(tree)
+    if layout is None:
+        _refuse_corpora(tree)
     for name in [layout] if layout else LAYOUTS:
-        reason = LAYOUTS[name].recognise(folder)
+        reason = LAYOUTS[name].recognise(tree, choices)
         if reason or layout:
-            utterances, speakers = LAYOUTS[name].read(folder)
-            if utterances:
-                ordered = tuple(sorted(utterances, key=lambda utterance: utterance.key))
-                return Listing(name, reason or "as you asked", ordered, speakers)
-    raise InputError(
-        f"{folder} holds no recordings in a layout I know ({', '.join(LAYOUTS)}). "
+            found = LAYOUTS[name].read(tree, choices)
+            if found.utterances or found.left_out:
+                return _listing(name, reason or "as you asked", found, tree)
+    raise _nothing(tree, tree.left_out)
+
+
+def _listing(layout: str, reason: str, found: Found, tree: Tree) -> Listing:
+    left_out = {**tree.left_out, **found.left_out}
+    kept = {}
+    for utterance in found.utterances:
+        first = kept.setdefault(utterance.key, utterance)
+        if first is not utterance:
+            if layout == "table":
+                raise InputError(
+                    f"two recordings are named {utterance.key!r}: {first.path} and "
+                    f"{utterance.path}; rename one"
+                )
+            name = utterance.path.relative_to(tree.folder).as_posix()
+            left_out[name] = f"{first.path.name} has the same name"
+    if not kept:
+        raise _nothing(tree, left_out)
+    ordered = tuple(sorted(kept.values(), key=lambda utterance: utterance.key))
+    speakers = _speaker_table(tree.folder, found.speakers)
+    reason = f"{reason}; {found.note}" if found.note else reason
+    return Listing(layout, reason, ordered, speakers, dict(sorted(left_out.items())))
+
+
+def _nothing(tree: Tree, left_out: dict[str, str]) -> InputError:
+    folder, hint = tree.folder, ""
+    if left_out:
+        name, reason = next(iter(left_out.items()))
+        hint = f" {name}: {reason}." if len(left_out) == 1 else (
+            f" {len(left_out)} files can't be used as they are, such as {name}: {reason}."
+        )  # fmt: skip
+    if any("/" not in name for name in tree.sounds):
+        given = _guess(tree)
+        hint += f" Its recordings lie flat: give the pattern of their names (--pattern {given!r})."
+    return InputError(
+        f"{folder} holds no recordings in a layout I know ({', '.join(LAYOUTS)}).{hint} "
         f"Put one subfolder a speaker into it, with {', '.join(sorted(audio.EXTENSIONS))} files"
     )
 
 
-def sound_files(folder: Path) -> list[Path]:
-    """Return the sound files below a folder, sorted; hidden ones left out, links followed once."""
-    found, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(parent)
-        if here in seen:
-            folders.clear()
+def _guess(tree: Tree) -> str:
+    """Return the pattern that the names of recordings in one flat folder seem to follow."""
+    stems = [stem(name) for name in tree.sounds]
+    for mark in "_-. ":
+        heads = {name.partition(mark)[0] for name in stems}
+        if all(mark in name for name in stems) and len(heads) < len(stems):
+            return "{speaker}" + mark + "{}"
+    return "{speaker}_{}"
+
+
+def _refuse_our_own(tree: Tree) -> None:
+    """Refuse what this workbench wrote: a run, a folder of runs, a store."""
+    tops = {name.partition("/")[0] for name in tree.names if name.count("/") == 1}
+    for place in ["", *sorted(f"{top}/" for top in tops)]:
+        inside = tree.folder / place
+        if (inside / "audio.int16").is_file():
+            raise InputError(
+                f"{inside} is a prepared store, no folder of recordings: give the corpus itself"
+            )
+        if (inside / "config.json").is_file() and any(inside.glob("*.weights.h5")):
+            raise InputError(
+                f"{inside} is the folder of a run, no corpus: give a folder of recordings "
+                "(a run is continued with train --restore, and described by info)"
+            )
+
+
+def _refuse_corpora(tree: Tree) -> None:
+    """Refuse a folder of corpora: their names would pass for speakers, or all but one be lost."""
+    marks = ("wav48", "wav48_silence_trimmed", "wav/train", "SPEAKERS.TXT", *TABLES)
+    if any((tree.folder / mark).exists() for mark in marks):
+        return
+    tops = sorted({name.partition("/")[0] for name in tree.names if "/" in name})
+    inside = [top for top in tops if any((tree.folder / top / mark).exists() for mark in marks)]
+    if inside:
+        raise InputError(
+            f"{tree.folder} holds whole corpora ({', '.join(inside)}): give one of them, such as "
+            f"{tree.folder / inside[0]}"
+        )
+
+
+# one folder a speaker
+
+
+def _recognise_folders(tree: Tree, choices: Choices) -> str:
+    return "it has one subfolder a speaker" if any("/" in n for n in tree.sounds) else ""
+
+
+def _read_folders(tree: Tree, choices: Choices) -> Found:
+    homes = {tuple(name.split("/")[:-1][:2]) for name in tree.sounds} - {()}
+    if len({home[0] for home in homes}) == 1 and len(homes) > 1 and all(len(h) == 2 for h in homes):
+        (only,) = {home[0] for home in homes}
+        raise InputError(
+            f"{tree.folder} has the one subfolder {only}, which has subfolders of its own: if "
+            f"those are the speakers, give {tree.folder / only}"
+        )
+    found, texts = Found(), set(tree.names)
+    for name in tree.sounds:
+        if "/" in name:
+            _add(found, tree, texts, name, name.partition("/")[0])
+        else:
+            found.left_out[name] = "it lies beside the speakers' folders: put it into one"
+    found.speakers = {name: {} for name in sorted({u.speaker for u in found.utterances})}
+    return found
+
+
+def _add(found: Found, tree: Tree, texts: set[str], name: str, speaker: str) -> None:
+    key = name.rpartition(".")[0]
+    words = tree.text(f"{key}.txt") if f"{key}.txt" in texts else ""
+    found.utterances.append(Utterance(key, speaker, tree.folder / name, words))
+
+
+# names by a pattern
+
+
+def _recognise_pattern(tree: Tree, choices: Choices) -> str:
+    return f"its names follow {choices.pattern!r}" if choices.pattern else ""
+
+
+def _read_pattern(tree: Tree, choices: Choices) -> Found:
+    if choices.pattern is None:
+        raise InputError(f"the layout 'pattern' needs a pattern, such as {_guess(tree)!r}")
+    expression, whole = compile_pattern(choices.pattern), "/" in choices.pattern
+    found, texts = Found(), set(tree.names)
+    for name in tree.sounds:
+        match = expression.fullmatch(name.rpartition(".")[0] if whole else stem(name))
+        if not match:
+            found.left_out[name] = f"its name doesn't follow {choices.pattern!r}"
             continue
-        seen.add(here)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in audio.EXTENSIONS)
+        facts = match.groupdict()
+        speaker = facts.pop("speaker")
+        _add(found, tree, texts, name, speaker)
+        found.speakers.setdefault(speaker, {}).update(facts)
+    return found
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How to recognise a layout (the reason, or "") and how to read it."""
+def compile_pattern(pattern: str) -> re.Pattern:
+    """Turn `{speaker}_{}` into a regular expression.
 
-    recognise: Callable[[Path], str]
-    read: Callable[[Path], tuple[list[Utterance], dict[str, dict[str, str]]]]
+    `{speaker}` is the speaker's name, `{sex}`, `{age}`, `{accent}` and `{region}` are facts about
+    the speaker, `{}` is anything; each takes as little as it can, and no `/`. All else stands for
+    itself. A pattern with `/` is compared with the whole path below the folder, else with the
+    file's name; without its extension in both cases.
+
+    Raises:
+        InputError: `{speaker}` is missing or another word is in braces.
+    """
+    expression, words = "", []
+    for piece in re.split(r"(\{[^{}]*\})", pattern):
+        if not re.fullmatch(r"\{[^{}]*\}", piece):
+            expression += re.escape(piece)
+        elif piece == "{}":
+            expression += "[^/]+?"
+        else:
+            word = piece[1:-1]
+            if word not in ("speaker", *FACTS) or word in words:
+                raise one_of("part of a pattern", word, ["speaker", *FACTS])
+            words.append(word)
+            expression += f"(?P<{word}>[^/]+?)"
+    if "speaker" not in words:
+        raise InputError(f"the pattern {pattern!r} has no {{speaker}} in it, as '{{speaker}}_{{}}'")
+    return re.compile(expression)
 
 
-def _recognise_table(folder: Path) -> str:
-    return "it has utterances.tsv" if (folder / "utterances.tsv").is_file() else ""
+# a table
 
 
-def _read_table(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
-    table = folder / "utterances.tsv"
-    lines = read_text(table).splitlines()
-    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-    missing = {"path", "speaker"} - set(reader.fieldnames or ())
-    if missing:
-        raise InputError(f"{table} needs the columns path and speaker; missing: {sorted(missing)}")
-    utterances, speakers = [], {}
-    for number, row in enumerate(reader, 2):
+def _recognise_table(tree: Tree, choices: Choices) -> str:
+    return next((f"it has {name}" for name in TABLES if (tree.folder / name).is_file()), "")
+
+
+def _read_table(tree: Tree, choices: Choices) -> Found:
+    tables = [tree.folder / name for name in TABLES if (tree.folder / name).is_file()]
+    if not tables:
+        raise InputError(f"{tree.folder} has no recordings in a table: there is no {TABLES[0]}")
+    table, found, used = tables[0], Found(), set()
+    for number, row in _rows(table, {"path", "speaker"}):
         if not row["path"] or not row["speaker"]:
             raise InputError(f"{table}, line {number}: path or speaker is empty")
-        facts = speakers.setdefault(row["speaker"], {})
+        facts = found.speakers.setdefault(row["speaker"], {})
         facts |= {fact: row[fact] for fact in FACTS if row.get(fact)}
-        utterances.append(
+        used.add(os.path.normpath(row["path"]).replace(os.sep, "/"))
+        found.utterances.append(
             Utterance(
                 key=row.get("utterance") or Path(row["path"]).stem,
                 speaker=row["speaker"],
-                path=folder / row["path"],
+                path=tree.folder / row["path"],
                 text=row.get("text", ""),
                 split=_split(row.get("split", ""), f"{table}, line {number}"),
             )
         )
-    return utterances, speakers
+    absent = f"it isn't in {table.name}"
+    found.left_out = {name: absent for name in tree.sounds if name not in used}
+    return found
+
+
+def _rows(table: Path, needed: set[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a table with their line numbers; .tsv by tabs, .csv as sheets save it."""
+    lines = read_text(table).splitlines(keepends=True)
+    if table.suffix == ".tsv":
+        style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    else:
+        head = lines[0] if lines else ""
+        style = {"delimiter": ";" if head.count(";") > head.count(",") else ","}
+    reader = csv.DictReader(lines, restval="", **style)
+    missing = needed - set(reader.fieldnames or ())
+    if missing:
+        wanted = " and ".join(sorted(needed))
+        raise InputError(f"{table} needs the columns {wanted}; missing: {sorted(missing)}")
+    return [(reader.line_num, row) for row in reader]
 
 
 def _split(given: str, where: str) -> str:
@@ -144,99 +275,19 @@ def _split(given: str, where: str) -> str:
     return names[given.strip().lower()]
 
 
-def _recognise_vctk(folder: Path) -> str:
-    return "it has wav48/, as VCTK 0.80" if (folder / "wav48").is_dir() else ""
-
-
-def _read_vctk(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
-    utterances = []
-    for path in sound_files(folder / "wav48"):
-        speaker = path.parent.name
-        text = folder / "txt" / speaker / f"{path.stem}.txt"
-        words = read_text(text).strip() if text.is_file() else ""
-        utterances.append(Utterance(path.stem, speaker, path, words))
-    return utterances, _vctk_speakers(folder / "speaker-info.txt", utterances)
-
-
-def _vctk_speakers(path: Path, utterances: Iterable[Utterance]) -> dict[str, dict[str, str]]:
-    """Read `225  23  F    English    Southern  England` for each speaker of the utterances."""
-    names = sorted({utterance.speaker for utterance in utterances})
-    facts = {name: {} for name in names}
-    for line in read_text(path).splitlines() if path.is_file() else ():
-        number, *values = line.split()
-        name = number if number in facts else f"p{number}"
-        if name in facts and values:
-            age, sex, accent, *region = [*values, "", "", ""][: max(4, len(values))]
-            known = {"age": age, "sex": sex, "accent": accent, "region": " ".join(region).strip()}
-            facts[name] = {fact: value for fact, value in known.items() if value}
-    return facts
-
-
-_LIBRI_FILE = re.compile(r"(\d+)-(\d+)-(\d+)$")
-
-
-def _recognise_libri(folder: Path) -> str:
-    for transcript in folder.rglob("*.trans.txt"):
-        return f"it has transcripts such as {transcript.name}, as LibriSpeech"
-    return ""
-
-
-def _read_libri(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
-    texts = {}
-    for transcript in folder.rglob("*.trans.txt"):
-        for line in read_text(transcript).splitlines():
-            key, _, words = line.partition(" ")
-            texts[key] = words.strip()
-    utterances = [
-        Utterance(path.stem, path.stem.split("-")[0], path, texts.get(path.stem, ""))
-        for path in sound_files(folder)
-        if _LIBRI_FILE.match(path.stem)
-    ]
-    return utterances, _libri_speakers(folder, {utterance.speaker for utterance in utterances})
-
-
-def _libri_speakers(folder: Path, names: set[str]) -> dict[str, dict[str, str]]:
-    """Read `14   | F | train-clean-360  | 25.03 | Kristin LeMoine` for the speakers in `names`."""
-    facts = {name: {} for name in sorted(names)}
-    for parent in (folder, folder.parent):
-        if (parent / "SPEAKERS.TXT").is_file():
-            for line in read_text(parent / "SPEAKERS.TXT").splitlines():
-                cells = [cell.strip() for cell in line.split("|")]
-                if len(cells) >= 5 and cells[0] in facts:
-                    facts[cells[0]] = {"sex": cells[1], "name": cells[4]}
-            break
-    return facts
-
-
-def _recognise_folders(folder: Path) -> str:
-    for path in sound_files(folder):
-        if path.parent != folder:
-            return "it has one subfolder a speaker"
-    return ""
-
-
-def _read_folders(folder: Path) -> tuple[list[Utterance], dict[str, dict[str, str]]]:
-    utterances, files = [], sound_files(folder)
-    homes = {path.relative_to(folder).parts[:-1][:2] for path in files} - {()}
-    if len({home[0] for home in homes}) == 1 and len(homes) > 1 and all(len(h) == 2 for h in homes):
-        (only,) = {home[0] for home in homes}
-        raise InputError(
-            f"{folder} has the one subfolder {only}, which has subfolders of its own: if those are "
-            f"the speakers, give {folder / only}"
-        )
-    for path in files:
-        inside = path.relative_to(folder)
-        if len(inside.parts) > 1:
-            text = path.with_suffix(".txt")
-            words = read_text(text).strip() if text.is_file() else ""
-            key = inside.with_suffix("").as_posix()
-            utterances.append(Utterance(key, inside.parts[0], path, words))
-    return utterances, {name: {} for name in sorted({u.speaker for u in utterances})}
+def _speaker_table(folder: Path, speakers: Facts) -> Facts:
+    """Add what `speakers.tsv` or `speakers.csv` says: speaker, and any of `FACTS`."""
+    for name in ("speakers.tsv", "speakers.csv"):
+        if (folder / name).is_file():
+            for _, row in _rows(folder / name, {"speaker"}):
+                if row["speaker"] in speakers:
+                    speakers[row["speaker"]] |= {fact: row[fact] for fact in FACTS if row.get(fact)}
+    return speakers
 
 
 LAYOUTS = {
     "table": Layout(_recognise_table, _read_table),
-    "vctk": Layout(_recognise_vctk, _read_vctk),
-    "librispeech": Layout(_recognise_libri, _read_libri),
+    **PUBLISHED,
+    "pattern": Layout(_recognise_pattern, _read_pattern),
     "folders": Layout(_recognise_folders, _read_folders),
 }

@@ -271,7 +271,9 @@ class Trainer:
 
 def _source(data, preset: Preset, speakers) -> Source:
     config = preset.training
-    return Source(data, config.segment_length, config.batch_size, config.seed, speakers)
+    drawing = {name: getattr(config, name) for name in ("sampling", "gain_db", "shift")}
+    sizes = (config.segment_length, config.batch_size, config.seed)
+    return Source(data, *sizes, speakers, **drawing)
 
 
 def default_save(data, preset: Preset, speakers=None) -> Path:

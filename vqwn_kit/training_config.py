@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.segments import SAMPLING
 
 PARTS = ("encoder", "bottleneck", "decoder")  # of a model
 
@@ -15,6 +16,10 @@ class TrainingConfig:
         steps: batches in all.
         batch_size: B, crops a batch.
         segment_length: T, samples a crop.
+        sampling: what an epoch is made of: `utterance`, `duration`, `speaker` or `root`; see
+            `Segments`, like the two that follow.
+        gain_db: loudness of a crop is changed by up to so many dB, at random.
+        shift: samples that a crop may begin before, or end after, its utterance.
         learning_rate: of Adam; a number, or a schedule: {step from which it holds: rate}, or
             {"peak": rate, "warm_up": steps, "end": rate}, which rises in a line over the warm-up
             and falls along a cosine until the last step.
@@ -45,6 +50,9 @@ class TrainingConfig:
     steps: int = 400_000
     batch_size: int = 4
     segment_length: int = 5120
+    sampling: str = "utterance"
+    gain_db: float = 0.0
+    shift: int = 0
     learning_rate: float | dict = 1e-3
     codebook_rate: float = 1.0
     weight_decay: float = 0.0
@@ -72,11 +80,13 @@ class TrainingConfig:
                 raise one_of("part to freeze", part, PARTS)
         if len(set(freeze)) == len(PARTS):
             raise InputError(f"training.freeze is {list(freeze)}: nothing is left to train")
-        for name in ("codebook_rate", "weight_decay"):
+        if self.sampling not in SAMPLING:
+            raise one_of("sampling", self.sampling, SAMPLING)
+        for name in ("codebook_rate", "weight_decay", "gain_db"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise InputError(f"training.{name} is {value!r}; expected a number from 0 on")
-        for name in ("seed", "first_stage_steps"):
+        for name in ("seed", "first_stage_steps", "shift"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise InputError(f"training.{name} is {value!r}; expected a whole number from 0 on")

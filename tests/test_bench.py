@@ -1,0 +1,33 @@
+"""The benchmark runs and counts; how fast it is here is no matter of a test."""
+
+import os
+
+import pytest
+
+from vqwn_kit import InputError, bench, open_corpus, run_benches
+from vqwn_kit.bench import _simulate_vctk, bench_data
+
+
+def test_the_simulated_corpus_is_a_vctk(tmp_path):
+    _simulate_vctk(tmp_path / "VCTK-Corpus", 300)
+    corpus = open_corpus(tmp_path / "VCTK-Corpus")
+    assert corpus.layout == "vctk"
+    assert len(corpus) == 300
+    assert len(corpus.speakers) == 109
+    assert len(corpus["p225_000"].load()) == 1600
+
+
+def test_data_is_measured_and_the_users_stores_are_left_alone(folder, monkeypatch):
+    monkeypatch.setattr(bench, "SECONDS", 0.05)
+    before = os.environ["VQWN_STORES"]
+    found = bench_data(folder, utterances=200)
+    assert os.environ["VQWN_STORES"] == before
+    assert found["simulated_utterances"] == 200
+    assert found["crops_a_second"] > 0
+    assert found["prepare_minutes_a_second_1"] > 0
+    assert 0 < found["opening_seconds"] < found["preparing_seconds"]
+
+
+def test_an_unknown_benchmark_is_refused():
+    with pytest.raises(InputError, match="did you mean 'data'"):
+        run_benches(["date"])
