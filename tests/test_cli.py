@@ -234,10 +234,8 @@ def test_options_that_contradict_each_other_are_refused(
 def test_parts_are_exchanged_taken_and_frozen_on_the_command_line(folder, run, tmp_path):
     line = f"train {folder} --preset tiny --steps 2 --set decoder.mixtures=3 sampling=duration"
     options = f"--parts encoder={run.folder} bottleneck={run.folder} --freeze encoder bottleneck"
-    log = f"--log {tmp_path}/logs --log-audio"
-    assert (
-        main([*line.split(), *options.split(), *log.split(), "--run", str(tmp_path / "new")]) == 0
-    )
+    log = f"--log {tmp_path}/logs --log-audio --run {tmp_path}/new"
+    assert main([*line.split(), *options.split(), *log.split()]) == 0
     new = load_run(tmp_path / "new")
     assert new.preset.training.freeze == ("encoder", "bottleneck")
     assert new.preset.training.sampling == "duration"

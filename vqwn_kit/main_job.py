@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
 from vqwn_kit import audio, views
 from vqwn_kit.config import Preset, load_preset
@@ -214,7 +215,7 @@ def _draw(run: Run, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
         ).figure,
     }
     if counts is not None:
-        codebook = np.array(run.model.bottleneck.vectors())
+        codebook = ops.convert_to_numpy(run.model.bottleneck.vectors())
         history = views.plot_code_history(run.history, len(codebook), ax=axes())
         figures["code_history"] = history.figure
         figures["code_use"] = views.plot_code_use(counts, ax=axes()).figure

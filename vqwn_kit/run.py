@@ -195,7 +195,9 @@ class Run:
         """
         tables = {"speaker_embedding": model.decoder.speakers.numpy()}
         if model.bottleneck.num_embeddings:
-            tables["embedding"] = np.array(model.bottleneck.vectors())
+            from keras import ops
+
+            tables["embedding"] = ops.convert_to_numpy(model.bottleneck.vectors())
         files = [self.folder / f"{name}_{step}.npy" for name in tables]
         try:
             for file, table in zip(files, tables.values(), strict=True):
