@@ -7,6 +7,7 @@ import tensorflow as tf
 from vqwn_kit import SoftmaxBottleneck, VectorQuantizer, VectorQuantizerEMA
 from vqwn_kit.codebook import (
     CodeUsage,
+    RecentFrames,
     StackedOrthogonal,
     codebook_initializer,
     divergence_from_uniform,
@@ -107,6 +108,23 @@ def test_unused_ema_codes_stay_bounded_over_100_steps(ema, rng):
     assert np.linalg.norm(ema.codebook.numpy(), axis=1).max() <= 1.01 * start
 
 
+def test_ema_codes_that_nothing_takes_stay_over_3000_steps(ema):
+    far = np.full((1, 4), 5.0, "float32")
+    ema.place(np.arange(16) == 7, far)
+    step = tf.function(lambda frames: ema(frames, training=True).codes)
+    frame = tf.constant(np.repeat(ema.codebook.numpy()[None, :1], 50, axis=1))
+    for _ in range(3000):
+        codes = step(frame)
+    assert 7 not in np.array(codes)
+    assert np.allclose(ema.codebook.numpy()[7], far, rtol=0.02)
+
+
+def test_an_ema_codebook_gets_no_gradient_even_after_it_was_frozen(ema):
+    ema.trainable = False
+    ema.trainable = True
+    assert ema.trainable_variables == []
+
+
 def test_placed_ema_codes_stay_where_they_were_placed(ema, rng):
     rows = np.arange(16) == 5
     ema.place(rows, np.full((1, 4), 9.0, "float32"))
@@ -140,14 +158,33 @@ def test_data_dependent_start_finds_the_clusters(rng):
     assert np.quantile(error, 0.95) < 0.1
 
 
-def test_revival_moves_unused_codes_onto_frames_and_no_others(quantizer, rng):
-    z_e = rng.normal(size=(50, 4)).astype("float32")
+@pytest.mark.parametrize("frames", [50, 3])
+def test_revival_moves_unused_codes_onto_frames_of_their_own_and_no_others(quantizer, rng, frames):
+    z_e = rng.normal(size=(frames, 4)).astype("float32")
     before = quantizer.codebook.numpy()
-    unused = np.arange(16) % 3 == 0
-    quantizer.revive(z_e, unused, rng)
+    unused = np.arange(16) % 3 == 0  # six of them
+    moved = quantizer.revive(z_e, unused, rng)
     after = quantizer.codebook.numpy()
-    assert np.array_equal(before[~unused], after[~unused])
-    assert all(any(np.array_equal(row, frame) for frame in z_e) for row in after[unused])
+    assert moved.sum() == min(6, frames)
+    assert not (moved & ~unused).any()
+    assert np.array_equal(before[~moved], after[~moved])
+    places = [np.flatnonzero((z_e == row).all(axis=1)).tolist() for row in after[moved]]
+    assert sorted(sum(places, [])) == sorted({place for (place,) in places})
+
+
+def test_recent_frames_are_the_last_ones_and_their_codes_are_counted():
+    recent = RecentFrames(4, 2, size=5)
+    assert recent.seen().shape == (0, 2)
+    for batch in range(3):
+        frames = np.arange(4).reshape(1, 2, 2) + 4 * batch
+        recent.update(frames.astype("float32"), np.array([[batch, 3]]))
+    assert recent.seen().ravel().tolist() == list(range(2, 12))
+    assert recent.counts.numpy().tolist() == [1, 1, 1, 3]
+    recent.reset_counts()
+    assert not recent.counts.numpy().any()
+    assert len(recent.seen()) == 5
+    recent.update(np.zeros((1, 9, 2), "float32"), np.zeros((1, 9), int))  # more than are kept
+    assert not recent.seen().any()
 
 
 def test_code_usage_counts_over_batches_until_it_is_reset():

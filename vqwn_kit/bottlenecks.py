@@ -62,11 +62,13 @@ class VectorQuantizer(Codebook):
         kl_frame: weight of the divergence of each frame's q(z|x) from the uniform prior, where
             q(z|x) = softmax(-|z_e - e|^2); see `uniform_losses`.
         kl_mean: weight of the divergence of the batch's mean q(z|x).
+        batch_norm_momentum: of the moving statistics that are used outside training.
 
     Input shape: (B, N, D). Output: `Quantized`.
     """
 
     short_name = "vq"
+    learns_by_gradient = True
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class VectorQuantizer(Codebook):
         unit_norm: bool = False,
         kl_frame: float = 0.0,
         kl_mean: float = 0.0,
+        batch_norm_momentum: float = 0.99,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -93,8 +96,11 @@ class VectorQuantizer(Codebook):
         self.unit_norm = unit_norm
         self.kl_frame = kl_frame
         self.kl_mean = kl_mean
+        self.batch_norm_momentum = batch_norm_momentum
         if batch_norm:
-            self.norm = keras.layers.BatchNormalization(dtype="float32", name="norm")
+            self.norm = keras.layers.BatchNormalization(
+                momentum=batch_norm_momentum, dtype="float32", name="norm"
+            )
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -105,7 +111,7 @@ class VectorQuantizer(Codebook):
 
     def build(self, input_shape=None):
         """Create the codebook."""
-        self.add_codebook()
+        self.add_codebook(trainable=self.learns_by_gradient)
         if self.batch_norm:
             self.norm.build((None, None, self.embedding_dim))
         if self.commitment_warm_up:
@@ -168,7 +174,7 @@ class VectorQuantizerEMA(VectorQuantizer):
 
     [van den Oord 2017](https://arxiv.org/abs/1711.00937), appendix A.1: of each code, the count n
     and the sum m of the frames that took it decay by `decay` a step, and e = m / n. Counts start
-    at 1 and sums at the codebook, so that a code that was never taken stays where it is; `epsilon`
+    at 1 and sums at the codebook, and a code that no frame takes stays where it is; `epsilon`
     smooths the counts in the division only. Moves in training alone; its one loss is the
     commitment.
 
@@ -176,7 +182,7 @@ class VectorQuantizerEMA(VectorQuantizer):
         num_embeddings: K.
         embedding_dim: D.
         commitment_cost: weight of the commitment.
-        initializer: as in `VectorQuantizer`, like the last five.
+        initializer: as in `VectorQuantizer`, like the last six.
         decay: of the moving averages, 0 to 1.
         epsilon: Laplace smoothing of the counts.
         commitment_warm_up: steps over which the commitment's weight rises from 0.
@@ -184,11 +190,13 @@ class VectorQuantizerEMA(VectorQuantizer):
         unit_norm: put z_e and the codes on the unit sphere.
         kl_frame: weight of the divergence of each frame's q(z|x) from the uniform prior.
         kl_mean: weight of the divergence of the batch's mean q(z|x).
+        batch_norm_momentum: of the moving statistics that are used outside training.
 
     Input shape: (B, N, D). Output: `Quantized`.
     """
 
     short_name = "ema"
+    learns_by_gradient = False
 
     def __init__(
         self,
@@ -203,9 +211,11 @@ class VectorQuantizerEMA(VectorQuantizer):
         unit_norm: bool = False,
         kl_frame: float = 0.0,
         kl_mean: float = 0.0,
+        batch_norm_momentum: float = 0.99,
         **kwargs,
     ):
         options = (commitment_warm_up, batch_norm, unit_norm, kl_frame, kl_mean)
+        options += (batch_norm_momentum,)
         super().__init__(
             num_embeddings, embedding_dim, commitment_cost, initializer, False, *options, **kwargs
         )
@@ -220,7 +230,6 @@ class VectorQuantizerEMA(VectorQuantizer):
     def build(self, input_shape=None):
         """Create the codebook, the counts (K,) and the sums (K, D)."""
         super().build(input_shape)
-        self.codebook.trainable = False
         shape = (self.num_embeddings, self.embedding_dim)
         self.counts = self.add_weight(
             shape=shape[:1], initializer="ones", trainable=False, name="counts"
@@ -250,7 +259,8 @@ class VectorQuantizerEMA(VectorQuantizer):
         self.sums.assign(self.decay * self.sums + (1 - self.decay) * new_sums)
         total = ops.sum(self.counts)
         smooth = (self.counts + self.epsilon) / (total + self.num_embeddings * self.epsilon) * total
-        self.codebook.assign(self.sums / smooth[:, None])
+        taken = (self.counts > 100 * self.epsilon)[:, None]  # else epsilon would shrink the code
+        self.codebook.assign(ops.where(taken, self.sums / smooth[:, None], self.codebook))
 
     def place(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """Set the rows (K,) bool of the codebook to vectors (count, D), each with a count of 1."""

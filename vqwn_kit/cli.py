@@ -144,6 +144,7 @@ def _add_train(commands) -> None:
     add(
         "--set",
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=VALUE",
         help="exchange parts or settings, such as encoder=2019, bottleneck.joint=true",
@@ -151,11 +152,12 @@ def _add_train(commands) -> None:
     add(
         "--parts",
         nargs="+",
+        action="extend",
         default=[],
         metavar="PART=RUN",
         help="start parts from other runs, such as encoder=results/mini",
     )
-    add("--freeze", nargs="+", metavar="PART", help="parts that don't learn")
+    add("--freeze", nargs="+", action="extend", metavar="PART", help="parts that don't learn")
 
 
 def _train(options) -> None:
@@ -177,7 +179,7 @@ def _train(options) -> None:
     }
     changes = {key: value for key, value in changes.items() if value is not None}
     changes = parse_changes(options.set) | changes
-    parts = dict(text.partition("=")[::2] for text in options.parts)
+    parts = dict(_part_and_run(text) for text in options.parts)
     training = preset.change(**changes).training
     store = vq.prepare(
         open_with(options, name), in_memory=bool(options.in_memory), **storing_of(options)
@@ -201,6 +203,11 @@ def _train(options) -> None:
         **changes,
     )
     print(f"saved {run.weights_file(run.newest)}")
+    if run.folder.name == "first_stage" and preset.change(**changes).training.first_stage_steps:
+        print(
+            "The time was over in the first of two stages; the same command with --save "
+            f"{run.folder.parent / 'weights'} goes on."
+        )
 
 
 def _add_compare(commands) -> None:
@@ -220,7 +227,14 @@ def _add_compare(commands) -> None:
     add("--base", default="mini", help="the preset that is changed (default: mini)")
     add("--steps", type=int, help="training steps of each")
     add("--seeds", type=int, default=1, help="runs of each; from 2 on there are intervals")
-    add("--set", nargs="+", default=[], metavar="NAME=VALUE", help="changes to all variants")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="changes to all variants",
+    )
     add("--save", metavar="FOLDER", help="(default: compare-CORPUS in results/)")
 
 
@@ -261,6 +275,13 @@ def _sound_log(options, store) -> list:
     utterance = store.corpus.utterances[numbers[0]]
     waveform = store.waveform(numbers[0])[: 3 * store.sample_rate]
     return [vq.audio_log(options.log, {utterance.key: waveform}, utterance.speaker)]
+
+
+def _part_and_run(text: str) -> tuple[str, str]:
+    part, _, run = text.partition("=")
+    if not run:
+        raise InputError(f"--parts {text}: expected PART=RUN, such as encoder=results/mini")
+    return part, run
 
 
 def _one_of_two(options, one: str, other: str) -> None:

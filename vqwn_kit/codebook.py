@@ -86,9 +86,12 @@ def uniform_losses(probabilities, frame_weight: float, mean_weight: float) -> di
 class Codebook(Part):
     """What bottlenecks with a codebook share: its start, its rows, and giving dead ones a place."""
 
-    def add_codebook(self) -> None:
+    def add_codebook(self, trainable: bool = True) -> None:
         """Create the codebook (K, D) from `self.initializer`."""
+        if self.num_embeddings < 1:
+            raise ValueError(f"num_embeddings is {self.num_embeddings}; expected at least one code")
         self.codebook = self.add_weight(
+            trainable=trainable,
             shape=(self.num_embeddings, self.embedding_dim),
             initializer=codebook_initializer(self.initializer),
             name="codebook",
@@ -126,16 +129,26 @@ class Codebook(Part):
         codebook[rows] = vectors
         self.codebook.assign(codebook)
 
-    def revive(self, z_e: np.ndarray, unused: np.ndarray, rng: np.random.Generator) -> None:
+    def revive(self, z_e: np.ndarray, unused: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Move unused codes onto frames drawn from z_e (M, D), as the codebook sees them.
 
+        No frame is given to two codes, of which one would stay dead: where there are fewer frames
+        than unused codes, some of the codes stay where they are.
+
         Args:
-            z_e: recent outputs of the encoder, normalised.
+            z_e: recent frames.
             unused: bool (K,), which codes to move.
             rng: draws the frames.
+
+        Returns:
+            bool (K,), which codes were moved.
         """
-        count = int(unused.sum())
-        self.place(unused, z_e[rng.choice(len(z_e), count, replace=count > len(z_e))])
+        rows = np.flatnonzero(unused)
+        count = min(len(rows), len(z_e))
+        moved = np.zeros(len(unused), bool)
+        moved[rng.permutation(rows)[:count]] = True
+        self.place(moved, z_e[rng.choice(len(z_e), count, replace=False)])
+        return moved
 
 
 class CodeUsage(keras.metrics.Metric):
@@ -168,3 +181,43 @@ class CodeUsage(keras.metrics.Metric):
             "vq/codes_dead": self.num_embeddings - used,
             "vq/perplexity": ops.exp(entropy),
         }
+
+
+class RecentFrames(keras.metrics.Metric):
+    """The last frames that a codebook saw in training, and how often each code took one.
+
+    Args:
+        num_embeddings: K.
+        embedding_dim: D.
+        size: frames that are kept.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, size: int = 2048):
+        super().__init__(name="recent")
+        self.num_embeddings = num_embeddings
+        self.size = size
+        self.frames = self.add_variable(
+            (size, embedding_dim), keras.initializers.Constant(np.nan), name="frames"
+        )
+        self.counts = self.add_variable((num_embeddings,), "zeros", name="counts")
+
+    def update(self, z_e, codes) -> None:
+        """Take frames (B, N, D) and their codes (B, N); the oldest frames are forgotten."""
+        new = ops.reshape(ops.stop_gradient(z_e), (-1, self.frames.shape[1]))[-self.size :]
+        kept = self.frames[ops.shape(new)[0] :]
+        self.frames.assign(ops.concatenate([kept, new]))
+        hits = ops.one_hot(ops.reshape(codes, (-1,)), self.num_embeddings)
+        self.counts.assign(self.counts + ops.sum(hits, axis=0))
+
+    def seen(self) -> np.ndarray:
+        """Return the frames that are kept, float32 (M, D), oldest first."""
+        frames = self.frames.numpy()
+        return frames[~np.isnan(frames).any(axis=1)]
+
+    def reset_counts(self) -> None:
+        """Begin to count anew; the frames stay."""
+        self.counts.assign(np.zeros(self.num_embeddings, np.float32))
+
+    def result(self):
+        """Return how many frames were counted."""
+        return ops.sum(self.counts)

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from vqwn_kit import audio
-from vqwn_kit.config import Preset, hop_length, load_preset, parse_changes
+from vqwn_kit.config import Preset, build_model, hop_length, load_preset, parse_changes
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, results
@@ -39,7 +38,8 @@ COLUMNS = {  # measure: heading, format
     "parameters": ("parameters", ",.0f"),
 }
 CONFIDENCE = 0.95
-FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train, each as one change
+NORMALISED = {"batch_norm": True, "batch_norm_momentum": 0.95}  # for encoders that don't end so
+FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train; the base is the first
     "separate losses": {},
     "joint loss": {"bottleneck": {"joint": True}},
     "EMA": {"bottleneck": "ema"},
@@ -50,24 +50,30 @@ FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train, each 
     },
     "VQ and KL": {"bottleneck": {"kl_mean": 0.1}},
     "random start": {"bottleneck": {"initializer": "random_normal"}},
+    "uniform start": {"bottleneck": {"initializer": "uniform_unit_scaling"}},
     "orthogonal start": {"bottleneck": {"initializer": "orthogonal"}},
     "no revival": {"revive_every": None},
     "no revival, codebook 10 x": {"revive_every": None, "codebook_rate": 10.0},
     "unit sphere": {"bottleneck": {"unit_norm": True}},
+    "batch norm": {"bottleneck": NORMALISED},
     "commitment warm-up": {"bottleneck": {"commitment_warm_up": 100}},
     "two stages": {"first_stage_steps": 200},
     "Magenta": {
         "encoder": {"class_name": "Magenta", "filters": 32, "num_cycles": 1, "hop_length": 64},
-        "bottleneck": {"batch_norm": True},
+        "bottleneck": NORMALISED,
     },
     "Magenta-gated": {
         "encoder": {"class_name": "Magenta-gated", "filters": 64},
-        "bottleneck": {"batch_norm": True},
+        "bottleneck": NORMALISED,
     },
-    "2019": {"encoder": "2019", "bottleneck": {"batch_norm": True}},
+    "2019": {"encoder": "2019", "bottleneck": NORMALISED},
+    "2019 on mel bands": {
+        "encoder": {"class_name": "2019", "features": "log_mel"},
+        "bottleneck": NORMALISED,
+    },
     "2019, jitter": {
         "encoder": "2019",
-        "bottleneck": {"batch_norm": True},
+        "bottleneck": NORMALISED,
         "decoder": {"jitter": 0.12, "local_channels": 128},
     },
     "one-hot input": {"decoder": {"one_hot": True, "first_kernel_size": 2}},
@@ -148,7 +154,8 @@ class Comparison:
         if not len(values):
             return "-"
         mean, half = mean_interval(values)
-        spread = f" ± {half:{style}}" if measure == "bits" and not math.isinf(half) else ""
+        told = measure in ("bits", "codes_used", "perplexity", "samples_per_second")
+        spread = f" ± {half:{style}}" if told and not math.isinf(half) else ""
         return f"{mean:{style}}{spread}"
 
     def caption(self) -> str:
@@ -156,7 +163,7 @@ class Comparison:
         seeds = ("seed " if len(self.seeds) == 1 else "seeds ") + ", ".join(map(str, self.seeds))
         return (
             f"{self.corpus}, {self.steps} steps each, {seeds}; bits and codes on {self.utterances} "
-            "held-out utterances, at most 10 s of each."
+            "held-out utterances, at most 10 s of each. A first stage's steps come on top."
         )
 
     def __str__(self) -> str:
@@ -240,7 +247,7 @@ def compare(
             are intervals, and differences within them are called not distinguishable.
         save: a folder; by default `compare-CORPUS` in `results()`.
         progress: show progress bars.
-        **changes: to all variants, such as `steps=300`.
+        **changes: to all variants, such as `steps=300`; `seed=3` stands for `seeds=[3]`.
 
     Raises:
         InputError: variants that have the same name, take different numbers of steps, or other
@@ -252,8 +259,10 @@ def compare(
     store = prepare(data, progress=progress) if isinstance(data, Corpus) else data
     if not isinstance(store, Store):
         raise InputError(f"compare needs a corpus or its store; given {type(data).__name__}")
+    if "seed" in changes:  # one seed, by the name that it has in training
+        seeds = [changes.pop("seed")]
+    seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     chosen = _presets(FAMILY if variants is None else variants, load_preset(base), changes)
-    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or not seeds:
         raise InputError("nothing to compare: give at least one variant and one seed")
     folder = Path(save) if save else results() / f"compare-{store.corpus.name}"
@@ -266,17 +275,19 @@ def compare(
             f"{store.corpus.name} holds out no utterance to compare on: it has only "
             f"{len(store.numbers('train'))}"
         )
+    jobs = [
+        (name, seed, preset.change(seed=seed)) for name, preset in chosen.items() for seed in seeds
+    ]
+    _refuse_what_will_fail(jobs, store, folder)
     rows = []
-    for number, (name, preset) in enumerate(chosen.items()):
-        for seed in seeds:
-            print(f"{number + 1} of {len(chosen)}: {name}, seed {seed}", flush=True)
-            run = _trained(store, preset.change(seed=seed), folder / _slug(name, seed), progress)
-            rows.append({"variant": name, "seed": seed, "run": run.folder.name})
-            rows[-1] |= _measure(run, store, members)
-            del run
-            keras.backend.clear_session()
-            gc.collect()
-            Comparison(store.corpus.name, *steps, members, rows).save(folder)
+    for number, (name, seed, preset) in enumerate(jobs):
+        print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
+        run = _trained(store, preset, folder / _slug(name, seed), progress)
+        rows.append({"variant": name, "seed": seed, "run": run.folder.name})
+        rows[-1] |= _measure(run, store, members)
+        del run
+        gc.collect()
+        Comparison(store.corpus.name, *steps, members, rows).save(folder)
     return Comparison.load(folder)
 
 
@@ -298,7 +309,7 @@ def _presets(variants: Iterable | dict, base: Preset, changes: dict) -> dict[str
 
 def _preset(variant, base: Preset) -> Preset:
     if isinstance(variant, str) and "=" in variant:
-        return base.change(**parse_changes(variant.split(",")))
+        return base.change(**parse_changes(re.split(r",(?=\s*[\w.]+\s*=)", variant)))
     if isinstance(variant, dict) and not all(
         isinstance(variant.get(part), dict) and "class_name" in variant[part] for part in PARTS
     ):
@@ -323,46 +334,51 @@ def _slug(name: str, seed: int) -> str:
     return re.sub(r"\W+", "-", name).strip("-").lower() + f"-seed{seed}"
 
 
+def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> None:
+    """Raise InputError for variants that can't be built, can't speak, or whose place is taken."""
+    slugs = [_slug(name, seed) for name, seed, _ in jobs]
+    if len(set(slugs)) < len(slugs):
+        raise InputError(f"variants whose folders would have the same name: {', '.join(slugs)}")
+    for (name, _, preset), slug in zip(jobs, slugs, strict=True):
+        if not build_model(preset, list(store.corpus.speakers)).speaks:
+            raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
+        if (folder / slug / "config.json").is_file():
+            run = Run(folder / slug)
+            there = run.preset
+            if preset.training.first_stage_steps:
+                there = there.change(freeze=())
+            if not there.same_as(preset) or run.config["corpus"] != store.corpus.name:
+                raise InputError(
+                    f"{folder / slug} holds a run of other settings: compare into another folder "
+                    "(save=), or remove it; nothing was overwritten"
+                )
+
+
 def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
     """Return the finished run of a preset in a folder; train what is missing of it."""
-    if (folder / "config.json").is_file():
-        run = Run(folder)
-        before, now = run.preset.to_dict(), preset.to_dict()
-        if now["training"]["first_stage_steps"]:
-            now["training"]["freeze"] = before["training"]["freeze"]
-        if _plain(before) != _plain(now) or run.config["corpus"] != store.corpus.name:
-            raise InputError(
-                f"{folder} holds a run of other settings: compare into another folder (save=), or "
-                "remove it; nothing was overwritten"
-            )
-        if run.steps and run.newest == preset.training.steps:
-            return run
-        if run.steps:
-            return train(store, restore=folder, progress=progress)
+    if (folder / "config.json").is_file() and Run(folder).steps:
+        if Run(folder).newest == preset.training.steps:
+            return Run(folder)
+        return train(store, restore=folder, progress=progress)
     return train(store, preset, save=folder / "weights", progress=progress)
 
 
 def _speed(history: list[dict]) -> float:
     """Return samples a second of training after the first logging interval, which compiles."""
     first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
-    return (last["samples"] - first["samples"]) / (last["seconds"] - first["seconds"])
-
-
-def _plain(content: dict) -> dict:
-    """Return a preset's content as it comes back from JSON, with lists for tuples."""
-    return json.loads(json.dumps(content))
+    seconds = max(last["seconds"] - first["seconds"], 0.01)  # which is how they are rounded
+    return (last["samples"] - first["samples"]) / seconds
 
 
 def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
     """Return the measures of a run that it has."""
     model, last = run.model, run.history[-1]
-    if not model.speaks:
-        raise InputError(f"{run.folder} has no WaveNet, so its bits can't be compared")
     measured = validate(model, store, utterances=utterances)
     kept = ("bits", "codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms")
     row = {name: measured[name] for name in kept if name in measured}
     rate = audio.SAMPLE_RATE / model.hop_length
-    if "perplexity" in row:
+    soft = getattr(model.bottleneck, "straight_through", True) is False
+    if "perplexity" in row and not soft:  # a mean of rows carries more than its likeliest code
         row["nominal_rate"] = rate * model.bits_per_code
         row["entropy_rate"] = rate * math.log2(row["perplexity"])
     seconds = last["seconds"]
@@ -372,5 +388,5 @@ def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
     return row | {
         "seconds": seconds + row.get("first_stage_seconds", 0.0),
         "samples_per_second": _speed(run.history),
-        "parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "parameters": model.count_learned(),
     }

@@ -48,11 +48,18 @@ class Conditions(Part):
         self.speaker_dropout = speaker_dropout
         policy = self.dtype_policy
         self.speakers = Speakers(
-            num_speakers, speaker_dim, learned_no_speaker, speaker_dropout, dtype=policy
+            num_speakers,
+            speaker_dim,
+            learned_no_speaker,
+            speaker_dropout,
+            dtype=policy,
+            name="speakers",
         )
-        self.time_jitter = TimeJitter(jitter, dtype=policy)
+        self.time_jitter = TimeJitter(jitter, dtype=policy, name="time_jitter")
         if local_channels:
-            self.conv = keras.layers.Conv1D(local_channels, 3, padding="same", dtype=policy)
+            self.conv = keras.layers.Conv1D(
+                local_channels, 3, padding="same", dtype=policy, name="conv"
+            )
 
     @property
     def channels(self) -> int:

@@ -33,6 +33,11 @@ class Preset:
         """Return the preset as it stands in a JSON file."""
         return asdict(self)
 
+    def same_as(self, other: "Preset") -> bool:
+        """Say whether two presets have the same parts and training, whatever their names."""
+        one, two = (json.loads(json.dumps(preset.to_dict())) for preset in (self, other))
+        return {**one, "name": ""} == {**two, "name": ""}
+
     def change(self, **changes) -> "Preset":
         """Return a preset with parts or training settings exchanged.
 
@@ -70,11 +75,16 @@ KEPT = {  # what a part of another class keeps, where it has it too
 
 def _exchanged(part: str, before: dict, change: str | dict) -> dict:
     """Return a part with another class or other settings."""
-    change = {"class_name": change} if isinstance(change, str) else dict(change)
-    name = change.pop("class_name", before["class_name"])
+    if change is None or not isinstance(change, str | int | dict):
+        raise InputError(
+            f"{part} is {change!r}; expected the name of a class, or settings of it"
+            + (": no codebook is 'ae'" if part == "bottleneck" else "")
+        )
+    change = dict(change) if isinstance(change, dict) else {"class_name": change}
+    name = str(change.pop("class_name", before["class_name"]))
     settings = change.pop("config", {}) | change
     known = part_class(part, name)
-    if known.__name__ == before["class_name"]:
+    if known is part_class(part, str(before["class_name"])):
         return {"class_name": known.__name__, "config": {**before["config"], **settings}}
     keywords = inspect.signature(known).parameters
     kept = {
@@ -321,19 +331,22 @@ def build_model(preset: Preset, speaker_names: list[str]):
             f"training.segment_length is {length}; expected a multiple of the encoder's hop of "
             f"{hop} samples, such as {max(1, round(length / hop)) * hop}"
         )
-    model = VQVAE(**parts, speaker_names=speaker_names)
-    model.build()
+    model = VQVAE(**parts, speaker_names=speaker_names, name="vqvae")
+    try:
+        model.build()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"preset {preset.name!r} can't be built: {error}") from error
     return model
 
 
 def _build_part(part: str, content: dict, given: dict, policy: dict):
     """Make a part from its class name and keywords, and those `given` that its class has."""
-    known = part_class(part, content["class_name"])
+    known = part_class(part, str(content["class_name"]))
     keywords = [key for key in inspect.signature(known).parameters if key != "kwargs"]
     given = {key: value for key, value in given.items() if key in keywords}
     settings = [key for key in keywords if key not in given]
     check_keys(content["config"], settings, f"setting of {known.__name__}")
     try:
-        return known(**content["config"], **given, **policy)
+        return known(**content["config"], **given, **policy, name=part)
     except (TypeError, ValueError) as error:
         raise InputError(f"the {part} {known.__name__} can't be made: {error}") from error

@@ -10,6 +10,11 @@ from vqwn_kit.layers import Part, level_to_scalar, mu_law_encode, shift_right
 class Encoder(Part):
     """What all encoders promise.
 
+    They hear the waveform in float32 and give z_e in float32, also where what lies between is
+    computed in bfloat16: mu-law levels, mel bands and nearest codes need its precision. Their
+    layers have names of their own, since TensorFlow may order a sum by names, and a second model
+    of a process would else be rounded differently from the first.
+
     Attributes:
         embedding_dim: D, channels of z_e.
         hop_length: samples a frame.
@@ -21,6 +26,9 @@ class Encoder(Part):
     embedding_dim: int
     hop_length: int
     receptive_field: int
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
 
     def compute_output_shape(self, input_shape):
         """Return (B, N, D)."""
@@ -74,14 +82,24 @@ class StridedConvEncoder(Encoder):
         policy = self.dtype_policy
         self.convs = [
             keras.layers.Conv1D(
-                filters, kernel_size, strides=2, padding="same", activation="relu", dtype=policy
+                filters,
+                kernel_size,
+                strides=2,
+                padding="same",
+                activation="relu",
+                dtype=policy,
+                name=f"conv_{number:02d}",
             )
-            for _ in range(num_layers)
+            for number in range(num_layers)
         ]
-        self.project = keras.layers.Conv1D(embedding_dim, 1, dtype=policy, name="project")
+        self.project = keras.layers.Conv1D(embedding_dim, 1, dtype="float32", name="project")
         self.norms = [
-            keras.layers.BatchNormalization(momentum=batch_norm_momentum, dtype=policy)
-            for _ in range(num_layers + 1 if batch_norm else 0)
+            keras.layers.BatchNormalization(
+                momentum=batch_norm_momentum,
+                dtype=policy if number < num_layers else "float32",
+                name=f"norm_{number:02d}",
+            )
+            for number in range(num_layers + 1 if batch_norm else 0)
         ]
 
     @property
@@ -157,11 +175,16 @@ class DilatedConvEncoder(Encoder):
         conv = {"padding": "same", "dtype": self.dtype_policy}
         self.first = keras.layers.Conv1D(filters, kernel_size, name="first", **conv)
         self.convs = [
-            keras.layers.Conv1D(filters, kernel_size, dilation_rate=dilation, **conv)
-            for dilation in self.dilations
+            keras.layers.Conv1D(
+                filters, kernel_size, dilation_rate=dilation, name=f"conv_{number:02d}", **conv
+            )
+            for number, dilation in enumerate(self.dilations)
         ]
-        self.outs = [keras.layers.Conv1D(filters, 1, **conv) for _ in self.dilations]
-        self.project = keras.layers.Conv1D(embedding_dim, 1, name="project", **conv)
+        self.outs = [
+            keras.layers.Conv1D(filters, 1, name=f"out_{number:02d}", **conv)
+            for number in range(len(self.dilations))
+        ]
+        self.project = keras.layers.Dense(embedding_dim, dtype="float32", name="project")
 
     @property
     def receptive_field(self) -> int:
@@ -237,15 +260,20 @@ class GatedConvEncoder(Encoder):
         conv = {"padding": "causal" if causal else "same", "dtype": policy}
         self.first = keras.layers.Conv1D(filters, kernel_size, name="first", **conv)
         self.downs = [
-            keras.layers.Conv1D(filters, 1, strides=2, dtype=policy)
-            for _ in (self.dilations if downsample == "stride" else [])
+            keras.layers.Conv1D(filters, 1, strides=2, dtype=policy, name=f"down_{number:02d}")
+            for number in range(len(self.dilations) if downsample == "stride" else 0)
         ]
         self.gates = [
-            keras.layers.Conv1D(2 * filters, kernel_size, dilation_rate=dilation, **conv)
-            for dilation in self.dilations
+            keras.layers.Conv1D(
+                2 * filters, kernel_size, dilation_rate=dilation, name=f"gate_{number:02d}", **conv
+            )
+            for number, dilation in enumerate(self.dilations)
         ]
-        self.outs = [keras.layers.Dense(filters, dtype=policy) for _ in self.dilations]
-        self.project = keras.layers.Dense(embedding_dim, dtype=policy, name="project")
+        self.outs = [
+            keras.layers.Dense(filters, dtype=policy, name=f"out_{number:02d}")
+            for number in range(len(self.dilations))
+        ]
+        self.project = keras.layers.Dense(embedding_dim, dtype="float32", name="project")
 
     @property
     def receptive_field(self) -> int:
@@ -318,15 +346,20 @@ class ResidualConvEncoder(Encoder):
         self.features = features
         self.batch_norm_momentum = batch_norm_momentum
         hop = self.hop_length // 2
-        self.spectrum = Mfcc(hop_length=hop) if features == "mfcc" else LogMel(hop_length=hop)
+        spectrum = Mfcc if features == "mfcc" else LogMel
+        self.spectrum = spectrum(hop_length=hop, name="spectrum")
         conv = {"padding": "same", "activation": "relu", "dtype": self.dtype_policy}
-        self.norm = keras.layers.BatchNormalization(momentum=batch_norm_momentum, dtype="float32")
+        self.norm = keras.layers.BatchNormalization(
+            momentum=batch_norm_momentum, dtype="float32", name="norm"
+        )
         self.first = keras.layers.Conv1D(filters, 3, name="first", **conv)
         self.second = keras.layers.Conv1D(filters, 3, name="second", **conv)
         self.down = keras.layers.Conv1D(filters, 4, strides=2, name="down", **conv)
-        self.residuals = [keras.layers.Conv1D(filters, 3, **conv) for _ in range(2)]
-        self.residuals += [keras.layers.Conv1D(filters, 1, **conv) for _ in range(4)]
-        self.project = keras.layers.Dense(embedding_dim, dtype=self.dtype_policy, name="project")
+        self.residuals = [
+            keras.layers.Conv1D(filters, width, name=f"residual_{number}", **conv)
+            for number, width in enumerate((3, 3, 1, 1, 1, 1))
+        ]
+        self.project = keras.layers.Dense(embedding_dim, dtype="float32", name="project")
 
     @property
     def receptive_field(self) -> int:

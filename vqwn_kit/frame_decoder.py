@@ -61,12 +61,19 @@ class FrameDecoder(Part):
             num_speakers, condition_dim, speaker_dim, channels, dtype=policy, name="frames"
         )
         self.convs = [
-            keras.layers.Conv1D(channels, 3, padding="same", activation="relu", dtype=policy)
-            for _ in range(num_layers)
+            keras.layers.Conv1D(
+                channels,
+                3,
+                padding="same",
+                activation="relu",
+                dtype=policy,
+                name=f"conv_{number:02d}",
+            )
+            for number in range(num_layers)
         ]
         self.widen = keras.layers.Dense(channels, dtype=policy, name="widen")
         self.out = keras.layers.Dense(n_mels, dtype="float32", name="out")
-        self.spectrum = LogMel(hop_length, n_mels)
+        self.spectrum = LogMel(hop_length, n_mels, name="spectrum")
 
     @property
     def speakers(self):

@@ -8,7 +8,7 @@ import numpy as np
 from vqwn_kit import audio
 from vqwn_kit.errors import InputError
 from vqwn_kit.sampler import Sampler
-from vqwn_kit.vqvae import VQVAE
+from vqwn_kit.vqvae import VQVAE, as_floats
 
 Speaker = str | int | None  # a name, a number, or None for 'no speaker'
 
@@ -50,7 +50,7 @@ def generate(
     if codes.ndim != 2 or not codes.size or codes.min() < 0 or codes.max() >= size:
         raise InputError(f"codes of shape {codes.shape}; expected (N,) or (S', N) of 0..{size - 1}")
     local = np.array(model.bottleneck.embed(codes))
-    return speak(model, local, speakers, mode, temperature, seed, progress)
+    return speak(model, frames_of(model, local, speakers), mode, temperature, seed, progress)
 
 
 def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings) -> np.ndarray:
@@ -98,19 +98,18 @@ def convert_many(
     """
     waveforms = [_one(waveform) for waveform in waveforms]
     encoded = [np.array(model.latents(waveform).z_q) for waveform in waveforms]
-    longest = max(one.shape[1] for one in encoded)
-    padded = [np.pad(one, ((0, 0), (0, longest - one.shape[1]), (0, 0))) for one in encoded]
-    counts = [len(names) for names in speakers]
-    local = np.repeat(np.concatenate(padded), counts, axis=0)
-    everyone = [name for names in speakers for name in names]
-    spoken = speak(model, local, everyone, mode, temperature, seed, progress)
-    parts = np.split(spoken, np.cumsum(counts)[:-1])
+    told = [frames_of(model, z_q, names) for z_q, names in zip(encoded, speakers, strict=True)]
+    longest = max(frames.shape[1] for frames in told)
+    widths = [((0, 0), (0, longest - frames.shape[1]), (0, 0)) for frames in told]
+    padded = [np.pad(*pair, mode="edge") for pair in zip(told, widths, strict=True)]
+    spoken = speak(model, np.concatenate(padded), mode, temperature, seed, progress)
+    parts = np.split(spoken, np.cumsum([len(frames) for frames in told])[:-1])
     return [part[:, : len(wave)] for part, wave in zip(parts, waveforms, strict=True)]
 
 
 def _one(waveform: np.ndarray) -> np.ndarray:
     """Return the (T,) of (T,), (1, T) or (1, T, 1)."""
-    waveform = np.asarray(waveform, np.float32)
+    waveform = as_floats(waveform)
     if waveform.ndim > 1 and waveform.shape[0] == 1:
         waveform = waveform.reshape(-1) if waveform.ndim < 3 or waveform.shape[2] == 1 else waveform
     if waveform.ndim != 1:
@@ -120,18 +119,12 @@ def _one(waveform: np.ndarray) -> np.ndarray:
     return waveform
 
 
-def speak(
-    model: VQVAE,
-    local_condition: np.ndarray,
-    speakers: Iterable[Speaker],
-    mode: str,
-    temperature: float,
-    seed: int,
-    progress: bool,
-) -> np.ndarray:
-    """Sample from the decoder; local_condition (1 or S', N, D) -> float32 (S', T) in [-1, 1]."""
-    from tqdm import tqdm
+def frames_of(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
+    """Return what the decoder is told, float32 (S', N, C): z_q (1 or S', N, D) by each speaker.
 
+    Raises:
+        InputError: no such speaker, or a model that can't speak.
+    """
     if not model.speaks:
         raise InputError(
             "this model is a first stage, without a WaveNet, and can't speak: train a second on it "
@@ -140,12 +133,18 @@ def speak(
     ids = model.speaker_ids([speakers] if isinstance(speakers, str) else speakers)
     if not len(ids):
         raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
-    rows = np.array(local_condition)
-    if len(rows) == 1:
-        rows = np.repeat(rows, len(ids), axis=0)
+    rows = np.repeat(z_q, len(ids), axis=0) if len(z_q) == 1 else z_q
     if len(rows) != len(ids):
         raise InputError(f"{len(rows)} rows of codes for {len(ids)} speakers; expected one each")
-    frames = np.array(model.decoder.frames(rows, ids), np.float32)
+    return np.array(model.decoder.frames(rows, ids), np.float32)
+
+
+def speak(
+    model: VQVAE, frames: np.ndarray, mode: str, temperature: float, seed: int, progress: bool
+) -> np.ndarray:
+    """Sample what the decoder says of frames (S', N, C); return float32 (S', T) in [-1, 1]."""
+    from tqdm import tqdm
+
     total = frames.shape[1] * model.hop_length
     with tqdm(total=total, desc="speak", unit="sample", disable=not progress) as bar:
         levels = Sampler(model.decoder)(

@@ -308,15 +308,23 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
                 f"the {part} of {run.folder} is a {type(other).__name__}, here a "
                 f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
             )
-    own_speakers = None
-    if part == "decoder":
-        own_speakers = model.decoder.speakers.numpy().copy()
-        names = [name for name in model.speaker_names if name in run.speakers]
-        rows = [model.speaker_names.index(name) for name in names]
-        own_speakers[rows] = other.speakers.numpy()[[list(run.speakers).index(n) for n in names]]
-    for weight, source in zip(mine.weights, other.weights, strict=True):
-        taken = own_speakers if weight is getattr(mine, "speakers", None) else source
-        weight.assign(taken)
+    sources = {_name_within(weight): weight for weight in other.weights}
+    for weight in mine.weights:
+        name = _name_within(weight)
+        if weight is getattr(mine, "speakers", None):
+            rows = {speaker: row for row, speaker in enumerate(run.speakers)}
+            table, theirs = weight.numpy().copy(), sources[name].numpy()
+            for row, speaker in enumerate(model.speaker_names):
+                if speaker in rows:
+                    table[row] = theirs[rows[speaker]]
+            weight.assign(table)
+        elif name in sources and not name.endswith("steps"):  # a warm-up is the run's own
+            weight.assign(sources[name])
+
+
+def _name_within(weight) -> str:
+    """Return the path of a weight within its part."""
+    return weight.path.partition("/")[2]
 
 
 def load_run(path: str | Path) -> Run:
@@ -336,7 +344,7 @@ def run_name(preset: Preset, corpus_name: str, stamp: str) -> str:
         corpus_name: name of the corpus.
         stamp: the date, `%Y%m%d-%H%M`.
     """
-    encoder = part_class("encoder", preset.encoder["class_name"]).short_name
-    bottleneck = part_class("bottleneck", preset.bottleneck["class_name"]).short_name
+    encoder = part_class("encoder", str(preset.encoder["class_name"])).short_name
+    bottleneck = part_class("bottleneck", str(preset.bottleneck["class_name"])).short_name
     size = preset.bottleneck["config"].get("num_embeddings", "")
     return f"{encoder}-{bottleneck}{size}-{corpus_name}-{stamp}"

@@ -42,7 +42,7 @@ class Trainer:
         self.run: Run | None = None
         self.step = 0
         self.seconds = 0.0  # of training, over all sessions
-        self.codebook_started = False  # from data, or from another run
+        self.codebook_started = False  # from data, from another run, or before a checkpoint
         self.stop_requested = threading.Event()
         for part in self.config.freeze:
             getattr(model, part).trainable = False
@@ -54,13 +54,10 @@ class Trainer:
     @classmethod
     def fresh(cls, data, preset: Preset, speakers=None, save=None, parts=None) -> "Trainer":
         """Start a run from random weights, or from other runs' `parts`; see `train`."""
-        source = _source(data, preset, speakers)
+        source = as_source(data, preset, speakers)
         keras.utils.set_random_seed(preset.training.seed)
         model = build_model(preset, list(source.speakers))
-        given = (parts or {}).items()
-        runs = {part: one if isinstance(one, Run) else Run(one) for part, one in given}
-        for part, run in runs.items():
-            load_part(model, part, run)
+        runs = taken_over(model, parts or {})
         trainer = cls(preset, model, source)
         trainer.codebook_started = "bottleneck" in runs
         save = Path(save or default_save(source, preset))
@@ -79,13 +76,14 @@ class Trainer:
             before, after = (p if name in PARTS else p.training for p in (run.preset, preset))
             if getattr(before, name) != getattr(after, name):
                 raise InputError(f"{name} can't be changed in a run that has begun; train anew")
-        source = _source(data, preset, speakers)
+        source = as_source(data, preset, speakers)
         if list(source.speakers) != list(run.speakers):
             raise InputError(
                 f"{path} was trained on the speakers {', '.join(run.speakers)}; this corpus has "
                 f"{', '.join(source.speakers)}. Give the corpus that it was trained on"
             )
         trainer = cls(preset, build_model(preset, list(run.speakers)), source)
+        trainer.codebook_started = True
         trainer._load_state(run)
         history = [record for record in run.history if record["step"] <= trainer.step]
         target = Path(save or run.folder / run.prefix)
@@ -129,7 +127,7 @@ class Trainer:
                     raise
                 self._train_step(tf.constant(waveform), tf.constant(speaker))
                 self.step += 1
-                self._revive(waveform)
+                self._revive()
                 self.seconds = before + time.perf_counter() - began
                 bar.update()
                 if self._due(config.log_every) or self._due(config.validate_every):
@@ -154,38 +152,38 @@ class Trainer:
         """Return the batches from this step on; before the first, start a codebook from data."""
         batches = self.data.batches(self.step)
         bottleneck = self.model.bottleneck
-        started = self.step or self.codebook_started
-        if started or getattr(bottleneck, "initializer", None) != "data":
+        if self.codebook_started or getattr(bottleneck, "initializer", None) != "data":
             return batches
-        frames_a_batch = self.config.batch_size * (
-            self.config.segment_length // self.model.hop_length
-        )
-        enough = -(-bottleneck.num_embeddings // frames_a_batch)
-        count = max(enough, min(self.config.steps, self.config.warm_start_batches))
-        first = list(itertools.islice(batches, count))
-        frames = [self._frames(waveform, training=True) for waveform, _ in first]
+        count = self.config.warm_start_batches
+        if self.data.store is None:  # an iterable may last for the steps alone
+            count = min(self.config.steps, count)
+        first, frames = [], []
+        while len(first) < count or sum(map(len, frames)) < bottleneck.num_embeddings:
+            first.append(next(batches))
+            frames.append(self._frames(first[-1][0]))
         bottleneck.start_from(np.concatenate(frames), self.config.seed)
+        self.codebook_started = True
         self.average.restart()
         return itertools.chain(first, batches)
 
-    def _frames(self, waveform: np.ndarray, training: bool) -> np.ndarray:
-        """Return the frames (M, D) of a batch, as the codebook sees them."""
+    def _frames(self, waveform: np.ndarray) -> np.ndarray:
+        """Return the frames (M, D) of a batch as the codebook sees them in training."""
         model = self.model
-        z_e = model.encoder(waveform, training=training and model.encoder.trainable)
-        z_e = model.bottleneck.normalise(z_e, training=training)
+        z_e = model.encoder(waveform, training=model.encoder.trainable)
+        z_e = model.bottleneck.normalise(z_e, training=model.bottleneck.trainable)
         return np.array(z_e, np.float32).reshape(-1, model.bottleneck.embedding_dim)
 
-    def _revive(self, waveform: np.ndarray) -> None:
+    def _revive(self) -> None:
         """Every `revive_every` steps, give codes that no frame took another place."""
-        recent, every = self.model.recent_codes, self.config.revive_every
+        recent, every = self.model.recent, self.config.revive_every
         bottleneck = self.model.bottleneck
         if recent is None or every is None or self.step % every or not bottleneck.trainable:
             return
-        unused_codes = recent.counts.numpy() == 0
-        recent.reset_state()
+        unused = recent.counts.numpy() == 0
+        recent.reset_counts()
         rng = np.random.default_rng([self.config.seed, 3, self.step])
-        bottleneck.revive(self._frames(waveform, training=False), unused_codes, rng)
-        self.average.restart_codes(bottleneck.by_code, unused_codes)
+        moved = bottleneck.revive(recent.seen(), unused, rng)
+        self.average.restart_codes(bottleneck.by_code, moved)
 
     def _log(self, writer, callbacks) -> dict:
         """Add a line to the history, and begin to count anew."""
@@ -239,13 +237,12 @@ class Trainer:
     def _variables(self) -> dict[str, list]:
         """All that changes in training: weights and seeds, optimizer, average, counts."""
         model = self.model
-        counts = model.recent_codes.variables if model.recent_codes else []
         return {
             "model": model.variables,
             "optimizer": [v for v in model.optimizer.variables if v.name != "learning_rate"],
             "average": self.average.variables,
             "metrics": model.metrics_variables,
-            "recent": counts,
+            "recent": model.recent.variables if model.recent else [],
         }
 
     def _state(self) -> dict[str, np.ndarray]:
@@ -269,16 +266,26 @@ class Trainer:
         self.step, self.seconds = int(arrays["step"]), float(arrays["seconds"])
 
 
-def _source(data, preset: Preset, speakers) -> Source:
+def taken_over(model: VQVAE, parts: dict[str, str | Path | Run]) -> dict[str, Run]:
+    """Give parts of a model the weights of other runs; return the runs by part."""
+    runs = {part: one if isinstance(one, Run) else Run(one) for part, one in parts.items()}
+    for part, run in runs.items():
+        load_part(model, part, run)
+    return runs
+
+
+def as_source(data, preset: Preset, speakers=None) -> Source:
+    """Return the batches of a preset from whatever the user gave."""
+    if isinstance(data, Source):
+        return data
     config = preset.training
     drawing = {name: getattr(config, name) for name in ("sampling", "gain_db", "shift")}
     sizes = (config.segment_length, config.batch_size, config.seed)
     return Source(data, *sizes, speakers, **drawing)
 
 
-def default_save(data, preset: Preset, speakers=None) -> Path:
+def default_save(source: Source, preset: Preset) -> Path:
     """Return a prefix in a new folder of `results/`, named by the run's choices and date."""
-    source = data if isinstance(data, Source) else _source(data, preset, speakers)
     stamp = datetime.now().strftime("%Y%m%d-%H%M")
     return unused(results() / run_name(preset, source.name, stamp)) / "weights"
 

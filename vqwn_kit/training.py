@@ -4,12 +4,19 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from vqwn_kit.config import Preset, load_preset
+from vqwn_kit.config import Preset, build_model, load_preset
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.run import Run
 from vqwn_kit.store import Store
-from vqwn_kit.trainer import Callback, Trainer, default_save, refuse_checkpoints
+from vqwn_kit.trainer import (
+    Callback,
+    Trainer,
+    as_source,
+    default_save,
+    refuse_checkpoints,
+    taken_over,
+)
 
 
 def train(
@@ -72,40 +79,59 @@ def train(
         trainer.fit(minutes, *settings)
         return trainer.run
     preset = load_preset(preset).change(**changes)
-    if preset.training.first_stage_steps:
-        save = Path(save or default_save(data, preset, speakers))
-        refuse_checkpoints(save)
-        began = time.perf_counter()
-        first = first_stage(data, preset, speakers, save)
+    if not preset.training.first_stage_steps:
+        trainer = Trainer.fresh(data, preset, speakers, save, parts)
+        trainer.fit(minutes, *settings)
+        return trainer.run
+    if preset.training.freeze:
+        raise InputError(
+            f"freeze={list(preset.training.freeze)} with first_stage_steps: the second stage "
+            "freezes encoder and bottleneck itself, and the first trains them"
+        )
+    parts, source = dict(parts or {}), as_source(data, preset, speakers)
+    taken_over(build_model(preset, list(source.speakers)), parts)  # refused before all training
+    save = Path(save or default_save(source, preset))
+    refuse_checkpoints(save)
+    began = time.perf_counter()
+    own = {part: parts.pop(part) for part in ("encoder", "bottleneck") if part in parts}
+    first = first_stage(data, preset, speakers, save, own)
+    try:
         first.fit(minutes, *settings)
-        if first.step < first.config.steps:
-            return first.run
-        minutes = minutes and max(0.0, minutes - (time.perf_counter() - began) / 60)
-        preset = preset.change(freeze=("encoder", "bottleneck"))
-        parts = {**(parts or {}), "encoder": first.run, "bottleneck": first.run}
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(
+            f"stopped in the first of two stages, at step {first.step} of {first.config.steps}, "
+            f"and saved; to go on, call the same again with save={str(save)!r}"
+        ) from stop
+    if first.step < first.config.steps:
+        return first.run
+    minutes = minutes and max(0.0, minutes - (time.perf_counter() - began) / 60)
+    preset = preset.change(freeze=("encoder", "bottleneck"))
+    parts |= {"encoder": first.run, "bottleneck": first.run}
     trainer = Trainer.fresh(data, preset, speakers, save, parts)
     trainer.fit(minutes, *settings)
     return trainer.run
 
 
-def first_stage(data, preset: Preset, speakers, save: Path) -> "Trainer":
+def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> "Trainer":
     """Return the trainer of the first of two stages: encoder, codebook and a `FrameDecoder`.
 
     Its run is the folder `first_stage` beside the checkpoints of the second. It goes on where it
     was stopped.
 
     Raises:
-        InputError: the folder holds a first stage of another encoder or bottleneck.
+        InputError: the folder holds a first stage of other settings, or of another corpus.
     """
     steps = preset.training.first_stage_steps
     light = preset.change(decoder="FrameDecoder", steps=steps, first_stage_steps=0)
     folder = save.parent / "first_stage"
     if not (folder / "config.json").is_file() or not Run(folder).steps:
-        return Trainer.fresh(data, light, speakers, folder / "weights")
-    there = Run(folder).preset
-    if (there.encoder, there.bottleneck) != (light.encoder, light.bottleneck):
+        return Trainer.fresh(data, light, speakers, folder / "weights", parts)
+    there = Run(folder)
+    same = there.preset.change(steps=steps).same_as(light)
+    if not same or there.config["corpus"] != as_source(data, light, speakers).name:
         raise InputError(
-            f"{folder} holds a first stage of another encoder or bottleneck than the preset "
-            f"{preset.name!r}: save into another folder; nothing was overwritten"
+            f"{folder} holds a first stage of other settings than the preset {preset.name!r} has, "
+            f"or of another corpus ({there.config['corpus']}): save into another folder; nothing "
+            "was overwritten"
         )
     return Trainer.restored(data, folder, speakers, steps=steps)

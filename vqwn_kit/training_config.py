@@ -24,8 +24,8 @@ class TrainingConfig:
             {"peak": rate, "warm_up": steps, "end": rate}, which rises in a line over the warm-up
             and falls along a cosine until the last step.
         codebook_rate: learning rate of the codebook, as a multiple of the others'.
-        weight_decay: share of kernels that Adam takes off at each step, times the learning rate;
-            biases, normalisations, codebook and speakers are spared.
+        weight_decay: weight of half the sum of squares of all kernels, added to the loss; biases,
+            normalisations, codebook and speakers are spared.
         average_decay: of the moving average of all weights that generation uses; 0 for none. It
             warms up: min(average_decay, (1 + n) / (10 + n)) at step n.
         clip_norm: largest norm of the gradient of all weights together; None for no limit.
@@ -73,7 +73,7 @@ class TrainingConfig:
     def __post_init__(self):
         """Check the values, and give a schedule that came from JSON integer keys."""
         object.__setattr__(self, "learning_rate", _checked_rate(self.learning_rate))
-        freeze = (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze)
+        freeze = (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze or ())
         object.__setattr__(self, "freeze", freeze)
         for part in freeze:
             if part not in PARTS:
@@ -96,8 +96,14 @@ class TrainingConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"training.{name} is {value!r}; expected a whole number from 1 on")
-        if not 0 <= self.average_decay < 1:
+        if not isinstance(self.average_decay, int | float) or not 0 <= self.average_decay < 1:
             raise InputError(f"training.average_decay is {self.average_decay}; expected 0 to 1")
+        if self.clip_norm is not None and not (
+            isinstance(self.clip_norm, int | float) and self.clip_norm > 0
+        ):
+            raise InputError(
+                f"training.clip_norm is {self.clip_norm!r}; expected a number above 0, or none"
+            )
         if self.precision not in ("float32", "mixed_bfloat16"):
             raise one_of("precision", self.precision, ("float32", "mixed_bfloat16"))
 
@@ -106,7 +112,14 @@ def _checked_rate(rate: float | dict) -> float | dict:
     """Return a learning rate; steps that came from JSON as strings become whole numbers."""
     if isinstance(rate, dict) and "peak" in rate:
         check_keys(rate, ["peak", "warm_up", "end"], "key of a cosine schedule")
-        return {"peak": float(rate["peak"]), "warm_up": 0, "end": 0.0} | rate
+        whole = {"warm_up": 0, "end": 0.0} | rate
+        numbers = [isinstance(value, int | float) for value in whole.values()]
+        if not all(numbers) or not whole["peak"] > 0 or min(whole["warm_up"], whole["end"]) < 0:
+            raise InputError(
+                f"training.learning_rate is {rate}; expected a peak above 0, and warm_up (steps) "
+                "and end (a rate) from 0 on"
+            )
+        return whole
     if isinstance(rate, dict):
         try:
             schedule = {int(step): float(value) for step, value in rate.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from vqwn_kit.codebook import CodeUsage
+from vqwn_kit.codebook import CodeUsage, RecentFrames
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.layers import mu_law_encode
 from vqwn_kit.training_config import PARTS
@@ -39,7 +39,8 @@ class VQVAE(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
         size = bottleneck.num_embeddings
         self.code_usage = CodeUsage(size) if size else None  # since the metrics were reset
-        self.recent_codes = CodeUsage(size) if size else None  # since dead codes were revived
+        dim = bottleneck.embedding_dim
+        self.recent = RecentFrames(size, dim) if size else None  # to revive dead codes from
 
     @property
     def hop_length(self) -> int:
@@ -51,6 +52,13 @@ class VQVAE(keras.Model):
         """Nominal information of a code, log2 K; infinite without a codebook."""
         size = self.bottleneck.num_embeddings
         return float(np.log2(size)) if size else float("inf")
+
+    def count_learned(self) -> int:
+        """Return how many numbers are learned: trainable weights, and codebooks that follow."""
+        codebook = getattr(self.bottleneck, "codebook", None)
+        follows = codebook is not None and not codebook.trainable
+        learned = [*self.trainable_weights, *([codebook] if follows else [])]
+        return sum(int(np.prod(weight.shape)) for weight in learned)
 
     def build(self, input_shape=None):
         """Build the three parts; their shapes follow from their keywords alone."""
@@ -113,7 +121,12 @@ class VQVAE(keras.Model):
         """Return log-probabilities of all levels, (B, T, 256), in nats: softmax or mixture alike.
 
         Each of `targets` (B, T) is told from the true levels before it.
+
+        Raises:
+            InputError: the model is a first stage, whose decoder tells no samples.
         """
+        if not self.speaks:
+            raise InputError("this model is a first stage, without a WaveNet: it tells no samples")
         return self.decoder.log_probabilities(self.decoder(targets, z_q, speaker, training=False))
 
     def speaker_ids(self, speakers) -> np.ndarray:
@@ -139,7 +152,7 @@ class VQVAE(keras.Model):
         return int(speaker)
 
     def losses_of(self, waveform, speaker, training: bool):
-        """Return the losses by name, the sizes of z_e and codes by name, and the codes.
+        """Return the losses by name, the sizes of z_e and codes by name, and `Quantized`.
 
         The sum of the losses is what training minimises.
         """
@@ -150,13 +163,13 @@ class VQVAE(keras.Model):
             "vq/z_e_rms": root_mean_square(quantized.z_e),
             "vq/code_rms": root_mean_square(quantized.z_q),
         }
-        return {**losses, **quantized.losses}, sizes, quantized.codes
+        return {**losses, **quantized.losses}, sizes, quantized
 
     def train_step(self, data) -> dict:
         """Take one step on a batch (waveform (B, T, 1), speaker (B,)); return the metrics."""
         waveform, speaker = data[:2]
         with tf.GradientTape() as tape:
-            losses, sizes, codes = self.losses_of(waveform, speaker, training=True)
+            losses, sizes, quantized = self.losses_of(waveform, speaker, training=True)
             loss = sum(losses.values())
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
@@ -165,15 +178,15 @@ class VQVAE(keras.Model):
         # them instead of their sum, and move codes that are taken often too far.
         gradients = [tf.convert_to_tensor(g) if g is not None else None for g in gradients]
         self.optimizer.apply(gradients, variables)
-        if codes is not None:
-            self.recent_codes.update_state(codes)
-        return self._track(loss, losses | sizes, codes)
+        if quantized.codes is not None:
+            self.recent.update(quantized.z_e, quantized.codes)
+        return self._track(loss, losses | sizes, quantized.codes)
 
     def test_step(self, data) -> dict:
         """Measure a batch (waveform (B, T, 1), speaker (B,)); return the metrics."""
         waveform, speaker = data[:2]
-        losses, sizes, codes = self.losses_of(waveform, speaker, training=False)
-        return self._track(sum(losses.values()), losses | sizes, codes)
+        losses, sizes, quantized = self.losses_of(waveform, speaker, training=False)
+        return self._track(sum(losses.values()), losses | sizes, quantized.codes)
 
     @cached_property
     def measure(self):
@@ -216,11 +229,11 @@ def root_mean_square(x):
     return ops.sqrt(ops.mean(ops.cast(x, "float32") ** 2))
 
 
-def as_batch(waveform, hop_length: int) -> np.ndarray:
-    """Turn (T,), (B, T) or (B, T, 1) into float32 (B, T', 1), T' a multiple of `hop_length`.
+def as_floats(waveform) -> np.ndarray:
+    """Return a waveform of any shape as float32.
 
     Raises:
-        InputError: another shape, no samples, or whole numbers.
+        InputError: whole numbers, which are likely to be 16-bit samples.
     """
     waveform = np.asarray(waveform)
     if waveform.dtype.kind in "iub":
@@ -228,7 +241,16 @@ def as_batch(waveform, hop_length: int) -> np.ndarray:
             f"a waveform of whole numbers ({waveform.dtype}); expected floats in [-1, 1]: divide "
             "by 32768 if they are 16-bit samples"
         )
-    waveform = waveform.astype(np.float32)
+    return waveform.astype(np.float32)
+
+
+def as_batch(waveform, hop_length: int) -> np.ndarray:
+    """Turn (T,), (B, T) or (B, T, 1) into float32 (B, T', 1), T' a multiple of `hop_length`.
+
+    Raises:
+        InputError: another shape, no samples, or whole numbers.
+    """
+    waveform = as_floats(waveform)
     if waveform.ndim == 1:
         waveform = waveform[None, :, None]
     elif waveform.ndim == 2:

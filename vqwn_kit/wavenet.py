@@ -126,9 +126,9 @@ class WaveNet(Part):
         self.blocks = [
             GatedBlock(
                 residual_channels, gate_channels, skip_channels, kernel_size, dilation, interpolate,
-                dtype=policy,
+                dtype=policy, name=f"block_{number:02d}",
             )
-            for dilation in dilations
+            for number, dilation in enumerate(dilations)
         ]  # fmt: skip
         self.post = dense(skip_channels, dtype=policy, name="post")
         bias = logistics.SpreadMeans() if mixtures else "zeros"
