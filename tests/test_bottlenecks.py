@@ -280,6 +280,13 @@ def test_softmax_hears_the_mean_of_the_rows_and_tells_the_likeliest(softmax, rng
     assert np.array_equal(quantized.codes, logits.argmax(-1))
 
 
+def test_even_logits_have_no_divergence_from_the_uniform_prior(softmax, rng):
+    softmax.logits.set_weights([np.zeros((4, 16)), np.zeros(16)])
+    losses = softmax(rng.normal(size=(2, 5, 4)).astype("float32")).losses
+    assert set(losses) == {"vq/kl_frame", "vq/kl_mean"}
+    assert all(float(loss) == pytest.approx(0, abs=1e-6) for loss in losses.values())
+
+
 def test_straight_through_softmax_hears_one_row_and_learns_as_the_mean(rng):
     weights = rng.normal(size=(2, 5, 4)).astype("float32")
     z_e = tf.constant(rng.normal(size=(2, 5, 4)), "float32")

@@ -45,6 +45,8 @@ def test_the_table_tells_what_was_measured(compared, store):
     assert row["nominal_rate"] == 16_000 / 64 * 5
     assert row["entropy_rate"] == pytest.approx(250 * math.log2(measured["perplexity"]))
     assert row["parameters"] == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    ema = build_model(load_preset("tiny").change(bottleneck="ema"), ["ann"])
+    assert ema.count_learned() == build_model(load_preset("tiny"), ["ann"]).count_learned()
     assert "perplexity" not in comparison.rows[2]
     text = str(comparison)
     lines = text.splitlines()
@@ -127,12 +129,26 @@ def test_every_variant_of_the_family_builds_from_the_preset_mini(name):
         (["bottleneck=emma"], {}, "did you mean 'ema'"),
         ([{"botleneck": "ema"}], {}, "did you mean 'bottleneck'"),
         (["minni"], {}, "did you mean 'mini'"),
-        ([{"decoder": "frames"}], {"steps": 2}, "no WaveNet"),
+        ([{}, {"decoder": "frames"}], {"steps": 2}, "no WaveNet"),
+        ([{}, {"bottleneck": {"joints": True}}], {}, "did you mean 'joint'"),
+        ({"a +": {}, "a -": {"bottleneck": "ae"}}, {}, "folders would have the same name"),
     ],
 )
 def test_what_cannot_be_compared_is_named(store, tmp_path, variants, settings, message):
     with pytest.raises(InputError, match=message):
         compare(variants, store, base="tiny", save=tmp_path, progress=False, **settings)
+    assert not list(tmp_path.iterdir())  # nothing was trained before
+
+
+def test_one_seed_and_changes_with_commas(store, tmp_path):
+    text = "decoder.dilations=[1,2,4],batch_size=2"
+    settings = {"base": "tiny", "steps": 1, "save": tmp_path, "progress": False}
+    comparison = compare([text], store, seed=7, **settings)
+    assert comparison.seeds == [7]
+    preset = load_run(tmp_path / comparison.rows[0]["run"]).preset
+    assert preset.training.seed == 7
+    assert preset.training.batch_size == 2
+    assert preset.decoder["config"]["dilations"] == [1, 2, 4]
 
 
 def test_only_a_corpus_can_be_compared_on(tmp_path):

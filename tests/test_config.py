@@ -126,6 +126,14 @@ def test_parts_are_exchanged_by_one_word_and_keep_their_sizes():
     assert mini.encoder["class_name"] == "StridedConvEncoder"  # a change is a copy
 
 
+def test_short_names_in_a_preset_are_the_classes_they_name():
+    ema = {"class_name": "ema", "config": {"decay": 0.5, "num_embeddings": 9, "embedding_dim": 8}}
+    preset = load_preset(load_preset("tiny").to_dict() | {"bottleneck": ema})
+    changed = preset.change(bottleneck={"kl_mean": 0.1}).bottleneck
+    assert changed["config"] == {**ema["config"], "kl_mean": 0.1}
+    assert build_model(preset.change(encoder=2019), ["ann"]).hop_length == 320
+
+
 def test_a_crop_follows_the_hop_of_another_encoder():
     mini = load_preset("mini")
     assert mini.change(encoder="2019").training.segment_length == 1920
@@ -186,6 +194,13 @@ def test_changes_are_read_from_the_command_line():
         ({"weight_decay": "much"}, "weight_decay is 'much'"),
         ({"first_stage_steps": -1}, "first_stage_steps is -1"),
         ({"encoder": "65"}, "did you mean '64'"),
+        ({"bottleneck": None}, "no codebook is 'ae'"),
+        ({"bottleneck": {"num_embeddings": 0}}, "num_embeddings is 0"),
+        ({"bottleneck": {"initializer": "kmeans"}}, "can't be built"),
+        ({"average_decay": "high"}, "average_decay is high"),
+        ({"clip_norm": "1"}, "clip_norm is '1'"),
+        ({"learning_rate": {"peak": 0}}, "a peak above 0"),
+        ({"sampling": "duratoin"}, "did you mean 'duration'"),
         ({"encoder": {"filter": 3}}, "did you mean 'filters'"),
     ],
 )

@@ -81,6 +81,24 @@ def test_receptive_field_by_gradient(name, rng):
     assert touched[-1] - touched[0] + 1 == encoder.receptive_field
 
 
+@pytest.mark.parametrize("name", ["64", "Magenta", "Magenta-gated", "2019"])
+def test_mixed_precision_rounds_neither_the_waveform_nor_z_e(name, rng):
+    """Mu-law levels, the cepstrum and nearest codes need float32: bfloat16 has three digits."""
+    make = {
+        "64": StridedConvEncoder, "Magenta": DilatedConvEncoder, "Magenta-gated": GatedConvEncoder,
+        "2019": ResidualConvEncoder,
+    }  # fmt: skip
+    heard = []
+    encoder = make[name](4, 3, dtype="mixed_bfloat16")
+    call = encoder.call
+    encoder.call = lambda waveform, training=None: (heard.append(waveform), call(waveform))[1]
+    wave = rng.uniform(-0.5, 0.5, (1, 2 * encoder.hop_length, 1)).astype("float32")
+    z_e = encoder(wave)
+    assert np.array_equal(heard[0], wave)
+    assert z_e.dtype == "float32"
+    assert not np.array_equal(z_e, tf.cast(tf.cast(z_e, "bfloat16"), "float32"))
+
+
 def test_a_causal_encoder_knows_nothing_of_the_samples_it_conditions(rng):
     encoder = GatedConvEncoder(4, 3, 5, (1, 2, 4))
     wave = rng.uniform(-0.5, 0.5, (1, 80, 1)).astype("float32")
@@ -145,7 +163,8 @@ def test_magenta_equals_numpy(rng):
     x = conv(levels[0] / 127.5 - 1, encoder.first)
     for layer, out, dilation in zip(encoder.convs, encoder.outs, (1, 2, 4), strict=True):
         x = x + conv(np.maximum(conv(np.maximum(x, 0), layer, dilation), 0), out)
-    x = conv(x, encoder.project).reshape(4, 8, 2).mean(1)
+    kernel, bias = encoder.project.get_weights()
+    x = (x @ kernel + bias).reshape(4, 8, 2).mean(1)
     assert np.allclose(encoder(wave)[0], x, atol=1e-4)
 
 

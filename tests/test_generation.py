@@ -218,6 +218,15 @@ def test_many_utterances_are_spoken_as_one_batch_and_cut_to_their_lengths(model)
     assert np.abs(parts[1] - alone).mean() < 1e-3
 
 
+@pytest.mark.parametrize("changes", [{}, {"interpolate": True}, {"local_channels": 5}])
+def test_an_utterance_sounds_the_same_beside_a_longer_one(rng, changes):
+    model = build_model(load_preset("tiny").change(decoder=changes), ["ann"])
+    short, long = (rng.uniform(-0.5, 0.5, length) for length in (320, 640))
+    alone = convert_many(model, [short], [["ann"]], mode="greedy")[0]
+    beside = convert_many(model, [short, long], [["ann"], ["ann"]], mode="greedy")[0]
+    assert np.array_equal(alone, beside)
+
+
 def test_what_cannot_be_spoken_is_refused(model):
     with pytest.raises(InputError, match=r"0\.\.31"):
         generate(model, np.array([32]), ["ann"])
@@ -242,6 +251,11 @@ def test_an_autoencoder_reconstructs_and_has_no_codes():
     with pytest.raises(InputError, match="no codebook"):
         generate(model, np.array([0]), ["ann"])
     assert np.array(mu_law_encode(np.zeros(1)))[0] == 128
+
+
+def test_samples_of_16_bits_are_refused_with_what_to_do(model):
+    with pytest.raises(InputError, match="divide by 32768"):
+        reconstruct(model, np.zeros(640, np.int16), "ann")
 
 
 def test_a_first_stage_is_told_that_it_cannot_speak(rng):
