@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 from tests.conftest import ctrl_c_at
 from vqwn_kit import Comparison, InputError, compare, load_preset, load_run
 from vqwn_kit.cli import main
-from vqwn_kit.comparison import FAMILY, mean_interval
+from vqwn_kit.comparison import FAMILY
 from vqwn_kit.config import build_model
 
 VARIANTS = {"VQ": {}, "no VQ": {"bottleneck": "ae"}, "2019": {"encoder": "2019"}}
@@ -18,20 +18,20 @@ VARIANTS = {"VQ": {}, "no VQ": {"bottleneck": "ae"}, "2019": {"encoder": "2019"}
 
 @pytest.fixture(scope="module")
 def compared(store, tmp_path_factory):
-    """Three variants of two seeds each, and their folder."""
+    """Three variants of three seeds each, and their folder."""
     folder = tmp_path_factory.mktemp("compared")
-    settings = {"base": "tiny", "steps": 6, "seeds": 2, "save": folder, "progress": False}
+    settings = {"base": "tiny", "steps": 6, "seeds": 3, "save": folder, "progress": False}
     return compare(VARIANTS, store, **settings), folder
 
 
 def test_every_variant_and_seed_is_a_run_with_the_same_crops(compared):
     comparison, folder = compared
     assert comparison.variants == list(VARIANTS)
-    assert comparison.seeds == [0, 1]
+    assert comparison.seeds == [0, 1, 2]
     presets = [load_run(folder / row["run"]).preset for row in comparison.rows]
     assert {preset.training.segment_length for preset in presets} == {960}  # of hops 64 and 320
     assert {preset.training.steps for preset in presets} == {6}
-    assert [preset.training.seed for preset in presets] == [0, 1] * 3
+    assert [preset.training.seed for preset in presets] == [0, 1, 2] * 3
 
 
 def test_the_table_tells_what_was_measured(compared, store):
@@ -47,12 +47,12 @@ def test_the_table_tells_what_was_measured(compared, store):
     assert row["parameters"] == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     ema = build_model(load_preset("tiny").change(bottleneck="ema"), ["ann"])
     assert ema.count_learned() == build_model(load_preset("tiny"), ["ann"]).count_learned()
-    assert "perplexity" not in comparison.rows[2]
+    assert "perplexity" not in comparison.rows[3]
     text = str(comparison)
     lines = text.splitlines()
     assert len({len(line) for line in lines[:5]}) == 1  # columns are aligned
     assert "| no VQ" in text
-    assert "seeds 0, 1" in text
+    assert "seeds 0, 1, 2" in text
     assert "2019" in (folder / "compare.md").read_text()
     assert (folder / "compare.png").read_bytes().startswith(b"\x89PNG")
 
@@ -60,7 +60,7 @@ def test_the_table_tells_what_was_measured(compared, store):
 def test_runs_that_are_there_are_not_trained_again(compared, store, monkeypatch):
     comparison, folder = compared
     monkeypatch.setattr("vqwn_kit.comparison.train", None)
-    settings = {"base": "tiny", "steps": 6, "seeds": 2, "save": folder, "progress": False}
+    settings = {"base": "tiny", "steps": 6, "seeds": 3, "save": folder, "progress": False}
     assert compare(VARIANTS, store, **settings).rows == comparison.rows
     with pytest.raises(InputError, match="other settings"):
         compare(VARIANTS, store, **{**settings, "steps": 7})
@@ -95,12 +95,18 @@ def of_bits(**bits) -> Comparison:
 
 
 def test_intervals_are_students_and_differences_are_paired():
-    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 4.3027 / math.sqrt(3)), rel=1e-4)
-    assert mean_interval([1.0]) == (1.0, math.inf)
     one, two = [3.0, 3.5, 4.1], [3.1, 3.62, 4.19]
-    mean, half = of_bits(one=one, two=two).difference("two")
+    found = of_bits(one=one, two=two).difference("two")
     interval = ttest_rel(two, one).confidence_interval(0.95)
-    assert (mean - half, mean + half) == pytest.approx(tuple(interval))
+    assert (found.low, found.high) == pytest.approx(tuple(interval))
+    assert "| 3.533 ± 1.368 |" in of_bits(one=one, two=two).table()
+
+
+def test_a_table_of_seeds_that_are_not_all_trained_yet_pairs_those_that_are():
+    comparison = of_bits(one=[3.0, 3.5, 4.1], two=[3.2, 3.6])
+    found = comparison.difference("two")
+    assert (found.value, found.n) == (pytest.approx(0.15), 2)
+    assert "two" in str(comparison)
 
 
 def test_differences_inside_the_interval_are_called_not_distinguishable():
@@ -126,6 +132,8 @@ def test_every_variant_of_the_family_builds_from_the_preset_mini(name):
         ([{}, {}], {}, "same name"),
         ([], {}, "nothing to compare"),
         ([{}, {"steps": 3}], {}, r"\[3, 20\] steps"),
+        ([{}, {"seed": 3}], {}, "seed, which is the same for all"),
+        (["batch_size=2"], {}, "batch_size, which is the same for all"),
         (["bottleneck=emma"], {}, "did you mean 'ema'"),
         ([{"botleneck": "ema"}], {}, "did you mean 'bottleneck'"),
         (["minni"], {}, "did you mean 'mini'"),
@@ -141,13 +149,13 @@ def test_what_cannot_be_compared_is_named(store, tmp_path, variants, settings, m
 
 
 def test_one_seed_and_changes_with_commas(store, tmp_path):
-    text = "decoder.dilations=[1,2,4],batch_size=2"
+    text = "decoder.dilations=[1,2,4],log_every=1"
     settings = {"base": "tiny", "steps": 1, "save": tmp_path, "progress": False}
     comparison = compare([text], store, seed=7, **settings)
     assert comparison.seeds == [7]
     preset = load_run(tmp_path / comparison.rows[0]["run"]).preset
     assert preset.training.seed == 7
-    assert preset.training.batch_size == 2
+    assert preset.training.log_every == 1
     assert preset.decoder["config"]["dilations"] == [1, 2, 4]
 
 

@@ -163,7 +163,7 @@ def test_another_address_is_tried(server, tmp_path):
     "content",
     [
         tar_of({"Speech/dev/a": b"", "../outside": b"x"}),
-        tar_of({"Speech/dev/a": b"", "/tmp/outside": b"x"}),
+        tar_of({"Speech/dev/a": b"", "/outside": b"x"}),
         tar_of({"Speech/dev/a": b""}, {"Speech/link": "/etc"}),
         zip_of({"Speech/dev/a": b"", "../outside": b"x"}),
         zip_of({"Speech/dev/a": b"", "Speech\\..\\..\\outside": b"x"}),

@@ -7,7 +7,7 @@ import gc
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from vqwn_kit import audio
 from vqwn_kit.config import Preset, build_model, hop_length, load_preset, parse_changes
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
+from vqwn_kit.evaluation import Estimate, ratio
 from vqwn_kit.files import replacing, results
 from vqwn_kit.run import Run
 from vqwn_kit.store import Store, prepare
@@ -37,7 +38,7 @@ COLUMNS = {  # measure: heading, format
     "seconds": ("training (s)", ".0f"),
     "parameters": ("parameters", ",.0f"),
 }
-CONFIDENCE = 0.95
+ALIKE = {"seed", "segment_length", "batch_size", "sampling"}  # or the crops aren't the same
 NORMALISED = {"batch_norm": True, "batch_norm_momentum": 0.95}  # for encoders that don't end so
 FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train; the base is the first
     "separate losses": {},
@@ -109,29 +110,30 @@ class Comparison:
         """The seeds of each variant."""
         return list(dict.fromkeys(row["seed"] for row in self.rows))
 
-    def values(self, variant: str, measure: str) -> np.ndarray:
-        """Return a measure of a variant, one value a seed; empty where it has none."""
+    def measured(self, variant: str, measure: str) -> dict[int, float]:
+        """Return a measure of a variant by seed; empty where it has none."""
         rows = [row for row in self.rows if row["variant"] == variant and measure in row]
-        return np.array([row[measure] for row in rows], float)
+        return {row["seed"]: float(row[measure]) for row in rows}
 
-    def difference(self, variant: str, measure: str = "bits") -> tuple[float, float]:
-        """Return how much a variant differs from the first, and half the 95 % interval of that.
+    def difference(self, variant: str, measure: str = "bits") -> Estimate:
+        """Return how much a variant differs from the first, with its 95 % interval by Student's t.
 
-        Seeds are paired: one seed gives all variants the same crops. The half is infinite for a
-        single seed.
+        Seeds that both have are paired: one seed gives all variants the same crops. A single one
+        has no interval.
         """
-        return mean_interval(self.values(variant, measure) - self.values(self.variants[0], measure))
+        first, own = self.measured(self.variants[0], measure), self.measured(variant, measure)
+        return ratio([own[seed] - first[seed] for seed in own if seed in first])
 
     def verdict(self, variant: str) -> str:
         """Say how the likelihood of a variant differs from the first's, if it can be told."""
         if variant == self.variants[0]:
             return "-"
-        mean, half = self.difference(variant)
-        if math.isinf(half):
-            return f"{mean:+.3f} (one seed)"
-        if abs(mean) <= half:
+        more = self.difference(variant)
+        if more.low is None:
+            return f"{more.value:+.3f} (one seed)"
+        if more.low <= 0 <= more.high:
             return "not distinguishable"
-        return f"{mean:+.3f} ± {half:.3f}"
+        return f"{more.value:+.3f} ± {more.high - more.value:.3f}"
 
     def table(self) -> str:
         """Return the table in Markdown: means over the seeds, ± half the 95 % interval."""
@@ -150,13 +152,12 @@ class Comparison:
         return "\n".join(f"| {' | '.join(line)} |" for line in padded)
 
     def _cell(self, variant: str, measure: str) -> str:
-        values, style = self.values(variant, measure), COLUMNS[measure][1]
-        if not len(values):
+        values, style = list(self.measured(variant, measure).values()), COLUMNS[measure][1]
+        if not values:
             return "-"
-        mean, half = mean_interval(values)
-        told = measure in ("bits", "codes_used", "perplexity", "samples_per_second")
-        spread = f" ± {half:{style}}" if told and not math.isinf(half) else ""
-        return f"{mean:{style}}{spread}"
+        mean = ratio(values)
+        spread = "" if mean.low is None or measure == "parameters" else mean.high - mean.value
+        return f"{mean.value:{style}}" + (f" ± {spread:{style}}" if spread != "" else "")
 
     def caption(self) -> str:
         """Say what the numbers are of."""
@@ -181,7 +182,10 @@ class Comparison:
         }
         scales = {"samples_per_second": 1e-3}
         values = {
-            label: [scales.get(measure, 1.0) * self.values(v, measure) for v in self.variants]
+            label: [
+                scales.get(measure, 1.0) * np.array(list(self.measured(name, measure).values()))
+                for name in self.variants
+            ]
             for measure, label in measures.items()
         }
         return plot_comparison(self.variants, values, figure)
@@ -210,17 +214,6 @@ class Comparison:
         return cls(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean of values and half its 95 % interval by Student's t; infinite for one."""
-    from scipy.stats import t
-
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return float(values.mean()), math.inf
-    width = t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
-    return float(values.mean()), float(width * values.std(ddof=1) / math.sqrt(len(values)))
-
-
 def compare(
     variants: Iterable | dict | None,
     data: Corpus | Store,
@@ -240,7 +233,8 @@ def compare(
         variants: a list, or a dict by name, of changes to `base` as `Preset.change` takes them,
             such as `{"bottleneck": "ema"}`, also as text, "bottleneck=ema,steps=500"; or presets:
             their names, files or contents. The first is what the others are compared with. None
-            stands for `FAMILY`: every encoder, bottleneck and way to train.
+            stands for `FAMILY`: every encoder, bottleneck and way to train. All get the base's
+            batches of crops, whose length is rounded to a multiple of every hop.
         data: a corpus or its store.
         base: the preset that changes are made to.
         seeds: of weights and crops, one run each; a number stands for so many. From two on there
@@ -250,8 +244,8 @@ def compare(
         **changes: to all variants, such as `steps=300`; `seed=3` stands for `seeds=[3]`.
 
     Raises:
-        InputError: variants that have the same name, take different numbers of steps, or other
-            settings under a name that is in the folder.
+        InputError: variants that have the same name, take different numbers of steps, can't be
+            built or can't speak, or that the folder holds with other settings; before any training.
 
     Example:
         compare({"VQ": {}, "EMA": {"bottleneck": "ema"}}, corpus, steps=300, seeds=3)
@@ -302,17 +296,22 @@ def _presets(variants: Iterable | dict, base: Preset, changes: dict) -> dict[str
         raise InputError(f"variants of the same name: {', '.join(names)}; give a dict by name")
     presets = {name: _preset(variant, base).change(**changes) for name, variant in pairs}
     common = math.lcm(*(hop_length(preset.encoder) for preset in presets.values()))
-    length = changes.get("segment_length", base.training.segment_length)
-    length = max(1, round(length / common)) * common
-    return {name: preset.change(segment_length=length) for name, preset in presets.items()}
+    crops = {name: getattr(base.change(**changes).training, name) for name in ALIKE}
+    crops["segment_length"] = max(1, round(crops["segment_length"] / common)) * common
+    return {name: preset.change(**crops) for name, preset in presets.items()}
 
 
 def _preset(variant, base: Preset) -> Preset:
     if isinstance(variant, str) and "=" in variant:
-        return base.change(**parse_changes(re.split(r",(?=\s*[\w.]+\s*=)", variant)))
+        variant = parse_changes(re.split(r",(?=\s*[\w.]+\s*=)", variant))
     if isinstance(variant, dict) and not all(
         isinstance(variant.get(part), dict) and "class_name" in variant[part] for part in PARTS
     ):
+        for name in ALIKE & set(variant):
+            raise InputError(
+                f"a variant changes {name}, which is the same for all: the crops would differ. "
+                f"Give {name}= for all of them" + (", or seeds=" if name == "seed" else "")
+            )
         return base.change(**variant)
     return load_preset(variant)
 

@@ -62,34 +62,46 @@ def train(
         KeyboardInterrupt: after Ctrl-C or the notebook's stop button, when the step is done and
             its checkpoint written; `restore` goes on from there.
     """
-    if log_dir is not None:
-        try:
-            Path(log_dir).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"can't make the folder {log_dir} for logs ({error.strerror}): give another (--log)"
-            ) from error
-    settings = (log_dir, callbacks, progress)
+    settings = (_made(log_dir), callbacks, progress)
     if restore is not None:
         if parts:
             raise InputError(
                 f"restore goes on with all of {restore}: give either restore or parts, not both"
             )
         trainer = Trainer.restored(data, restore, speakers, save, **changes)
-        trainer.fit(minutes, *settings)
-        return trainer.run
-    preset = load_preset(preset).change(**changes)
-    if not preset.training.first_stage_steps:
+    else:
+        preset = load_preset(preset).change(**changes)
+        if preset.training.first_stage_steps:
+            return in_two_stages(data, preset, speakers, save, dict(parts or {}), minutes, settings)
         trainer = Trainer.fresh(data, preset, speakers, save, parts)
-        trainer.fit(minutes, *settings)
-        return trainer.run
+    trainer.fit(minutes, *settings)
+    return trainer.run
+
+
+def _made(folder: str | Path | None) -> str | Path | None:
+    """Return a folder for logs, which is there now."""
+    if folder is not None:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"can't make the folder {folder} for logs ({error.strerror}): give another (--log)"
+            ) from error
+    return folder
+
+
+def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, settings) -> Run:
+    """Train encoder and codebook first, then the decoder on them frozen; return the last run.
+
+    See `train`. What is wrong with the second stage is refused before the first.
+    """
     if preset.training.freeze:
         raise InputError(
             f"freeze={list(preset.training.freeze)} with first_stage_steps: the second stage "
             "freezes encoder and bottleneck itself, and the first trains them"
         )
-    parts, source = dict(parts or {}), as_source(data, preset, speakers)
-    taken_over(build_model(preset, list(source.speakers)), parts)  # refused before all training
+    source = as_source(data, preset, speakers)
+    taken_over(build_model(preset, list(source.speakers)), parts)
     save = Path(save or default_save(source, preset))
     refuse_checkpoints(save)
     began = time.perf_counter()
@@ -104,15 +116,16 @@ def train(
         ) from stop
     if first.step < first.config.steps:
         return first.run
-    minutes = minutes and max(0.0, minutes - (time.perf_counter() - began) / 60)
+    if minutes is not None:
+        minutes = max(0.0, minutes - (time.perf_counter() - began) / 60)
     preset = preset.change(freeze=("encoder", "bottleneck"))
     parts |= {"encoder": first.run, "bottleneck": first.run}
-    trainer = Trainer.fresh(data, preset, speakers, save, parts)
-    trainer.fit(minutes, *settings)
-    return trainer.run
+    second = Trainer.fresh(data, preset, speakers, save, parts)
+    second.fit(minutes, *settings)
+    return second.run
 
 
-def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> "Trainer":
+def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> Trainer:
     """Return the trainer of the first of two stages: encoder, codebook and a `FrameDecoder`.
 
     Its run is the folder `first_stage` beside the checkpoints of the second. It goes on where it
