@@ -67,13 +67,13 @@ def score_card(
     if not temperature > 0:
         raise InputError(f"temperature={temperature}: expected more than 0")
     run = run if isinstance(run, Run) else Run(run)
+    store = _store(run, data, progress)
+    subject = examine(run, store, utterances, seed, progress)
     if not run.model.speaks:
         raise InputError(
             f"{run.folder} is a first stage, without a WaveNet: there is no likelihood and no "
             "sound to measure. Give the run of the second stage"
         )
-    store = _store(run, data, progress)
-    subject = examine(run, store, utterances, seed, progress)
     card = ScoreCard({
         "run": run.folder.name,
         "step": run.newest,
