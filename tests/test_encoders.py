@@ -21,6 +21,7 @@ ENCODERS = {
     "Magenta-gated, means": lambda: GatedConvEncoder(4, 3, 3, (1, 2), "mean", causal=False),
     "2019": lambda: ResidualConvEncoder(4, 3, batch_norm_momentum=0.5),
     "2019, mel bands": lambda: ResidualConvEncoder(4, 3, "log_mel"),
+    "2019, 100 frames a second": lambda: ResidualConvEncoder(4, 3, "log_mel", stride=1),
 }
 
 
@@ -66,7 +67,9 @@ def test_receptive_field_by_perturbation(name, rng):
     assert touched[-1] - touched[0] + 1 == encoder.receptive_field
 
 
-@pytest.mark.parametrize("name", ["64, three layers", "2019", "2019, mel bands"])
+@pytest.mark.parametrize(
+    "name", ["64, three layers", "2019", "2019, mel bands", "2019, 100 frames a second"]
+)
 def test_receptive_field_by_gradient(name, rng):
     encoder = ENCODERS[name]()
     frame = encoder.receptive_field // encoder.hop_length + 1

@@ -6,6 +6,8 @@ from keras import ops
 from vqwn_kit.features import DELTA_WIDTH, LogMel, Mfcc
 from vqwn_kit.layers import Part, level_to_scalar, mu_law_encode, shift_right
 
+FEATURE_HOP = 160  # samples between two frames of features, 10 ms
+
 
 class Encoder(Part):
     """What all encoders promise.
@@ -319,22 +321,23 @@ class ResidualConvEncoder(Encoder):
         embedding_dim: D, channels of z_e.
         filters: units of each layer.
         features: "mfcc" or "log_mel".
+        stride: of the one strided convolution; 1 for 100 frames a second.
         batch_norm_momentum: of the features' moving statistics, used outside training.
 
     Raises:
         ValueError: other `features`.
 
-    Input shape: (B, T, 1), T a multiple of 320. Output shape: (B, T / 320, D).
+    Input shape: (B, T, 1), T a multiple of 160 strides. Output shape: (B, T / (160 stride), D).
     """
 
     short_name = "2019"
-    hop_length = 320
 
     def __init__(
         self,
         embedding_dim: int = 64,
         filters: int = 768,
         features: str = "mfcc",
+        stride: int = 2,
         batch_norm_momentum: float = 0.99,
         **kwargs,
     ):
@@ -344,17 +347,18 @@ class ResidualConvEncoder(Encoder):
         self.embedding_dim = embedding_dim
         self.filters = filters
         self.features = features
+        self.stride = stride
         self.batch_norm_momentum = batch_norm_momentum
-        hop = self.hop_length // 2
+        self.hop_length = FEATURE_HOP * stride
         spectrum = Mfcc if features == "mfcc" else LogMel
-        self.spectrum = spectrum(hop_length=hop, name="spectrum")
+        self.spectrum = spectrum(hop_length=FEATURE_HOP, name="spectrum")
         conv = {"padding": "same", "activation": "relu", "dtype": self.dtype_policy}
         self.norm = keras.layers.BatchNormalization(
             momentum=batch_norm_momentum, dtype="float32", name="norm"
         )
         self.first = keras.layers.Conv1D(filters, 3, name="first", **conv)
         self.second = keras.layers.Conv1D(filters, 3, name="second", **conv)
-        self.down = keras.layers.Conv1D(filters, 4, strides=2, name="down", **conv)
+        self.down = keras.layers.Conv1D(filters, 4, strides=stride, name="down", **conv)
         self.residuals = [
             keras.layers.Conv1D(filters, width, name=f"residual_{number}", **conv)
             for number, width in enumerate((3, 3, 1, 1, 1, 1))
@@ -368,8 +372,8 @@ class ResidualConvEncoder(Encoder):
         A Hann window's first sample has no weight.
         """
         deltas = DELTA_WIDTH - 1 if self.features == "mfcc" else 0
-        frames = 1 + deltas + 2 + 2 + 3 + 2 * (2 + 2)
-        return self.spectrum.window_length - 1 + (frames - 1) * self.spectrum.hop_length
+        frames = 1 + deltas + 2 + 2 + 3 + self.stride * (2 + 2)
+        return self.spectrum.window_length - 1 + (frames - 1) * FEATURE_HOP
 
     def build(self, input_shape=None):
         """Build the spectrum, the normalisation and all convolutions."""
