@@ -17,7 +17,8 @@ PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments layers "
     "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
-    "training_config vqvae config run optimization validation trainer training sampler generation "
+    "training_config vqvae config run optimization validation trainer training kernels packing "
+    "plain_sampler sampler generation "
     "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
     "sound_scores scoring report info main_job download bench data_cli training_cli cli"
 ).split()

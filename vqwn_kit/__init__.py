@@ -52,6 +52,8 @@ _HOME = {
     "validate": "validation",
     "Sampler": "sampler",
     "generate": "generation",
+    "stream": "generation",
+    "Interrupted": "generation",
     "reconstruct": "generation",
     "convert_voice": "generation",
     "convert_many": "generation",

@@ -1,6 +1,7 @@
 """Listening to a model: codes or a recording, and speakers -> waveforms."""
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,11 @@ def generate(
     *,
     mode: str = "sample",
     temperature: float = 1.0,
+    top_k: int | None = None,
     seed: int = 0,
+    precision: str = "float32",
     progress: bool = False,
+    stop: threading.Event | None = None,
 ) -> np.ndarray:
     """Speak codes in the voices of speakers; all are sampled as one batch.
 
@@ -31,26 +35,62 @@ def generate(
         speakers: names or numbers of S' speakers; None for no speaker.
         mode: `sample` or `greedy`.
         temperature: below 1 is less noisy and less lively.
+        top_k: draw from the likeliest so many levels only.
         seed: the same seed gives the same sound.
+        precision: of the weights: float32, or the faster bfloat16 and int8; see `Sampler`.
         progress: show a progress bar with the time left.
+        stop: set it to end early; what is done is returned.
 
     Returns:
-        float32 (S', N * hop_length) in [-1, 1].
+        float32 (S', N * hop_length) in [-1, 1]; shorter if stopped.
 
     Raises:
         InputError: no such speaker, codes out of range, or no codebook.
+        Interrupted: by the keyboard; it holds what was spoken.
 
     Example:
         generate(model, model.encode(waveform), ["alpha", "joe"], temperature=0.9)    # (2, T)
     """
+    told = _told(model, codes, speakers)
+    settings = {"mode": mode, "temperature": temperature, "top_k": top_k, "seed": seed}
+    return speak(model, told, precision=precision, progress=progress, stop=stop, **settings)
+
+
+def stream(
+    model: VQVAE,
+    codes: np.ndarray,
+    speakers: Iterable[Speaker],
+    precision: str = "float32",
+    **settings,
+) -> Iterator[np.ndarray]:
+    """Speak codes as `generate` does, but yield the sound as it comes: float32 (S', t) in [-1, 1].
+
+    The first part comes within a fraction of a second; whoever had enough stops asking.
+
+    Args:
+        model: a trained model.
+        codes: as in `generate`.
+        speakers: as in `generate`.
+        precision: of the weights.
+        **settings: mode, temperature, top_k and seed, as in `generate`.
+
+    Raises:
+        InputError: as `generate`.
+    """
+    told = _told(model, codes, speakers)
+    parts = Sampler(model.decoder, precision).stream(told, model.hop_length, **settings)
+    return (audio.mu_law_decode(part, model.decoder.levels) for part in parts)
+
+
+def _told(model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
+    """Return what the decoder is told of codes and speakers, float32 (S', N, C)."""
     size = model.bottleneck.num_embeddings
     codes = np.atleast_2d(np.asarray(codes))
     if not size:
         raise InputError("this model has no codebook (an autoencoder): use reconstruct()")
     if codes.ndim != 2 or not codes.size or codes.min() < 0 or codes.max() >= size:
         raise InputError(f"codes of shape {codes.shape}; expected (N,) or (S', N) of 0..{size - 1}")
-    local = np.array(model.bottleneck.embed(codes))
-    return speak(model, frames_of(model, local, speakers), mode, temperature, seed, progress)
+    return frames_of(model, np.array(model.bottleneck.embed(codes)), speakers)
 
 
 def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings) -> np.ndarray:
@@ -76,11 +116,7 @@ def convert_many(
     model: VQVAE,
     waveforms: Sequence[np.ndarray],
     speakers: Sequence[Sequence[Speaker]],
-    *,
-    mode: str = "sample",
-    temperature: float = 1.0,
-    seed: int = 0,
-    progress: bool = False,
+    **settings,
 ) -> list[np.ndarray]:
     """Speak several waveforms, each in the voices of its own speakers, as one batch.
 
@@ -88,13 +124,13 @@ def convert_many(
         model: a trained model.
         waveforms: U waveforms, (T_u,) each.
         speakers: for each waveform its S_u speakers.
-        mode: as in `generate`, like all that follow.
-        temperature: below 1 is less noisy.
-        seed: the same seed gives the same sound.
-        progress: show a progress bar.
+        **settings: mode, temperature, top_k, seed, precision, progress and stop, as in `generate`.
 
     Returns:
-        For each waveform float32 (S_u, T_u).
+        For each waveform float32 (S_u, T_u); shorter if stopped.
+
+    Raises:
+        Interrupted: by the keyboard; it holds what was spoken, in the same form.
     """
     waveforms = [_one(waveform) for waveform in waveforms]
     encoded = [np.array(model.latents(waveform).z_q) for waveform in waveforms]
@@ -102,9 +138,15 @@ def convert_many(
     longest = max(frames.shape[1] for frames in told)
     widths = [((0, 0), (0, longest - frames.shape[1]), (0, 0)) for frames in told]
     padded = [np.pad(*pair, mode="edge") for pair in zip(told, widths, strict=True)]
-    spoken = speak(model, np.concatenate(padded), mode, temperature, seed, progress)
-    parts = np.split(spoken, np.cumsum([len(frames) for frames in told])[:-1])
-    return [part[:, : len(wave)] for part, wave in zip(parts, waveforms, strict=True)]
+
+    def split(spoken: np.ndarray) -> list[np.ndarray]:
+        parts = np.split(spoken, np.cumsum([len(frames) for frames in told])[:-1])
+        return [part[:, : len(wave)] for part, wave in zip(parts, waveforms, strict=True)]
+
+    try:
+        return split(speak(model, np.concatenate(padded), **settings))
+    except Interrupted as interrupt:
+        raise Interrupted(str(interrupt), split(interrupt.spoken)) from None
 
 
 def _one(waveform: np.ndarray) -> np.ndarray:
@@ -139,18 +181,49 @@ def frames_of(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.
     return np.array(model.decoder.frames(rows, ids), np.float32)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Speaking was interrupted; `spoken` is what was done until then."""
+
+    def __init__(self, message: str, spoken):
+        super().__init__(message)
+        self.spoken = spoken
+
+
 def speak(
-    model: VQVAE, frames: np.ndarray, mode: str, temperature: float, seed: int, progress: bool
+    model: VQVAE,
+    frames: np.ndarray,
+    *,
+    precision: str = "float32",
+    progress: bool = False,
+    stop: threading.Event | None = None,
+    **settings,
 ) -> np.ndarray:
-    """Sample what the decoder says of frames (S', N, C); return float32 (S', T) in [-1, 1]."""
+    """Sample what the decoder says of frames (S', N, C); return float32 (S', T) in [-1, 1].
+
+    The settings are those of `generate`.
+    """
     from tqdm import tqdm
 
     total = frames.shape[1] * model.hop_length
+    parts = [np.zeros((len(frames), 0), np.int32)]
+    sampler = Sampler(model.decoder, precision)
     with tqdm(total=total, desc="speak", unit="sample", disable=not progress) as bar:
-        levels = Sampler(model.decoder)(
-            frames, model.hop_length, mode, temperature, seed, progress=bar.update
-        )
-    return audio.mu_law_decode(levels, model.decoder.levels)
+        try:
+            for part in sampler.stream(frames, model.hop_length, **settings):
+                parts.append(part)
+                bar.update(part.shape[1])
+                if stop is not None and stop.is_set():
+                    break
+        except KeyboardInterrupt:
+            spoken = _decoded(model, parts)
+            done = spoken.shape[1] / audio.SAMPLE_RATE
+            message = f"stopped after {done:.2f} s of {total / audio.SAMPLE_RATE:.2f} s"
+            raise Interrupted(message, spoken) from None
+    return _decoded(model, parts)
+
+
+def _decoded(model: VQVAE, parts: list[np.ndarray]) -> np.ndarray:
+    return audio.mu_law_decode(np.concatenate(parts, axis=1), model.decoder.levels)
 
 
 def audio_log(

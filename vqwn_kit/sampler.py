@@ -2,60 +2,75 @@
 
 The past of each block is kept in a ring buffer, so that a sample costs one step through the
 network instead of a pass over the receptive field
-([Paine 2016](https://arxiv.org/abs/1611.09482)). The loop is compiled by Numba and holds no
-interpreter lock; the streams of a batch are spread over threads of our own.
+([Paine 2016](https://arxiv.org/abs/1611.09482)). The step itself is compiled code in `kernels`,
+or where there is no compiler NumPy in `plain_sampler`.
 """
 
 import os
 import threading
-from collections.abc import Callable
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
-from keras import ops
-from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.layers import interpolation_weights
-from vqwn_kit.logistics import LEAST_LOG_SCALE
 from vqwn_kit.wavenet import WaveNet
 
 MODES = ("sample", "greedy")
+PRECISIONS = ("float32", "bfloat16", "int8", "float64")
 NOTHING = -1  # stands in the past before the first level
-BLOCK_SECONDS = 0.1  # of sound between two looks at the progress bar and the stop button
+BLOCK_SECONDS = 0.2  # between two looks at the progress bar and the stop button
+MOST_THREADS = 4
+WORTH_A_TEAM = 1_500_000  # products a sample, below which threads wait more than they work
 
 
 class Sampler:
     """Draws mu-law levels from a `WaveNet`.
 
+    Every number is computed in the same order whatever the batch and the threads, so a stream
+    sounds the same alone, in company, on one core and on many.
+
     Args:
         wavenet: a built decoder; its weights are copied.
-        dtype: `float32`, or `float64` for levels that don't depend on how streams are batched.
+        precision: of the blocks' weights, which are most of what a step reads. "float32" is exact
+            to rounding. "bfloat16" and "int8" (a scale for each column) read a half and a
+            quarter of it; `vqwn bench` prints what they cost in bits a sample. All sums are
+            float32. "float64" computes everything in it, for comparisons.
+        compiled: step in compiled code; False is NumPy, some 20 times slower.
+
+    Raises:
+        InputError: an unknown precision.
 
     Example:
         levels = Sampler(model.decoder)(frames, hop_length=64, temperature=0.9)    # (B, T) int32
     """
 
-    def __init__(self, wavenet: WaveNet, dtype: str = "float32"):
-        self.levels = wavenet.levels
+    def __init__(self, wavenet: WaveNet, precision: str = "float32", compiled: bool = True):
+        if precision not in PRECISIONS:
+            raise one_of("precision", precision, PRECISIONS)
         self.interpolate = wavenet.interpolate
-        self.mixtures = wavenet.mixtures
-        self.dtype = np.dtype(dtype)
-        self.weights = _weights(wavenet, self.dtype)
+        self.levels = 0 if wavenet.mixtures else wavenet.levels
+        self.outputs = wavenet.out.units
+        self.engine = _engine(compiled)(wavenet, precision)
+        self.dtype = np.dtype("float64" if precision == "float64" else "float32")
 
-    def __call__(
+    def stream(
         self,
         frames: np.ndarray,
         hop_length: int,
         mode: str = "sample",
         temperature: float = 1.0,
+        top_k: int | None = None,
         seed: int = 0,
         forced: np.ndarray | None = None,
-        progress: Callable[[int], None] | None = None,
         threads: int | None = None,
-    ) -> np.ndarray:
-        """Return levels, int32 (B, N * hop_length).
+    ) -> Iterator[np.ndarray]:
+        """Yield levels, int32 (B, t), block after block of about 0.2 seconds of work.
+
+        What is kept between blocks doesn't grow with their number.
 
         Args:
             frames: what conditions each frame, (B, N, C), as `WaveNet.frames` gives.
@@ -63,327 +78,192 @@ class Sampler:
             mode: `sample` draws from the distribution, `greedy` takes the likeliest level.
             temperature: divides the logits before the softmax; below 1 is less noisy. Of a mixture
                 it divides the components' logits and multiplies their scales.
+            top_k: draw from the likeliest so many levels only; None draws from all.
             seed: draws the random numbers, for each stream its own.
             forced: levels (B, T) to feed back instead of those drawn; the network's outputs are
-                returned then.
-            progress: called with the number of samples of each block that is done, per stream.
-            threads: over which the streams are spread; by default one a core.
+                yielded then.
+            threads: that share the work; by default one a core, at most 4.
 
-        Returns:
-            The levels, or with `forced` what `WaveNet` gives for them, float (B, T, levels) or
-            (B, T, 3 mixtures).
+        Yields:
+            The levels, or with `forced` what `WaveNet` gives for them, (B, t, levels) or
+            (B, t, 3 mixtures).
 
         Raises:
-            InputError: an unknown mode, or a temperature that isn't above 0.
+            InputError: an unknown mode, a temperature that isn't above 0, or a `top_k` outside
+                1..levels or for a mixture.
         """
         if mode not in MODES:
             raise one_of("mode", mode, MODES)
         if not temperature > 0:
             raise InputError(f"temperature is {temperature}; expected a number above 0")
-        frames = np.ascontiguousarray(frames, self.dtype)
-        groups = np.array_split(np.arange(len(frames)), min(threads or _cores(), len(frames)))
-        stop = threading.Event()
-        settings = (hop_length, mode, temperature, seed, stop)
+        if top_k is not None and not self.levels:
+            raise InputError("top_k needs a softmax over levels; this decoder gives a mixture")
+        if top_k is not None and not 1 <= top_k <= self.levels:
+            raise InputError(f"top_k={top_k}: expected 1..{self.levels}, or None for all levels")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads={threads}: expected 1 or more, or None for one a core")
+        return self._blocks(frames, hop_length, mode, temperature, top_k, seed, forced, threads)
 
-        def work(rows: np.ndarray, report: Callable | None) -> np.ndarray:
-            past = None if forced is None else np.ascontiguousarray(forced[rows], np.int32)
-            return self._run(frames[rows], rows, past, report, *settings)
+    def _blocks(self, frames, hop_length, mode, temperature, top_k, seed, forced, threads):
+        batch, num_frames, _ = frames.shape
+        around = np.pad(frames, ((0, 0), (1, 1), (0, 0)), mode="edge").astype(self.dtype)
+        lines = np.zeros((0, 3), self.dtype)
+        if self.interpolate:
+            lines = np.array(interpolation_weights(hop_length), self.dtype)
+        draws = [np.random.default_rng([seed, stream]) for stream in range(batch)]
+        memory = self.engine.memory(batch)
+        start, count = 0, 1
+        if threads is None and self.engine.work * batch < WORTH_A_TEAM:
+            threads = 1
+        with _Team(threads) as team:
+            while start < num_frames:
+                began = time.perf_counter()
+                part = np.ascontiguousarray(around[:, start : start + count + 2])
+                length = (part.shape[1] - 2) * hop_length
+                clock = start * hop_length
+                uniform = np.stack([rng.random(length) for rng in draws])
+                known = np.zeros((batch, 0), np.int32)
+                if forced is not None:
+                    known = np.ascontiguousarray(forced[:, clock : clock + length], np.int32)
+                levels = np.zeros((batch, length), np.int32)
+                shape = (batch, known.shape[1], self.outputs)
+                outputs = np.zeros(shape, self.dtype)
+                self.engine.run(
+                    team, memory, part, lines, hop_length, clock, uniform, known, mode == "greedy",
+                    temperature, top_k or 0, levels, outputs,
+                )  # fmt: skip
+                start += count
+                seconds = time.perf_counter() - began
+                count = max(1, min(2 * count, int(count * BLOCK_SECONDS / seconds)))
+                yield levels if forced is None else outputs
 
-        # Each group is a matrix product of few rows: threads inside BLAS would only get in the way.
-        with _one_blas_thread, ThreadPoolExecutor(len(groups)) as pool:
-            reports = [progress] + [None] * (len(groups) - 1)
-            futures = [pool.submit(work, *job) for job in zip(groups, reports, strict=True)]
-            try:
-                parts = [future.result() for future in futures]
-            except BaseException:
-                stop.set()
-                raise
-        return np.concatenate(parts)
-
-    def _run(
+    def __call__(
         self,
         frames: np.ndarray,
-        rows: np.ndarray,
-        forced: np.ndarray | None,
-        progress: Callable[[int], None] | None,
         hop_length: int,
-        mode: str,
-        temperature: float,
-        seed: int,
-        stop: threading.Event,
+        *args,
+        **settings,
     ) -> np.ndarray:
-        batch, num_frames, _ = frames.shape
-        dtype, weights = self.dtype, self.weights
-        channels = weights["first"].shape[2]
-        taps = weights["conv"].shape[1] // channels
-        span = (taps - 1) * weights["dilations"]
-        rings = np.zeros((int(span.sum()), batch, channels), dtype)
-        recent = np.full((batch, weights["first"].shape[0]), NOTHING, np.int64)
-        draws = [np.random.default_rng([seed, row]) for row in rows]
-        lines = np.zeros((0, 3), dtype)
-        if self.interpolate:
-            lines = np.array(interpolation_weights(hop_length), dtype)
-        around = np.pad(frames, ((0, 0), (1, 1), (0, 0)), mode="edge")
-        block = max(1, round(BLOCK_SECONDS * 16_000 / hop_length))
-        parts = []
-        for start in range(0, num_frames, block):
-            if stop.is_set():
-                break
-            part = np.ascontiguousarray(around[:, start : start + block + 2])
-            length = (part.shape[1] - 2) * hop_length
-            uniform = np.stack([rng.random(length) for rng in draws])
-            first = start * hop_length
-            known = np.zeros((batch, 0), np.int32)
-            if forced is not None:
-                known = np.ascontiguousarray(forced[:, first : first + length])
-            levels = np.zeros((batch, length), np.int32)
-            shape = (batch, length if forced is not None else 0, weights["final"].shape[1])
-            outputs = np.zeros(shape, dtype)
-            _sample(
-                *weights.values(), self.levels, self.mixtures, part, lines, hop_length, first,
-                rings, recent, uniform, known, mode == "greedy", dtype.type(temperature), levels,
-                outputs,
-            )  # fmt: skip
-            parts.append(levels if forced is None else outputs)
-            if progress is not None:
-                progress(length)
-        return np.concatenate(parts, axis=1)
+        """Return all that `stream` yields, which takes the same arguments, as one array.
+
+        Args:
+            frames: as in `stream`.
+            hop_length: as in `stream`.
+            *args: as in `stream`.
+            **settings: as in `stream`.
+
+        Raises:
+            InputError: as `stream`.
+        """
+        return np.concatenate(list(self.stream(frames, hop_length, *args, **settings)), axis=1)
 
 
-class _OneBlasThread:
-    """Keep BLAS at one thread while anyone samples, then give it back what it had."""
+class CompiledEngine:
+    """Steps through blocks of samples in compiled code, by a team of threads.
 
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.users = 0
-        self.limits = None
+    Args:
+        wavenet: a built decoder.
+        precision: see `Sampler`.
+    """
+
+    def __init__(self, wavenet: WaveNet, precision: str):
+        from vqwn_kit import kernels
+        from vqwn_kit.packing import pack
+
+        self.kernels = kernels
+        self.dtype = np.dtype("float64" if precision == "float64" else "float32")
+        self.net = pack(wavenet, precision)
+        matrices = ("past", "conv", "out", "first_skip", "post", "final")
+        self.work = sum(getattr(self.net, name).size for name in matrices)
+
+    def memory(self, batch: int):
+        """Return the past before the first sample of `batch` streams."""
+        net = self.net
+        gates, blocks = 2 * net.gates, len(net.dilations)
+        sizes = {
+            "rings": int((net.taps - 1) * net.dilations.sum()) * batch * net.channels,
+            "past": blocks * int(net.steps.max()) * batch * gates,
+            "told": 4 * batch * (blocks * gates + net.skips),
+            "x": batch * net.channels,
+            "mixed": batch * gates,
+            "gated": batch * net.gates,
+            "total": batch * net.skips,
+            "hidden": batch * net.skips,
+            "score": batch * net.scores,
+            "mass": batch * net.scores,
+            "scalars": batch * net.first_taps,
+            "zeros": 1,
+        }
+        return self.kernels.Memory(
+            **{name: np.zeros(size, self.dtype) for name, size in sizes.items()},
+            recent=np.full((batch, net.first_taps), NOTHING, np.int64),
+            marks=np.zeros(MOST_THREADS * self.kernels.LINE, np.int64),
+        )
+
+    def run(
+        self, team, memory, frames, lines, hop_length, clock, uniform, known, greedy, temperature,
+        top_k, levels, outputs,
+    ):  # fmt: skip
+        """Fill `levels`, and `outputs` where the levels are `known`; see `kernels.run`."""
+        memory.marks[:] = 0
+        settings = (
+            self.net, memory, frames, lines, hop_length, clock, uniform, known, greedy,
+            float(temperature), top_k, levels, outputs,
+        )  # fmt: skip
+        size = team.size()
+        team.wait(self.kernels.run, [(me, size, *settings) for me in range(size)])
+
+
+def _engine(compiled: bool) -> type:
+    if compiled:
+        try:
+            from vqwn_kit import kernels  # noqa: F401
+        except ImportError as error:
+            warnings.warn(
+                f"no compiled sampler ({error}); NumPy steps instead, some 20 times slower: "
+                "install numba",
+                stacklevel=3,
+            )
+        else:
+            return CompiledEngine
+    from vqwn_kit.plain_sampler import PlainEngine
+
+    return PlainEngine
+
+
+class _Team:
+    """Threads that work at one stretch of samples together.
+
+    The kernels wait for each other in a loop, so there should be a core for each thread: while
+    somebody else samples, too, a team is as small as it gets. The sound doesn't depend on it.
+    """
+
+    busy = 0
+    lock = threading.Lock()
+
+    def __init__(self, threads: int | None):
+        self.most = min(threads or _cores(), MOST_THREADS)
+        self.pool = ThreadPoolExecutor(self.most)
+
+    def size(self) -> int:
+        """Return how many threads the next stretch gets."""
+        return self.most if _Team.busy == 1 else 1
+
+    def wait(self, function: Callable, jobs: list[tuple]) -> None:
+        """Run a function for each job at once; return when all have ended."""
+        for future in [self.pool.submit(function, *job) for job in jobs]:
+            future.result()
 
     def __enter__(self):
-        with self.lock:
-            self.users += 1
-            if self.users == 1:
-                self.limits = threadpool_limits(1, user_api="blas")
+        with _Team.lock:
+            _Team.busy += 1
+        return self
 
     def __exit__(self, *error):
-        with self.lock:
-            self.users -= 1
-            if not self.users:
-                self.limits.restore_original_limits()
-
-
-_one_blas_thread = _OneBlasThread()
+        with _Team.lock:
+            _Team.busy -= 1
+        self.pool.shutdown()
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-def _weights(wavenet: WaveNet, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """Copy a decoder's weights as the matrices that one step multiplies with, in their order."""
-
-    def copy(variable) -> np.ndarray:
-        return np.ascontiguousarray(ops.convert_to_numpy(variable), dtype)
-
-    def stack(variables) -> np.ndarray:
-        return np.stack([copy(variable) for variable in variables])
-
-    blocks = wavenet.blocks
-    conv = stack(block.conv.kernel for block in blocks)
-    return {
-        "first": copy(wavenet.first.kernel),
-        "first_bias": copy(wavenet.first.bias),
-        "first_skip": copy(wavenet.first_skip.kernel),
-        "first_skip_bias": copy(wavenet.first_skip.bias),
-        "conditions": copy(wavenet.conditions.kernel),
-        "dilations": np.array(wavenet.dilations, np.int64),
-        "conv": np.ascontiguousarray(conv.reshape(len(blocks), -1, conv.shape[-1])),
-        "conv_bias": stack(block.conv.bias for block in blocks),
-        "out": stack(block.out.kernel for block in blocks),
-        "out_bias": stack(block.out.bias for block in blocks),
-        "post": copy(wavenet.post.kernel),
-        "post_bias": copy(wavenet.post.bias),
-        "post_condition": copy(wavenet.post_condition.kernel),
-        "final": copy(wavenet.out.kernel),
-        "final_bias": copy(wavenet.out.bias),
-    }
-
-
-@numba.njit(nogil=True, cache=True)
-def _sample(
-    first, first_bias, first_skip, first_skip_bias, conditions, dilations, conv, conv_bias,
-    out, out_bias, post, post_bias, post_condition, final, final_bias, num_levels, mixtures,
-    frames, lines, hop_length, clock, rings, recent, uniform, known, greedy, temperature, levels,
-    outputs,
-):  # fmt: skip
-    """Fill `levels` (B, T), and `outputs` (B, T, final's) where the levels are `known` (B, T).
-
-    `frames` (B, N + 2, C) has a neighbour at either end; `lines` (hop, 3) are the weights between
-    frames, or empty. `rings` (sum of spans, B, C) and the levels in `recent` (B, first taps) hold
-    the past and are left as the next block needs them; `clock` counts the samples before it.
-    """
-    batch, num_frames, _ = frames.shape
-    num_blocks, fan_in, double_gate = conv.shape
-    gate = double_gate // 2
-    first_taps, heard, channels = first.shape
-    taps = fan_in // channels
-    scalars = np.where(recent < 0, 0.0, recent * (2.0 / (num_levels - 1)) - 1.0)
-    scalars = scalars.astype(first.dtype)
-    scalar_kernel = np.ascontiguousarray(first[:, 0])
-    gathered = np.empty((batch, fan_in), first.dtype)
-    mixed = np.empty((batch, double_gate), first.dtype)
-    gated = np.empty((batch, gate), first.dtype)
-    branch = np.empty((batch, out.shape[2]), first.dtype)
-    x = np.empty((batch, channels), first.dtype)
-    total = np.empty((batch, post.shape[0]), first.dtype)
-    hidden = np.empty((batch, post.shape[1]), first.dtype)
-    score = np.empty((batch, final.shape[1]), first.dtype)
-    told = np.empty((3, batch, conditions.shape[1]), first.dtype)  # before, here, after
-    told_after = np.empty((3, batch, post_condition.shape[1]), first.dtype)
-    for place in range(2):
-        row = np.ascontiguousarray(frames[:, place])
-        np.dot(row, conditions, told[place + 1])
-        np.dot(row, post_condition, told_after[place + 1])
-    condition, post_frame = told[1].copy(), told_after[1].copy()
-    for frame in range(num_frames - 2):
-        row = np.ascontiguousarray(frames[:, frame + 2])
-        for place in range(2):
-            told[place] = told[place + 1]
-            told_after[place] = told_after[place + 1]
-        np.dot(row, conditions, told[2])
-        np.dot(row, post_condition, told_after[2])
-        condition[:] = told[1]
-        post_frame[:] = told_after[1]
-        for sample in range(hop_length):
-            t = frame * hop_length + sample
-            if len(lines):
-                w = lines[sample]
-                condition[:] = w[0] * told[0] + w[1] * told[1] + w[2] * told[2]
-                post_frame[:] = w[0] * told_after[0] + w[1] * told_after[1] + w[2] * told_after[2]
-            if heard == 1:
-                np.dot(scalars, scalar_kernel, x)
-            else:
-                x[:] = 0
-                for b in range(batch):
-                    for tap in range(first_taps):
-                        if recent[b, tap] >= 0:
-                            x[b] += first[tap, recent[b, tap]]
-            x += first_bias
-            np.dot(x, first_skip, total)
-            total += first_skip_bias
-            base = 0
-            for block in range(num_blocks):
-                dilation = dilations[block]
-                span = (taps - 1) * dilation
-                for tap in range(taps - 1):
-                    slot = base + (clock + t + tap * dilation) % span
-                    for b in range(batch):
-                        for c in range(channels):
-                            gathered[b, tap * channels + c] = rings[slot, b, c]
-                slot = base + (clock + t) % span
-                for b in range(batch):
-                    for c in range(channels):
-                        gathered[b, (taps - 1) * channels + c] = x[b, c]
-                        rings[slot, b, c] = x[b, c]
-                base += span
-                np.dot(gathered, conv[block], mixed)
-                shift = block * double_gate
-                for b in range(batch):
-                    for g in range(gate):
-                        f = mixed[b, g] + conv_bias[block, g] + condition[b, shift + g]
-                        s = mixed[b, gate + g] + conv_bias[block, gate + g]
-                        s += condition[b, shift + gate + g]
-                        gated[b, g] = np.tanh(f) / (1 + np.exp(-s))
-                np.dot(gated, out[block], branch)
-                for b in range(batch):
-                    for c in range(channels):
-                        x[b, c] += branch[b, c] + out_bias[block, c]
-                    for c in range(total.shape[1]):
-                        total[b, c] += branch[b, channels + c] + out_bias[block, channels + c]
-            np.dot(np.maximum(total, 0), post, hidden)
-            hidden += post_bias
-            hidden += post_frame
-            np.dot(np.maximum(hidden, 0), final, score)
-            score += final_bias
-            for b in range(batch):
-                if known.shape[1]:
-                    level = known[b, t]
-                    outputs[b, t] = score[b]
-                elif mixtures and greedy:
-                    level = _likeliest_of_mixture(score[b], mixtures, num_levels)
-                elif mixtures:
-                    level = _draw_from_mixture(
-                        score[b], mixtures, num_levels, temperature, uniform[b, t]
-                    )
-                elif greedy:
-                    level = np.argmax(score[b])
-                else:
-                    level = _draw(score[b], 1 / temperature, uniform[b, t])
-                levels[b, t] = level
-                for i in range(first_taps - 1):
-                    recent[b, i] = recent[b, i + 1]
-                    scalars[b, i] = scalars[b, i + 1]
-                recent[b, first_taps - 1] = level
-                scalars[b, first_taps - 1] = level * (2.0 / (num_levels - 1)) - 1.0
-
-
-@numba.njit(nogil=True, cache=True)
-def _draw(score, sharpness, uniform):
-    """Return the level at which the cumulative softmax of sharpness * score passes `uniform`."""
-    top = score.max()
-    mass = 0.0
-    for value in score:
-        mass += np.exp((value - top) * sharpness)
-    target, reached = uniform * mass, 0.0
-    for level in range(len(score) - 1):
-        reached += np.exp((score[level] - top) * sharpness)
-        if reached > target:
-            return level
-    return len(score) - 1
-
-
-@numba.njit(nogil=True, cache=True)
-def _mass_up_to(level, weights, means, scales, num_levels):
-    """Return the mixture's probability of all levels up to `level`; 1 from the last one on."""
-    if level >= num_levels - 1:
-        return 1.0
-    edge = (2.0 * level + 1.0) / (num_levels - 1) - 1.0
-    mass = 0.0
-    for m in range(len(weights)):
-        mass += weights[m] / (1.0 + np.exp((means[m] - edge) / scales[m]))
-    return mass
-
-
-@numba.njit(nogil=True, cache=True)
-def _components(score, mixtures, temperature):
-    """Return weights, means and scales, (M,) each, of a mixture's parameters (3 M,)."""
-    logits = score[:mixtures] / temperature
-    weights = np.exp((logits - logits.max()).astype(np.float64))
-    log_scales = np.maximum(score[2 * mixtures :], LEAST_LOG_SCALE).astype(np.float64)
-    return weights / weights.sum(), score[mixtures : 2 * mixtures], np.exp(log_scales) * temperature
-
-
-@numba.njit(nogil=True, cache=True)
-def _draw_from_mixture(score, mixtures, num_levels, temperature, uniform):
-    """Return the first level whose cumulative probability passes `uniform`, by halving."""
-    weights, means, scales = _components(score, mixtures, temperature)
-    low, high = 0, num_levels - 1
-    while low < high:
-        middle = (low + high) // 2
-        if _mass_up_to(middle, weights, means, scales, num_levels) > uniform:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-@numba.njit(nogil=True, cache=True)
-def _likeliest_of_mixture(score, mixtures, num_levels):
-    """Return the level of the greatest probability."""
-    weights, means, scales = _components(score, mixtures, 1.0)
-    best, most, below = 0, -1.0, 0.0
-    for level in range(num_levels):
-        mass = _mass_up_to(level, weights, means, scales, num_levels)
-        if mass - below > most:
-            best, most = level, mass - below
-        below = mass
-    return best
