@@ -20,7 +20,8 @@ ORDER = (
     "training_config vqvae config run optimization validation trainer training kernels packing "
     "plain_sampler sampler generation "
     "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
-    "sound_scores scoring report info main_job download bench data_cli training_cli cli"
+    "sound_scores scoring report info main_job download sampling_bench bench data_cli "
+    "training_cli cli"
 ).split()
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from vqwn_kit import audio
 from vqwn_kit.corpus import example_corpus, open_corpus
-from vqwn_kit.errors import one_of
+from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.segments import Segments
 from vqwn_kit.store import prepare
 
@@ -27,20 +27,48 @@ BATCH_SIZE = 4
 SECONDS = 2.0  # that a rate is measured for
 
 
-def run_benches(names: Iterable[str] = (), folder: str | Path | None = None) -> dict[str, dict]:
+def run_benches(
+    names: Iterable[str] = (), folder: str | Path | None = None, run: str | Path | None = None
+) -> dict[str, dict]:
     """Run benchmarks, all of them where none is named; return their figures by name.
 
     Args:
-        names: keys of `BENCHES`.
+        names: keys of `BENCHES`, or "precision", which needs a run.
         folder: a corpus to measure on; the bundled one by default.
+        run: a trained run, to tell what sampling with rough weights costs it.
 
     Raises:
-        InputError: no such benchmark.
+        InputError: no such benchmark, or no run for "precision".
     """
+    names = list(names)
     for name in names:
-        if name not in BENCHES:
-            raise one_of("benchmark", name, BENCHES)
-    return {name: BENCHES[name](folder) for name in names or BENCHES}
+        if name not in (*BENCHES, "precision"):
+            raise one_of("benchmark", name, (*BENCHES, "precision"))
+    if "precision" in names and run is None:
+        raise InputError("the benchmark precision needs a trained run: give one (--run)")
+    benches = dict(BENCHES)
+    if run is not None:
+        benches["precision"] = lambda folder: _precision(run, folder)
+    return {name: benches[name](folder) for name in names or benches}
+
+
+def bench_import(folder: str | Path | None = None) -> dict[str, float]:
+    """Measure the seconds until the package is imported, the command answers, a model can be built.
+
+    Args:
+        folder: not used.
+    """
+    wanted = {
+        "import_seconds": ["-c", "import vqwn_kit"],
+        "help_seconds": ["-m", "vqwn_kit", "--help"],
+        "model_seconds": ["-c", "import vqwn_kit; vqwn_kit.VQVAE"],
+    }
+    found = {}
+    for name, arguments in wanted.items():
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        found[name] = time.perf_counter() - began
+    return found
 
 
 def bench_data(folder: str | Path | None = None, utterances: int = 44_000) -> dict[str, float]:
@@ -189,4 +217,29 @@ def _scratch_stores():
                 os.environ["VQWN_STORES"] = before
 
 
-BENCHES = {"data": bench_data}
+def _precision(run: str | Path, folder: str | Path | None) -> dict[str, float]:
+    from vqwn_kit.run import Run
+    from vqwn_kit.sampling_bench import bench_precision
+
+    corpus = open_corpus(folder) if folder else example_corpus()
+    return bench_precision(Run(run), prepare(corpus))
+
+
+def _machine(folder: str | Path | None) -> dict[str, float]:
+    from vqwn_kit.sampling_bench import bench_machine
+
+    return bench_machine()
+
+
+def _sampling(folder: str | Path | None) -> dict[str, float]:
+    from vqwn_kit.sampling_bench import bench_sampling
+
+    return bench_sampling()
+
+
+BENCHES = {
+    "machine": _machine,
+    "sampling": _sampling,
+    "data": bench_data,
+    "import": bench_import,
+}

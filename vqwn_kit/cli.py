@@ -106,7 +106,14 @@ def _add_generate(commands) -> None:
     add("--speakers", "-speakers", nargs="+", required=True, metavar="NAME", help="whose voices")
     add("--mode", "-mode", default="sample", choices=("sample", "greedy"))
     add("--temperature", type=float, default=1.0, help="below 1 is less noisy (default: 1)")
+    add("--top-k", type=int, metavar="K", help="draw from the likeliest K levels only")
     add("--seed", type=int, default=0, help="the same seed gives the same sound")
+    add(
+        "--precision",
+        default="float32",
+        choices=("float32", "bfloat16", "int8"),
+        help="of the weights; the rough ones are faster (`vqwn bench --run` tells their cost)",
+    )
     add(
         "--save",
         "-save",
@@ -121,19 +128,21 @@ def _generate(options) -> None:
     run = vq.Run(options.restore)
     model = run.model
     model.speaker_ids(options.speakers)
-    spoken = vq.convert_many(
-        model,
-        waves,
-        [options.speakers] * len(waves),
-        mode=options.mode,
-        temperature=options.temperature,
-        seed=options.seed,
-        progress=True,
-    )
+    settings = {"mode": options.mode, "temperature": options.temperature, "top_k": options.top_k}
+    settings |= {"seed": options.seed, "precision": options.precision, "progress": True}
+    try:
+        spoken = vq.convert_many(model, waves, [options.speakers] * len(waves), **settings)
+    except vq.Interrupted as interrupt:
+        _save_spoken(options, run.newest, interrupt.spoken)
+        raise
+    _save_spoken(options, run.newest, spoken)
+
+
+def _save_spoken(options, step: int, spoken: list) -> None:
     for path, sounds in zip(options.audio, spoken, strict=True):
-        stem = f"_{Path(path).stem}" if len(waves) > 1 else ""
+        stem = f"_{Path(path).stem}" if len(options.audio) > 1 else ""
         for name, sound in zip(options.speakers, sounds, strict=True):
-            file = Path(options.save) / f"{run.newest}{stem}_{name.replace('/', '_')}.wav"
+            file = Path(options.save) / f"{step}{stem}_{name.replace('/', '_')}.wav"
             print(vq.save(unused(file), sound))
 
 

@@ -1,6 +1,7 @@
 """The commands on data: check, prepare, download, bench; and the options that they share."""
 
 import argparse
+import json
 from pathlib import Path
 
 import vqwn_kit as vq
@@ -150,14 +151,21 @@ def add_bench(commands) -> None:
     add = add_command(
         commands, "bench", _bench, "how fast the workbench is on this machine"
     ).add_argument
-    add("names", nargs="*", metavar="NAME", help="data; all by default")
+    add("names", nargs="*", metavar="NAME", help="machine, training, sampling, data, import …")
     add("--data", metavar="FOLDER", help="a corpus to measure on (default: the bundled one)")
+    add("--run", metavar="RUN", help="a trained run: what do rough weights cost it?")
+    add("--json", metavar="FILE", help="write the figures there, too")
 
 
 def _bench(options) -> None:
     from vqwn_kit.bench import run_benches
 
-    for bench, figures in run_benches(options.names, options.data).items():
+    found = run_benches(options.names, options.data, options.run)
+    for bench, figures in found.items():
         print(bench)
         for name, value in figures.items():
             print(f"  {name:32} {value:.6g}")
+    if options.json:
+        with replacing(Path(options.json)) as file:
+            file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        print(options.json)
