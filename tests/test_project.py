@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors files quiet audio listing published readers corpus conversion store segments layers "
+    "errors files quiet audio listing published readers corpus conversion store segments layers blocks "
     "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
     "training_config vqvae config run optimization validation trainer training sampler generation "
     "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
@@ -43,7 +43,7 @@ def test_a_module_imports_only_from_those_before_it(module):
     assert not later
 
 
-SHARED = {"layers", "features", "codebook", "conditions", "logistics"}
+SHARED = {"layers", "blocks", "features", "codebook", "conditions", "logistics"}
 
 
 @pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet", "frame_decoder", *SHARED])
