@@ -6,7 +6,7 @@ from keras import ops
 from vqwn_kit.layers import Part, add_frames, interpolation_weights, shift_left, shift_right
 
 
-def gated_convolution(x, condition, kernel, bias, dilation: int, interpolate: bool = False):
+def gated_convolution(x, condition, kernel, dilation: int, interpolate: bool = False):
     """Return tanh(F * x + condition) sigmoid(G * x + condition), (B, T, G), causal and dilated.
 
     The taps of a sample are set side by side, so that the convolution is one matrix product; and
@@ -17,20 +17,18 @@ def gated_convolution(x, condition, kernel, bias, dilation: int, interpolate: bo
         x: (B, T, C).
         condition: of frames, (B, N, 2 G), N a divisor of T; the tanh half comes first.
         kernel: (taps, C, 2 G); the last tap is of the sample itself.
-        bias: (2 G,).
         dilation: samples between two taps.
         interpolate: see `add_frames`.
     """
-    size, channels, width = kernel.shape
+    size, _, width = kernel.shape
     shifts = [(size - 1 - tap) * dilation for tap in range(size)]
 
     def tapped(x, shift):
         return ops.concatenate([shift(x, by) if by else x for by in shifts], axis=-1)
 
-    def call(x, condition, kernel, bias):
+    def call(x, condition, matrix):
         taps = tapped(x, shift_right)
-        mixed = ops.matmul(taps, ops.reshape(kernel, (size * channels, width)))
-        mixed = add_frames(mixed, condition + bias, interpolate)
+        mixed = add_frames(ops.matmul(taps, matrix), condition, interpolate)
         filtered = ops.tanh(mixed[..., : width // 2])
         opened = ops.sigmoid(mixed[..., width // 2 :])
 
@@ -39,20 +37,14 @@ def gated_convolution(x, condition, kernel, bias, dilation: int, interpolate: bo
             to_gate = after * filtered * opened * (1.0 - opened)
             to_mixed = ops.concatenate([to_filter, to_gate], axis=-1)
             to_condition = add_frames_gradient(to_mixed, ops.shape(condition)[1], interpolate)
-            to_bias = ops.sum(ops.cast(to_condition, "float32"), axis=(0, 1))
-            to_kernel = ops.matmul(ops.transpose(rows(taps)), rows(to_mixed))
-            turned = ops.reshape(ops.transpose(kernel, (0, 2, 1)), (size * width, channels))
-            to_x = ops.matmul(tapped(to_mixed, shift_left), turned)
-            return (
-                to_x,
-                to_condition,
-                ops.reshape(to_kernel, (size, channels, width)),
-                ops.cast(to_bias, bias.dtype),
-            )
+            to_matrix = ops.matmul(ops.transpose(rows(taps)), rows(to_mixed))
+            turned = ops.transpose(ops.reshape(matrix, kernel.shape), (0, 2, 1))
+            to_x = ops.matmul(tapped(to_mixed, shift_left), rows(turned))
+            return to_x, to_condition, to_matrix
 
         return filtered * opened, gradient
 
-    return ops.custom_gradient(call)(x, condition, kernel, bias)
+    return ops.custom_gradient(call)(x, condition, rows(kernel))
 
 
 def rows(x):
@@ -72,14 +64,10 @@ def add_frames_gradient(samples, num_frames, interpolate: bool = False):
         return ops.matmul(ops.ones((1, hop), samples.dtype), grouped)[:, :, 0]
     weights = ops.transpose(interpolation_weights(hop, samples.dtype))
     before, here, after = ops.unstack(ops.matmul(weights, grouped), 3, axis=2)
-    edge_before, edge_after = ops.zeros_like(here)[:, 1:], ops.zeros_like(here)[:, 1:]
-    return (
-        here
-        + shift_left(before)
-        + shift_right(after)
-        + ops.concatenate([before[:, :1], edge_before], axis=1)
-        + ops.concatenate([edge_after, after[:, -1:]], axis=1)
-    )
+    # The first frame stands in for the one before it, and the last for the one after it.
+    first = ops.concatenate([before[:, :1], ops.zeros_like(before[:, 1:])], axis=1)
+    last = ops.concatenate([ops.zeros_like(after[:, 1:]), after[:, -1:]], axis=1)
+    return here + shift_left(before) + shift_right(after) + first + last
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -138,7 +126,8 @@ class GatedBlock(Part):
     def call(self, x, condition):
         """Return x + residual and skip."""
         kernel, bias = (ops.convert_to_tensor(weight) for weight in self.conv.weights)
-        gate = gated_convolution(x, condition, kernel, bias, self.dilation, self.interpolate)
+        condition = condition + bias  # of frames, which are fewer than samples
+        gate = gated_convolution(x, condition, kernel, self.dilation, self.interpolate)
         residual, skip = (
             ops.matmul(gate, kernel) + bias
             for kernel, bias in zip(*(self.halves(w) for w in self.out.weights), strict=True)
