@@ -19,7 +19,7 @@ ORDER = (
     "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
     "training_config vqvae config run optimization validation trainer training sampler generation "
     "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
-    "sound_scores scoring report info main_job download bench data_cli training_cli cli"
+    "sound_scores scoring report info main_job download training_bench bench data_cli training_cli cli"
 ).split()
 
 

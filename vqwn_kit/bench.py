@@ -21,6 +21,7 @@ from vqwn_kit.corpus import example_corpus, open_corpus
 from vqwn_kit.errors import one_of
 from vqwn_kit.segments import Segments
 from vqwn_kit.store import prepare
+from vqwn_kit.training_bench import bench_training
 
 LENGTH = 5120  # samples a crop
 BATCH_SIZE = 4
@@ -189,4 +190,4 @@ def _scratch_stores():
                 os.environ["VQWN_STORES"] = before
 
 
-BENCHES = {"data": bench_data}
+BENCHES = {"data": bench_data, "training": bench_training}

@@ -150,7 +150,7 @@ def add_bench(commands) -> None:
     add = add_command(
         commands, "bench", _bench, "how fast the workbench is on this machine"
     ).add_argument
-    add("names", nargs="*", metavar="NAME", help="data; all by default")
+    add("names", nargs="*", metavar="NAME", help="data, training; all by default")
     add("--data", metavar="FOLDER", help="a corpus to measure on (default: the bundled one)")
 
 
