@@ -15,11 +15,12 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
-    "errors files quiet audio listing published readers corpus conversion store segments layers blocks "
-    "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
+    "errors files quiet audio listing published readers corpus conversion store segments layers "
+    "blocks features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
     "training_config vqvae config run optimization validation trainer training sampler generation "
     "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
-    "sound_scores scoring report info main_job download training_bench bench data_cli training_cli cli"
+    "sound_scores scoring report info main_job download training_bench bench data_cli "
+    "training_cli cli"
 ).split()
 
 
