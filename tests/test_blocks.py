@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import small_wavenet
 from vqwn_kit.blocks import GatedBlock, gated_convolution
 from vqwn_kit.layers import add_frames
 
@@ -110,21 +109,3 @@ def test_a_block_equals_layers_of_keras_in_outputs_and_gradients(rng, size, dila
         results.append([x, skip, *tape.gradient(total, data + variables)])
     for one, two in zip(*results, strict=True):
         assert np.allclose(one, two, rtol=1e-5, atol=1e-5 * np.abs(two).max())
-
-
-@pytest.mark.parametrize("one_hot", [False, True])
-def test_the_first_convolution_equals_keras_own_in_gradients(rng, one_hot):
-    wavenet = small_wavenet(one_hot=one_hot, levels=16)
-    kernel, bias = wavenet.first.weights
-    levels = tf.constant(rng.integers(0, 16, (2, 12)))
-    upstream = rng.normal(size=(2, 12, 6)).astype("float32")
-
-    def gradients(function):
-        with tf.GradientTape() as tape:
-            output = function(levels)
-            total = tf.reduce_sum(output * upstream)
-        return output, *tape.gradient(total, [kernel.value, bias.value])
-
-    plain = gradients(lambda levels: wavenet.first(wavenet.hear(levels)))
-    for one, two in zip(gradients(wavenet.listen), plain, strict=True):
-        assert np.allclose(one, two, rtol=1e-5, atol=1e-5)

@@ -46,7 +46,7 @@ class TrainingConfig:
         seed: of the weights, of the order and of the crops; 0 or more.
         precision: `float32`, `mixed_bfloat16`, or `auto`, which becomes the second where the
             processor multiplies bfloat16 and the first elsewhere. Losses and codebook are float32
-            in any case. bfloat16 pays for wide decoders (256 channels), not for narrow ones (64).
+            in any case. bfloat16 pays most for wide decoders.
         jit_compile: compile the step with XLA, which seldom pays on a processor.
     """
 

@@ -164,10 +164,6 @@ class WaveNet(Part):
         self.post_condition.build()
         self.out.build((None, None, self.skip_channels))
 
-    def listen(self, levels):
-        """Return what the blocks read, (B, T, residual_channels)."""
-        return self.first(self.hear(levels))
-
     def hear(self, levels):
         """Return what the first convolution reads, (B, T, 1 or levels): each level a sample late.
 
@@ -181,7 +177,7 @@ class WaveNet(Part):
         """Return logits, or parameters of the mixture, of each level given those before it."""
         frames = self.frames(local_condition, speaker, training=training)
         conditions = ops.split(self.conditions(frames), len(self.blocks), axis=-1)
-        x = self.listen(levels)
+        x = self.first(self.hear(levels))
         total = self.first_skip(x)
         for block, condition in zip(self.blocks, conditions, strict=True):
             x, skip = block(x, condition)
