@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from vqwn_kit import InputError, bench, open_corpus, run_benches
+from vqwn_kit import InputError, bench, open_corpus, run_benches, training_bench
 from vqwn_kit.bench import _simulate_vctk, bench_data
 
 
@@ -31,3 +31,10 @@ def test_data_is_measured_and_the_users_stores_are_left_alone(folder, monkeypatc
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(InputError, match="did you mean 'data'"):
         run_benches(["date"])
+
+
+def test_a_training_step_is_timed(monkeypatch):
+    monkeypatch.setattr(training_bench, "SECONDS", 0.0)
+    seconds, samples = training_bench.time_step("tiny", jit_compile=False)
+    assert samples == 4 * 1024
+    assert 0 < seconds < 60

@@ -10,13 +10,14 @@ import tensorflow as tf
 from vqwn_kit import InputError, TrainingConfig, build_model, load_preset
 from vqwn_kit.config import PRESETS, from_dict, parse_changes, preset_names
 from vqwn_kit.optimization import make_optimizer
+from vqwn_kit.training_config import multiplies_bfloat16
 
 
 def test_seed_is_exactly_the_predecessors_parameters():
     ours, theirs = load_preset("seed"), load_preset(PRESETS / "model_parameters.json")
     assert ours.bottleneck == theirs.bottleneck
     assert ours.decoder == theirs.decoder
-    assert ours.training == theirs.training
+    assert ours.training == theirs.change(precision="auto").training
     built = build_model(theirs, ["a"]).encoder.get_config()
     assert built == {**built, **ours.encoder["config"]}
     assert (built["filters"], built["kernel_size"], built["num_layers"]) == (768, 5, 6)
@@ -207,3 +208,18 @@ def test_changes_are_read_from_the_command_line():
 def test_what_is_wrong_in_a_change_is_named(changes, message):
     with pytest.raises(InputError, match=message):
         build_model(load_preset("tiny").change(**changes), ["ann"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fpu avx512_bf16 avx2", "mixed_bfloat16"), ("amx_bf16", "mixed_bfloat16"), ("avx2", None)],
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(flags, precision, tmp_path):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    assert multiplies_bfloat16(tmp_path / "cpuinfo") == (precision is not None)
+    assert not multiplies_bfloat16(tmp_path / "none")
+
+
+def test_auto_is_settled_when_it_is_read():
+    settled = TrainingConfig(precision="auto").precision
+    assert settled == ("mixed_bfloat16" if multiplies_bfloat16() else "float32")

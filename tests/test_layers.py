@@ -22,8 +22,9 @@ from vqwn_kit import (
     VectorQuantizerEMA,
     audio,
 )
+from vqwn_kit.blocks import GatedBlock
 from vqwn_kit.conditions import Conditions
-from vqwn_kit.layers import GatedBlock, Speakers, add_frames, level_to_scalar, mu_law_encode
+from vqwn_kit.layers import Speakers, add_frames, level_to_scalar, mu_law_encode
 from vqwn_kit.wavenet import Projection
 
 

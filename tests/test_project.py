@@ -16,12 +16,12 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments layers "
-    "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
+    "blocks features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
     "training_config vqvae config run optimization validation trainer training kernels packing "
     "plain_sampler sampler generation "
     "evaluation hearing alignment projector views doctor comparison cards subject code_scores "
-    "sound_scores scoring report info main_job download sampling_bench bench data_cli "
-    "training_cli cli"
+    "sound_scores scoring report info main_job download sampling_bench training_bench bench "
+    "data_cli training_cli cli"
 ).split()
 
 
@@ -45,7 +45,7 @@ def test_a_module_imports_only_from_those_before_it(module):
     assert not later
 
 
-SHARED = {"layers", "features", "codebook", "conditions", "logistics"}
+SHARED = {"layers", "blocks", "features", "codebook", "conditions", "logistics"}
 
 
 @pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet", "frame_decoder", *SHARED])

@@ -237,8 +237,15 @@ def _sampling(folder: str | Path | None) -> dict[str, float]:
     return bench_sampling()
 
 
+def _training(folder: str | Path | None) -> dict[str, float]:
+    from vqwn_kit.training_bench import bench_training
+
+    return bench_training(folder)
+
+
 BENCHES = {
     "machine": _machine,
+    "training": _training,
     "sampling": _sampling,
     "data": bench_data,
     "import": bench_import,

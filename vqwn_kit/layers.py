@@ -1,4 +1,4 @@
-"""What the parts of the model share: mu-law, frames, jitter, speakers, and the gated block."""
+"""What the parts of the model share: mu-law, frames, shifts, jitter and speakers."""
 
 import inspect
 import math
@@ -30,9 +30,14 @@ def level_to_scalar(level, levels: int = 256):
     return ops.cast(level, "float32") * (2.0 / (levels - 1)) - 1.0
 
 
-def shift_right(x):
-    """Delay x (B, T, C) by one sample; the first one is zeros."""
-    return ops.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
+def shift_right(x, samples: int = 1):
+    """Delay x (B, T, C) by some samples; zeros come first."""
+    return ops.pad(x, ((0, 0), (samples, 0), (0, 0)))[:, : ops.shape(x)[1]]
+
+
+def shift_left(x, samples: int = 1):
+    """Bring x (B, T, C) forward by some samples; zeros come last."""
+    return ops.pad(x, ((0, 0), (0, samples), (0, 0)))[:, samples:]
 
 
 def interpolation_weights(hop_length, dtype: str = "float32"):
@@ -147,70 +152,3 @@ class Speakers(Part):
         vectors = ops.take(self.table, ops.maximum(speaker, 0), axis=0)
         nobody = self.nobody if self.learned_no_speaker else ops.zeros_like(vectors)
         return ops.where(speaker[:, None] >= 0, vectors, nobody)
-
-
-@keras.saving.register_keras_serializable("vqwn_kit")
-class GatedBlock(Part):
-    """One residual block of a WaveNet: dilated causal convolution, gate, residual and skip.
-
-    z = tanh(W_f * x + V_f h) sigmoid(W_g * x + V_g h); the two 1x1 convolutions that follow are
-    one matrix product. [van den Oord 2016](https://arxiv.org/abs/1609.03499), section 2.3.
-
-    Args:
-        residual_channels: channels of x, C.
-        gate_channels: channels of each half of the gate, G; the tanh half comes first.
-        skip_channels: channels of the skip output.
-        kernel_size: taps of the dilated convolution.
-        dilation: samples between two taps.
-        interpolate: draw lines between the conditions of frames, instead of repeating them.
-
-    Input shape: x (B, T, C) and the projected condition V h, (B, N, 2 G), N a divisor of T.
-    Output shape: x + residual, (B, T, C), and skip, (B, T, skip_channels).
-    """
-
-    def __init__(
-        self,
-        residual_channels: int,
-        gate_channels: int,
-        skip_channels: int,
-        kernel_size: int = 2,
-        dilation: int = 1,
-        interpolate: bool = False,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.residual_channels = residual_channels
-        self.gate_channels = gate_channels
-        self.skip_channels = skip_channels
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.interpolate = interpolate
-        self.conv = keras.layers.Conv1D(
-            2 * gate_channels,
-            kernel_size,
-            dilation_rate=dilation,
-            padding="causal",
-            dtype=self.dtype_policy,
-            name="conv",
-        )
-        self.out = keras.layers.Dense(
-            residual_channels + skip_channels, dtype=self.dtype_policy, name="out"
-        )
-
-    def build(self, x_shape, condition_shape=None):
-        """Build the two convolutions for x of shape (B, T, C)."""
-        self.conv.build(x_shape)
-        self.out.build((None, None, self.gate_channels))
-
-    def call(self, x, condition):
-        """Return x + residual and skip."""
-        mixed = add_frames(self.conv(x), condition, self.interpolate)
-        gate = ops.tanh(mixed[..., : self.gate_channels]) * ops.sigmoid(
-            mixed[..., self.gate_channels :]
-        )
-        out = self.out(gate)
-        return x + out[..., : self.residual_channels], out[..., self.residual_channels :]
-
-    def compute_output_shape(self, x_shape, condition_shape=None):
-        """Return the shapes of the two outputs."""
-        return tuple(x_shape), (*x_shape[:2], self.skip_channels)

@@ -49,7 +49,7 @@ class Trainer:
         model.compile(make_optimizer(self.config), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
         self.average = WeightAverage(model, self.config.average_decay)
-        self._train_step = tf.function(self._update, jit_compile=self.config.jit_compile or None)
+        self.step_on = tf.function(self._update, jit_compile=self.config.jit_compile or None)
 
     @classmethod
     def fresh(cls, data, preset: Preset, speakers=None, save=None, parts=None) -> "Trainer":
@@ -125,7 +125,7 @@ class Trainer:
                 except InputError:
                     self.save()
                     raise
-                self._train_step(tf.constant(waveform), tf.constant(speaker))
+                self.step_on(tf.constant(waveform), tf.constant(speaker))
                 self.step += 1
                 self._revive()
                 self.seconds = before + time.perf_counter() - began

@@ -1,11 +1,13 @@
 """How a model is trained: settings as plain values, each checked."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.segments import SAMPLING
 
 PARTS = ("encoder", "bottleneck", "decoder")  # of a model
+PRECISIONS = ("float32", "mixed_bfloat16", "auto")
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ class TrainingConfig:
         validate_every: steps between two looks at held-out utterances.
         keep: how many checkpoints' weights stay.
         seed: of the weights, of the order and of the crops; 0 or more.
-        precision: `float32` or `mixed_bfloat16`.
-        jit_compile: compile the step with XLA. It pays for small batches, where most of a step is
-            memory traffic; large matrix products run faster without.
+        precision: `float32`, `mixed_bfloat16`, or `auto`, which becomes the second where the
+            processor multiplies bfloat16 and the first elsewhere. Losses and codebook are float32
+            in any case. bfloat16 pays most for wide decoders.
+        jit_compile: compile the step with XLA, which seldom pays on a processor.
     """
 
     steps: int = 400_000
@@ -104,8 +107,19 @@ class TrainingConfig:
             raise InputError(
                 f"training.clip_norm is {self.clip_norm!r}; expected a number above 0, or none"
             )
-        if self.precision not in ("float32", "mixed_bfloat16"):
-            raise one_of("precision", self.precision, ("float32", "mixed_bfloat16"))
+        if self.precision not in PRECISIONS:
+            raise one_of("precision", self.precision, PRECISIONS)
+        if self.precision == "auto":
+            chosen = "mixed_bfloat16" if multiplies_bfloat16() else "float32"
+            object.__setattr__(self, "precision", chosen)
+
+
+def multiplies_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
+    """Return whether the processor has products of bfloat16, as Linux tells; elsewhere False."""
+    cpuinfo = Path(cpuinfo)
+    if not cpuinfo.is_file():
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split()))
 
 
 def _checked_rate(rate: float | dict) -> float | dict:

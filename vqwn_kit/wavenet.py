@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from vqwn_kit import logistics
+from vqwn_kit.blocks import GatedBlock
 from vqwn_kit.conditions import Conditions
-from vqwn_kit.layers import GatedBlock, Part, add_frames, level_to_scalar, shift_right
+from vqwn_kit.layers import Part, add_frames, level_to_scalar, shift_right
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
