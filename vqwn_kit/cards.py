@@ -12,7 +12,7 @@ import numpy as np
 from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.files import replacing
 
-DIGITS = {"bits": 3, "": 2, "%": 1, "dB": 2, "semitones": 2, "of 5": 2, "s": 0}
+DIGITS = {"bits": 3, "bits a code": 3, "": 2, "%": 1, "dB": 2, "semitones": 2, "of 5": 2, "s": 0}
 INTERVALS = (
     "Intervals are 95 %: Student's t over utterances (of a ratio, or by leaving out one utterance "
     "where the measure is of all frames), Wilson's for shares of yes and no. Counts have none."

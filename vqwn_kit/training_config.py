@@ -72,7 +72,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         """Check the values, and give a schedule that came from JSON integer keys."""
-        object.__setattr__(self, "learning_rate", _checked_rate(self.learning_rate))
+        object.__setattr__(self, "learning_rate", checked_rate(self.learning_rate))
         freeze = (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze or ())
         object.__setattr__(self, "freeze", freeze)
         for part in freeze:
@@ -108,7 +108,7 @@ class TrainingConfig:
             raise one_of("precision", self.precision, ("float32", "mixed_bfloat16"))
 
 
-def _checked_rate(rate: float | dict) -> float | dict:
+def checked_rate(rate: float | dict) -> float | dict:
     """Return a learning rate; steps that came from JSON as strings become whole numbers."""
     if isinstance(rate, dict) and "peak" in rate:
         check_keys(rate, ["peak", "warm_up", "end"], "key of a cosine schedule")
