@@ -38,9 +38,7 @@ def load_prior(run: Run | str | Path, name: str = "prior") -> CodePrior:
         prior.load_weights(file)
     except (ValueError, KeyError, OSError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{file} can't be read with the config.json beside it: {reason}"
-        ) from error
+        raise InputError(f"{file} doesn't fit its config.json, or is damaged: {reason}") from error
     codebook = keras.ops.convert_to_numpy(run.model.bottleneck.vectors())
     if codebook.shape != prior.codebook.shape or not np.allclose(codebook, prior.codebook):
         raise InputError(
@@ -67,9 +65,7 @@ def read_config(run: Run, name: str = "prior") -> dict:
         content = json.loads(read_text(file))
         return {key: content[key] for key in ("prior", "training", "corpus", "step", "frame_rate")}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file} isn't the config of a prior, or is damaged ({error!r})"
-        ) from error
+        raise InputError(f"{file} is no prior's config, or is damaged ({error!r})") from error
 
 
 def history_of(folder: Path) -> list[dict]:
