@@ -238,7 +238,7 @@ def test_a_markov_chain_is_learnt_to_its_entropy_rate(rng, store, tmp_path):
     codes = [chain(rng, table, 3000)[None] for _ in range(len(store))]
     held = RunCodes(codes, store.speaker_ids, store, 3, 64)
     config = PriorConfig(
-        units=16, channels=8, dropout=0.0, steps=300, batch_size=16, segment_length=64,
+        units=16, channels=8, dropout=0.0, steps=250, batch_size=16, segment_length=64,
         learning_rate={"peak": 2e-2, "warm_up": 20, "end": 1e-4},
     )  # fmt: skip
     run = FakeRun(rng.normal(size=(3, 4)).astype(np.float32))
@@ -308,14 +308,15 @@ def test_the_card_is_the_same_when_it_is_measured_again(prior, prior_run, store)
 
 
 def test_restored_training_goes_on_exactly(prior_run, store):
-    rate = {"peak": 3e-3, "warm_up": 2, "end": 1e-4}
     settings = {**SMALL, "validate_every": 2, "progress": False, "score": False}
     rates = {"learning_rate": {0: 3e-3, 4: 1e-3}}
     whole = train_prior(prior_run, store, name="whole", steps=6, **settings, **rates)
     train_prior(prior_run, store, name="parts", steps=3, **settings, **rates)
-    parts = train_prior(
-        prior_run, store, name="parts", restore=True, steps=6, progress=False, score=False, **rates
-    )
+    begun = train_prior(prior_run, store, name="begun", steps=3, minutes=0, **settings)
+    assert history_of(prior_run.folder / "begun") == []
+    assert begun.surprise(np.array([1, 2])).shape == (2,)
+    going_on = {"name": "parts", "restore": True, "progress": False, "score": False}
+    parts = train_prior(prior_run, store, steps=6, **going_on)
     for one, other in zip(whole.weights, parts.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
     states = [np.load(prior_run.folder / name / "state.npz") for name in ("whole", "parts")]
@@ -323,7 +324,7 @@ def test_restored_training_goes_on_exactly(prior_run, store):
         if key not in ("seconds", "best"):
             np.testing.assert_array_equal(states[0][key], states[1][key], key)
     with pytest.raises(InputError, match="units can't be changed"):
-        train_prior(prior_run, store, name="parts", restore=True, units=13, learning_rate=rate)
+        train_prior(prior_run, store, units=13, **going_on)
 
 
 def test_what_exists_is_never_overwritten_and_refusals_say_why(prior, prior_run, store):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.ngrams import as_codes
@@ -226,16 +227,17 @@ class CodePrior(keras.Model):
             raise InputError("no speakers given; give [None] for codes of nobody in particular")
         rows = range(len(numbers))
         draws = np.array([np.random.default_rng([seed, row]).random(length) for row in rows])
-        recurrence, state = Recurrence(self, numbers), None
         codes = np.empty((len(numbers), len(prompt) + length), np.int32)
         codes[:, : len(prompt)] = prompt
-        last = np.full(len(numbers), self.start)
-        for place in range(codes.shape[1]):
-            logits, state = recurrence.step(last, state)
-            if place >= len(prompt):
-                draw = draws[:, place - len(prompt)]
-                codes[:, place] = drawn(logits / temperature, draw)
-            last = codes[:, place]
+        with threadpool_limits(1):  # the products are small: two threads took five times as long
+            recurrence, state = Recurrence(self, numbers), None
+            last = np.full(len(numbers), self.start)
+            for place in range(codes.shape[1]):
+                logits, state = recurrence.step(last, state)
+                if place >= len(prompt):
+                    draw = draws[:, place - len(prompt)]
+                    codes[:, place] = drawn(logits / temperature, draw)
+                last = codes[:, place]
         return codes
 
     def _codes(self, codes: np.ndarray) -> np.ndarray:

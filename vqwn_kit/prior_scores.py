@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqwn_kit.audio import TRIM_DB
 from vqwn_kit.cards import ScoreCard
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.evaluation import (
@@ -23,7 +24,7 @@ from vqwn_kit.ngrams import NGram
 from vqwn_kit.prior import CodePrior
 from vqwn_kit.prior_folder import load_prior, read_config
 from vqwn_kit.run import Run
-from vqwn_kit.run_codes import RunCodes, codes_of, store_of
+from vqwn_kit.run_codes import WINDOW, RunCodes, codes_of, store_of
 from vqwn_kit.store import Store
 
 ORDERS = {"uniform": 0, "unigram": 1, "bigram": 2, "trigram": 3}
@@ -157,14 +158,16 @@ def _score_bits(card: PriorCard, bits: dict, silent: list, codes: RunCodes) -> N
     frames, rate = [len(s) for s in silent], codes.frame_rate
     for other in ("bigram", "trigram"):
         less = ratio(total[other] - total["prior"], total[other])
-        card.add("gain", f"fewer bits than the {other}", less, "%", of)
+        card.add("gain", f"bits below the {other}'s", less, "% fewer", of)
     for model in ("uniform", "unigram", "prior"):
         value, low, high, n = ratio(total[model] * rate, frames)
         flat = Estimate(value, None, None, n) if model == "uniform" else (value, low, high, n)
         note = "log2 K codes a second" if model == "uniform" else ""
         card.add("bit rate", f"bit rate, {model}", Estimate(*flat), "bits/s", of, note)
-    spoken, share = sum(int((~s).sum()) for s in silent), np.concatenate(silent).mean()
-    card.add("bit rate", "share of silence", float(share), "%", f"of {spoken} spoken codes")
+    quiet = ratio([int(s.sum()) for s in silent], frames)
+    card.add("bit rate", "codes of silence", quiet, "%", of,
+             f"of {sum(frames)}; {WINDOW * 1000:g} ms at least {TRIM_DB:g} dB under the "
+             "utterance's loudest")  # fmt: skip
     gain = 100 * (1 - total["prior"].sum() / total["bigram"].sum())
     card.verdicts.append(
         f"A code carries {total['prior'].sum() / sum(frames):.2f} bits of its "
@@ -194,8 +197,8 @@ def _score_calibration(card: PriorCard, prior: CodePrior, codes: RunCodes, membe
     hits, counts = [c.sum() for c in came], [len(c) for c in came]
     card.foretold, card.came = np.concatenate(foretold), np.concatenate(came)
     card.add("calibration", "likeliest code is right", ratio(hits, counts), "%", "utterances")
-    error = calibration_error(card.foretold, card.came)
-    card.add("calibration", "expected calibration error", error, "%", "utterances",
+    error = Estimate(calibration_error(card.foretold, card.came), None, None, len(card.came))
+    card.add("calibration", "expected calibration error", error, "%", "codes",
              "of the likeliest code, 15 bins")  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from vqwn_kit.run import Run
 from vqwn_kit.run_codes import RunCodes, codes_of, need_codebook, store_of
 from vqwn_kit.store import Store
 from vqwn_kit.trainer import interruptible
-from vqwn_kit.training_config import check_keys, checked_rate
+from vqwn_kit.training_config import TrainingConfig, check_keys, checked_rate
 
 BITS_PER_NAT = 1.0 / np.log(2.0)
 
@@ -45,6 +45,7 @@ class PriorConfig:
         batch_size: crops a batch.
         segment_length: codes a crop.
         learning_rate: of Adam, or a schedule; see `TrainingConfig`, like the three that follow.
+            By default a short rise to 3e-3 and a cosine until the last step.
         weight_decay: weight of half the sum of squares of all kernels.
         average_decay: of the moving average of all weights.
         clip_norm: largest norm of the gradient.
@@ -71,7 +72,7 @@ class PriorConfig:
     seed: int = 0
 
     def __post_init__(self):
-        """Check the values; the schedule by default is a short rise and a cosine to the end."""
+        """Check the values."""
         counts = ("steps", "batch_size", "segment_length", "validate_every")
         for name in (*counts, "seed"):
             value, least = getattr(self, name), int(name in counts)
@@ -83,10 +84,14 @@ class PriorConfig:
                 raise InputError(f"{name} is {value!r}; expected a number from 0 to below 1")
         if isinstance(self.weight_decay, bool) or not self.weight_decay >= 0:
             raise InputError(f"weight_decay is {self.weight_decay!r}; expected 0 or more")
-        rate = self.learning_rate
-        if rate is None:
-            rate = {"peak": 3e-3, "warm_up": min(50, self.steps // 4), "end": 6e-5}
-        object.__setattr__(self, "learning_rate", checked_rate(rate))
+        if self.learning_rate is not None:
+            object.__setattr__(self, "learning_rate", checked_rate(self.learning_rate))
+
+    def schedule(self):
+        """Return the learning rate: a number, or a function of the step."""
+        usual = {"peak": 3e-3, "warm_up": min(50, self.steps // 4), "end": 6e-5}
+        rate = usual if self.learning_rate is None else self.learning_rate
+        return learning_rate(TrainingConfig(steps=self.steps, learning_rate=rate))
 
 
 MAY_CHANGE = ("steps", "learning_rate", "validate_every")  # when training goes on
@@ -127,10 +132,7 @@ def train_prior(
     folder = run.folder / name
     if restore:
         before = read_config(run, name)
-        mine = {**before["training"], **changes}
-        if "steps" in changes and "learning_rate" not in changes:
-            mine["learning_rate"] = None  # the schedule by default ends with the steps
-        config = PriorConfig(**mine)
+        config = PriorConfig(**{**before["training"], **changes})
         for key, value in before["training"].items():
             if key not in MAY_CHANGE and getattr(config, key) != value:
                 raise InputError(f"{key} can't be changed in a prior that has begun; train anew")
@@ -166,7 +168,7 @@ class PriorTrainer:
         self.prior.build()
         self.prior.codebook.assign(codebook)
         self.optimizer = Adam(
-            learning_rate(config), penalty=config.weight_decay, global_clipnorm=config.clip_norm
+            config.schedule(), penalty=config.weight_decay, global_clipnorm=config.clip_norm
         )
         self.optimizer.build(self.prior.trainable_variables)
         self.average = WeightAverage(self.prior, config.average_decay)
@@ -176,10 +178,13 @@ class PriorTrainer:
         self.left_out = [n for n, out in zip(members, chosen, strict=True) if out]
         self.members = [n for n, out in zip(members, chosen, strict=True) if not out]
         self._update = tf.function(self._updated)
+        folder.mkdir(parents=True, exist_ok=True)
         if restore:
             self._load()
-        folder.mkdir(parents=True, exist_ok=True)
-        self._write_config(run)
+        else:
+            self._keep()
+            self._save()
+        self._write_config(run)  # last, as the mark that there is a prior to go on with
         records = [r for r in history_of(folder) if r["step"] <= self.step] if restore else []
         with replacing(folder / "history.jsonl") as scratch:
             scratch.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
@@ -221,7 +226,7 @@ class PriorTrainer:
                 if self.step % self.config.validate_every == 0 or last:
                     bar.set_postfix_str(self._look(sums / since * BITS_PER_NAT))
                     sums, since = 0.0, 0
-            if not (self.folder / "weights.weights.h5").is_file() or self.best == float("inf"):
+            if self.best == float("inf"):  # stopped before the first look
                 self._keep()
             self._save()
         if interrupted.is_set():
@@ -304,7 +309,7 @@ class PriorTrainer:
     def _load(self) -> None:
         file = self.folder / "state.npz"
         if not file.is_file():
-            raise InputError(f"{file} isn't there: this prior can be used, but not trained further")
+            raise InputError(f"{file} isn't there, so this prior can be used, but not trained on")
         with np.load(file, allow_pickle=False) as arrays:
             for group, variables in self._variables().items():
                 for number, variable in enumerate(variables):
