@@ -21,9 +21,10 @@ from vqwn_kit import (
 )
 from vqwn_kit.cli import main
 from vqwn_kit.evaluation import calibration, calibration_error, longest_held
-from vqwn_kit.prior import Recurrence, drawn, log_softmax
+from vqwn_kit.prior_config import PriorConfig
 from vqwn_kit.prior_folder import history_of
-from vqwn_kit.prior_training import PriorConfig, PriorTrainer
+from vqwn_kit.prior_training import PriorTrainer
+from vqwn_kit.recurrence import Recurrence, drawn, log_softmax
 from vqwn_kit.run_codes import RunCodes, silent_frames
 
 SMALL = {"units": 12, "channels": 8, "segment_length": 32, "batch_size": 4}

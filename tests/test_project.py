@@ -18,8 +18,9 @@ ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments layers "
     "features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
     "training_config vqvae config run run_codes optimization validation trainer training sampler "
-    "generation evaluation ngrams prior prior_folder dreams hearing alignment projector views "
-    "code_views doctor comparison cards prior_scores prior_training subject code_scores "
+    "generation evaluation ngrams recurrence prior_config prior prior_folder dreams hearing "
+    "alignment projector views code_views doctor comparison cards prior_scores prior_training "
+    "subject code_scores "
     "sound_scores scoring report info main_job download bench data_cli training_cli prior_cli cli"
 ).split()
 

@@ -58,6 +58,7 @@ _HOME = {
     "audio_log": "generation",
     "NGram": "ngrams",
     "codes_of": "run_codes",
+    "PriorConfig": "prior_config",
     "CodePrior": "prior",
     "load_prior": "prior_folder",
     "score_prior": "prior_scores",
