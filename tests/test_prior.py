@@ -1,7 +1,9 @@
 """A prior over codes: n-grams by hand, entropy rates, causality, sampling, restore, dreams."""
 
 import json
+import os
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -11,12 +13,14 @@ from vqwn_kit import (
     CodePrior,
     InputError,
     NGram,
+    Run,
+    build_model,
     codes_of,
     dream,
+    load_preset,
     load_prior,
     load_run,
     score_prior,
-    train,
     train_prior,
 )
 from vqwn_kit.cli import main
@@ -328,6 +332,30 @@ def test_restored_training_goes_on_exactly(prior_run, store):
         train_prior(prior_run, store, units=13, **going_on)
 
 
+def test_restoring_on_another_corpus_is_refused(prior, prior_run, store, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(prior_run.folder, folder)
+    file = folder / "prior" / "config.json"
+    file.write_text(file.read_text().replace(store.identity, "other-123"))
+    with pytest.raises(InputError, match="begun on other-123"):
+        train_prior(folder, store, restore=True, steps=8, progress=False)
+
+
+def test_ctrl_c_ends_after_the_step_and_saves(prior_run, store, monkeypatch):
+    drawn_batch = PriorTrainer.batch
+
+    def press(self, step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return drawn_batch(self, step)
+
+    monkeypatch.setattr(PriorTrainer, "batch", press)
+    with pytest.raises(KeyboardInterrupt, match="stopped at step 3 of 6"):
+        train_prior(prior_run, store, name="stopped", steps=6, progress=False, **SMALL)
+    assert int(np.load(prior_run.folder / "stopped" / "state.npz")["step"]) == 3
+    assert load_prior(prior_run, "stopped").units == SMALL["units"]
+
+
 def test_what_exists_is_never_overwritten_and_refusals_say_why(prior, prior_run, store):
     with pytest.raises(InputError, match="holds a prior already"):
         train_prior(prior_run, store, steps=2, progress=False)
@@ -365,8 +393,9 @@ def test_a_damaged_prior_is_named(prior, prior_run, tmp_path):
 
 
 def test_a_run_without_a_codebook_is_refused_with_its_reason(store, tmp_path, capsys):
-    plain = train(store, "tiny", bottleneck="ae", steps=1, save=tmp_path / "ae" / "weights",
-                  progress=False)  # fmt: skip
+    preset = load_preset("tiny").change(bottleneck="ae")
+    plain = Run.create(tmp_path / "ae" / "weights", preset, "speech", {"ann": {}})
+    plain.save_weights(build_model(preset, ["ann"]), 1)
     for call in (load_prior, lambda run: train_prior(run, store), lambda run: dream(run, ["ann"])):
         with pytest.raises(InputError, match="no codebook: its bottleneck Identity"):
             call(plain)

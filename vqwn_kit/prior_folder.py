@@ -63,7 +63,7 @@ def read_config(run: Run, name: str = "prior") -> dict:
         )
     try:
         content = json.loads(read_text(file))
-        return {key: content[key] for key in ("prior", "training", "corpus", "step", "frame_rate")}
+        return {key: content[key] for key in ("prior", "training", "store", "step", "frame_rate")}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{file} is no prior's config, or is damaged ({error!r})") from error
 

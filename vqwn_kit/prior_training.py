@@ -83,6 +83,11 @@ def train_prior(
                 "name (--name); nothing was overwritten"
             )
     codes = codes_of(run, store_of(run, data, progress), config.encodings, progress)
+    if restore and before["store"] != codes.store.identity:
+        raise InputError(
+            f"{folder} was begun on {before['store']}, and this is {codes.store.identity}: give "
+            "the corpus that it learnt from, or train anew under another name (--name)"
+        )
     trainer = PriorTrainer(run, codes, config, folder, restore)
     trainer.fit(minutes, progress)
     prior = load_prior(run, name)
@@ -134,7 +139,7 @@ class PriorTrainer:
         content = {
             "prior": {k: v for k, v in keywords.items() if k not in ("name", "trainable", "dtype")},
             "training": asdict(self.config),
-            "corpus": self.codes.store.corpus.name,
+            "store": self.codes.store.identity,
             "step": run.newest,
             "frame_rate": self.codes.frame_rate,
         }
