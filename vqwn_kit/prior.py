@@ -50,7 +50,7 @@ class CodePrior(keras.Model):
         speaker_names: Sequence[str] = (),
         units: int = 256,
         channels: int = 128,
-        dropout: float = 0.3,
+        dropout: float = 0.2,
         speaker_dropout: float = 0.1,
         **kwargs,
     ):

@@ -29,7 +29,7 @@ class PriorConfig:
 
     units: int = 256
     channels: int = 128
-    dropout: float = 0.3
+    dropout: float = 0.2
     speaker_dropout: float = 0.1
     speaker: bool = True
     encodings: int | None = None
