@@ -58,6 +58,14 @@ _HOME = {
     "convert_voice": "generation",
     "convert_many": "generation",
     "audio_log": "generation",
+    "NGram": "ngrams",
+    "codes_of": "run_codes",
+    "PriorConfig": "prior_config",
+    "CodePrior": "prior",
+    "load_prior": "prior_folder",
+    "score_prior": "prior_scores",
+    "train_prior": "prior_training",
+    "dream": "dreams",
     "score_card": "scoring",
     "ScoreCard": "cards",
     "phone_times": "alignment",
@@ -72,7 +80,8 @@ _HOME = {
 }
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring main_job".split()
+    "generation comparison scoring main_job run_codes prior prior_folder prior_scores "
+    "prior_training dreams".split()
 )
 __all__ = ["__version__", *_HOME]
 

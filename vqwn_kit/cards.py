@@ -12,7 +12,17 @@ import numpy as np
 from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.files import replacing
 
-DIGITS = {"bits": 3, "": 2, "%": 1, "dB": 2, "semitones": 2, "of 5": 2, "s": 0}
+DIGITS = {
+    "bits": 3,
+    "bits a code": 3,
+    "": 2,
+    "%": 1,
+    "% fewer": 1,
+    "dB": 2,
+    "semitones": 2,
+    "of 5": 2,
+    "s": 0,
+}
 INTERVALS = (
     "Intervals are 95 %: Student's t over utterances (of a ratio, or by leaving out one utterance "
     "where the measure is of all frames), Wilson's for shares of yes and no. Counts have none."
@@ -90,9 +100,10 @@ class ScoreCard:
         """Add a row; a plain number is a count without an interval. Return it."""
         if not isinstance(estimate, Estimate):
             estimate = Estimate(float(estimate), None, None, 1)
-        scale = 100.0 if unit == "%" else 1.0
+        scale = 100.0 if unit.startswith("%") else 1.0
         limits = [None if x is None else x * scale for x in (estimate.low, estimate.high)]
-        if limits[0] is not None and unit != "bits":  # only gaps and information can be negative
+        signed = ("bits", "% fewer")  # only gaps, gains and information can be negative
+        if limits[0] is not None and unit not in signed:
             limits[0] = max(0.0, limits[0])
         if limits[1] is not None and unit == "%":
             limits[1] = min(100.0, limits[1])

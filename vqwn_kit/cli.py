@@ -20,6 +20,7 @@ from vqwn_kit.data_cli import (
 from vqwn_kit.data_cli import add_command as _command
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import unused
+from vqwn_kit.prior_cli import add_dreaming, add_prior, check_dreaming, dream_with
 from vqwn_kit.training_cli import add_compare, add_train, one_of_two
 
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add_download(commands)
     add_train(commands)
     add_compare(commands)
+    add_prior(commands)
     _add_generate(commands)
     _add_evaluate(commands)
     _add_visualise(commands)
@@ -102,7 +104,8 @@ def _add_generate(commands) -> None:
         metavar="P-STEP",
         help="a run or checkpoint",
     )
-    add("--audio", "-audio", nargs="+", required=True, metavar="FILE", help="recordings to speak")
+    add("--audio", "-audio", nargs="+", metavar="FILE", help="recordings to speak")
+    add_dreaming(add)
     add("--speakers", "-speakers", nargs="+", required=True, metavar="NAME", help="whose voices")
     add("--mode", "-mode", default="sample", choices=("sample", "greedy"))
     add("--temperature", type=float, default=1.0, help="below 1 is less noisy (default: 1)")
@@ -124,6 +127,10 @@ def _add_generate(commands) -> None:
 
 
 def _generate(options) -> None:
+    check_dreaming(options)
+    if options.from_prior:
+        dream_with(options)
+        return
     waves = [vq.load(path) for path in options.audio]
     run = vq.Run(options.restore)
     model = run.model

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -209,6 +209,18 @@ def _hold_out_speakers(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ..
     first, *others = sorted(draws, key=draws.get)
     held = {first, *(name for name in others[:-1] if draws[name] < HELD_OUT_VOICES)}
     return tuple(_with_split(utterance, utterance.speaker in held) for utterance in utterances)
+
+
+def by_sentence(utterances: Sequence[Utterance], share: float) -> list[bool]:
+    """Choose about a share of the sentences, by their hash, for all who speak them.
+
+    At least one where `share` isn't 0, and never the last: with one sentence none is chosen.
+    """
+    sentences = [_sentence(utterance) for utterance in utterances]
+    ordered = sorted(set(sentences), key=_draw)
+    count = min(max(1, round(share * len(ordered))), len(ordered) - 1) if share else 0
+    chosen = set(ordered[:count])
+    return [sentence in chosen for sentence in sentences]
 
 
 def _with_split(utterance: Utterance, held_out: bool) -> Utterance:

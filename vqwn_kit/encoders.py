@@ -321,8 +321,8 @@ class ResidualConvEncoder(Encoder):
         embedding_dim: D, channels of z_e.
         filters: units of each layer.
         features: "mfcc" or "log_mel".
-        stride: of the one strided convolution; 1 for 100 frames a second.
         batch_norm_momentum: of the features' moving statistics, used outside training.
+        stride: of the one strided convolution; 1 for 100 frames a second.
 
     Raises:
         ValueError: other `features`.
@@ -337,8 +337,8 @@ class ResidualConvEncoder(Encoder):
         embedding_dim: int = 64,
         filters: int = 768,
         features: str = "mfcc",
-        stride: int = 2,
         batch_norm_momentum: float = 0.99,
+        stride: int = 2,
         **kwargs,
     ):
         super().__init__(**kwargs)

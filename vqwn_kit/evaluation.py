@@ -96,6 +96,48 @@ def perplexity(counts: np.ndarray) -> float:
     return float(2.0 ** entropy(counts))
 
 
+def calibration(
+    predicted: np.ndarray, happened: np.ndarray, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compare predicted probabilities with how often what they foretold happened.
+
+    Args:
+        predicted: (M,), 0 to 1.
+        happened: bool (M,).
+        bins: how many equal parts 0 to 1 is cut into.
+
+    Returns:
+        Of each part that any fell into: the mean probability, the share that happened, how many.
+    """
+    places = np.minimum((np.asarray(predicted) * bins).astype(int), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    met = counts > 0
+    sums = [np.bincount(places, values, bins)[met] for values in (predicted, happened)]
+    return sums[0] / counts[met], sums[1] / counts[met], counts[met]
+
+
+def calibration_error(predicted: np.ndarray, happened: np.ndarray, bins: int = 15) -> float:
+    """Return the expected calibration error, 0 to 1 (Guo 2017, arXiv 1706.04599)."""
+    foretold, shares, counts = calibration(predicted, happened, bins)
+    return float(np.sum(counts * np.abs(foretold - shares)) / counts.sum())
+
+
+def longest_held(codes: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """Return the most frames for which a row holds one code, int (M,).
+
+    Args:
+        codes: int (M, N).
+        ignored: bool (K,), codes that don't count, such as those of silence.
+    """
+    held, longest = np.zeros(len(codes), int), np.zeros(len(codes), int)
+    last = np.full(len(codes), -1)
+    for column in np.asarray(codes).T:
+        held = np.where(column == last, held + 1, 1)
+        longest = np.maximum(longest, np.where(ignored[column], 0, held))
+        last = column
+    return longest
+
+
 def code_phone_table(
     codes: np.ndarray, phones: np.ndarray, num_embeddings: int, num_phones: int
 ) -> np.ndarray:

@@ -12,15 +12,14 @@ from vqwn_kit.code_scores import (
     score_phones,
     score_speakers,
 )
-from vqwn_kit.corpus import Corpus, open_corpus
+from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.run import Run
+from vqwn_kit.run_codes import store_of
 from vqwn_kit.sound_scores import score_content, score_sound, score_voices, speak
-from vqwn_kit.store import Store, prepare
+from vqwn_kit.store import Store
 from vqwn_kit.subject import Subject
-
-KNOWN = {"mini": "mini", "vctk-corpus": "VCTK", "librispeech": "LibriSpeech"}
 
 
 def score_card(
@@ -67,7 +66,7 @@ def score_card(
     if not temperature > 0:
         raise InputError(f"temperature={temperature}: expected more than 0")
     run = run if isinstance(run, Run) else Run(run)
-    store = _store(run, data, progress)
+    store = store_of(run, data, progress)
     subject = examine(run, store, utterances, seed, progress)
     if not run.model.speaks:
         raise InputError(
@@ -98,21 +97,6 @@ def score_card(
     order = list(dict.fromkeys(row.section for row in card.rows if row.section != "cost"))
     card.rows.sort(key=lambda row: [*order, "cost"].index(row.section))
     return card
-
-
-def _store(run: Run, data: Store | Corpus | str | Path | None, progress: bool) -> Store:
-    if isinstance(data, Store):
-        return data
-    if data is None:
-        name = run.config["corpus"]
-        if name not in KNOWN:
-            raise InputError(
-                f"{run.folder} was trained on {name!r}, and where that is isn't known: give the "
-                "folder of the corpus (data=, or --data)"
-            )
-        data = KNOWN[name]
-    corpus = data if isinstance(data, Corpus) else open_corpus(data)
-    return prepare(corpus, progress=progress)
 
 
 def examine(

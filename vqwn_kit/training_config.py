@@ -75,7 +75,7 @@ class TrainingConfig:
 
     def __post_init__(self):
         """Check the values, and give a schedule that came from JSON integer keys."""
-        object.__setattr__(self, "learning_rate", _checked_rate(self.learning_rate))
+        object.__setattr__(self, "learning_rate", checked_rate(self.learning_rate))
         freeze = (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze or ())
         object.__setattr__(self, "freeze", freeze)
         for part in freeze:
@@ -122,7 +122,7 @@ def multiplies_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split()))
 
 
-def _checked_rate(rate: float | dict) -> float | dict:
+def checked_rate(rate: float | dict) -> float | dict:
     """Return a learning rate; steps that came from JSON as strings become whole numbers."""
     if isinstance(rate, dict) and "peak" in rate:
         check_keys(rate, ["peak", "warm_up", "end"], "key of a cosine schedule")

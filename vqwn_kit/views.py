@@ -249,8 +249,9 @@ def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
             limits = (row["low"], row["high"])
             ax.plot(limits, (place, place), color=colour, linewidth=2, alpha=0.6)
         ax.plot(row["value"], place, "o", color=colour, markersize=5)
+        digits = ",.0f" if row["value"] >= 1000 else ".3g"
         ax.annotate(
-            f"{row['value']:.3g}", (row["value"], place), xytext=(0, 5),
+            f"{row['value']:{digits}}", (row["value"], place), xytext=(0, 5),
             textcoords="offset points", ha="center", fontsize=8,
         )  # fmt: skip
     ax.set_yticks(range(len(group)), [row["name"] for row in group], fontsize=9)

@@ -1,0 +1,202 @@
+"""Sequences of codes -> smoothed n-gram models of them, which every prior has to beat. NumPy only.
+
+Counts of each order are discounted by a constant, and what that frees goes to the next lower order,
+down to all K codes alike: interpolated Kneser-Ney (Chen and Goodman 1999, An empirical study of
+smoothing techniques) where the lower orders count in how many contexts a code was met, and
+interpolated absolute discounting where they count how often.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from vqwn_kit.errors import InputError, one_of
+
+DISCOUNTS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+SMOOTHING = ("kneser_ney", "absolute")
+
+
+class NGram:
+    """A smoothed n-gram model of codes.
+
+    Args:
+        sequences: int (N_u,), 0..K-1, one an utterance; or (V, N_u), several encodings of it. What
+            is before the first code counts as a code of its own.
+        num_embeddings: K.
+        order: 1 for a unigram, 2 for a bigram, and so on; 0 takes all codes alike.
+        discounts: what is taken from each count, (order,), those of the unigram first; 0 to 1.
+        smoothing: `kneser_ney` or `absolute`.
+
+    Raises:
+        InputError: codes out of range, or an order that can't be counted.
+
+    Example:
+        bigram = NGram.fitted(sequences, 512, order=2)
+        bigram.bits(codes)                                      # (N,) bits, one a code
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[np.ndarray],
+        num_embeddings: int,
+        order: int,
+        discounts: Sequence[float],
+        smoothing: str = "kneser_ney",
+    ):
+        if smoothing not in SMOOTHING:
+            raise one_of("smoothing", smoothing, SMOOTHING)
+        most = int(62 / np.log2(num_embeddings + 1))
+        if not 0 <= order <= most:
+            raise InputError(f"order is {order}; expected 0 to {most} with {num_embeddings} codes")
+        if len(discounts) != order or not all(0 <= one <= 1 for one in discounts):
+            raise InputError(f"discounts are {discounts}; expected {order} numbers from 0 to 1")
+        self.num_embeddings, self.order = num_embeddings, order
+        self.discounts, self.smoothing = tuple(discounts), smoothing
+        rows = [row for codes in sequences for row in np.atleast_2d(codes)]
+        self._tables = self._counted([as_codes(row, num_embeddings) for row in rows])
+
+    @classmethod
+    def fitted(
+        cls, sequences: Sequence[np.ndarray], num_embeddings: int, order: int, folds: int = 5
+    ) -> "NGram":
+        """Return a model whose smoothing is the best on utterances that it left out.
+
+        The discounts are chosen one order after the other, the lowest first, by cross-validation
+        over utterances; then the better of the two kinds of smoothing. Of several encodings all
+        are counted, and the first is judged.
+        """
+        folds = min(folds, len(sequences))
+        if folds < 2 or not order:
+            return cls(sequences, num_embeddings, order, (0.5,) * order)
+        judged = [[np.atleast_2d(codes)[0] for codes in sequences[f::folds]] for f in range(folds)]
+        rests = [[s for i, s in enumerate(sequences) if i % folds != f] for f in range(folds)]
+        found = []
+        for smoothing in SMOOTHING:
+            models = [cls(rest, num_embeddings, order, (0.5,) * order, smoothing) for rest in rests]
+            for place in range(order):
+                costs = [
+                    sum(
+                        model.discounted(place, discount).bits(codes, place + 1).sum()
+                        for model, part in zip(models, judged, strict=True)
+                        for codes in part
+                    )
+                    for discount in DISCOUNTS
+                ]
+                chosen = DISCOUNTS[int(np.argmin(costs))]
+                models = [model.discounted(place, chosen) for model in models]
+            found.append((min(costs), smoothing, models[0].discounts))
+        _, smoothing, discounts = min(found)
+        return cls(sequences, num_embeddings, order, discounts, smoothing)
+
+    def discounted(self, place: int, discount: float) -> "NGram":
+        """Return the same counts with another discount of order `place` + 1."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.discounts = (*self.discounts[:place], discount, *self.discounts[place + 1 :])
+        return other
+
+    def _counted(self, sequences: list[np.ndarray]) -> list["_Counts"]:
+        """Return the counts of each order, the unigram's first."""
+        size = self.num_embeddings
+        keys = np.concatenate([self._keys(codes, self.order) for codes in sequences] or [[]])
+        grams, counts = np.unique(keys.astype(np.int64), return_counts=True)
+        tables: list[_Counts] = []
+        for length in range(self.order, 0, -1):
+            tables.insert(0, _Counts(grams, counts, size))
+            shorter = grams % ((size + 1) ** max(0, length - 2) * size)
+            weights = np.ones_like(counts) if self.smoothing == "kneser_ney" else counts
+            grams, places = np.unique(shorter, return_inverse=True)
+            counts = np.bincount(places, weights).astype(np.int64)
+        return tables
+
+    def _keys(self, codes: np.ndarray, length: int) -> np.ndarray:
+        """Return for each code a number for it and the `length` - 1 before it, int64 (N,)."""
+        size = self.num_embeddings
+        padded = np.concatenate([np.full(max(0, length - 1), size), codes]).astype(np.int64)
+        keys = np.zeros(len(codes), np.int64)
+        for place in range(length - 1):
+            keys = keys * (size + 1) + padded[place : place + len(codes)]
+        return keys * size + codes
+
+    def bits(self, codes: np.ndarray, order: int | None = None) -> np.ndarray:
+        """Return the bits of each code given those before it, float64 (N,).
+
+        Args:
+            codes: int (N,), the beginning of an utterance.
+            order: a lower one than the model's; the model's by default.
+        """
+        codes = as_codes(codes, self.num_embeddings)
+        share = np.full(len(codes), 1.0 / self.num_embeddings)
+        for length in range(1, (self.order if order is None else order) + 1):
+            table, discount = self._tables[length - 1], self.discounts[length - 1]
+            share = table.interpolated(self._keys(codes, length), share, discount)
+        return -np.log2(share)
+
+    def probabilities(self, context: Sequence[int] = ()) -> np.ndarray:
+        """Return the probabilities of all codes after a context from the beginning, (K,).
+
+        Args:
+            context: the codes so far; only the last `order` - 1 matter.
+        """
+        context = as_codes(context, self.num_embeddings)
+        every = np.arange(self.num_embeddings)
+        share = np.full(len(every), 1.0 / len(every))
+        for length in range(1, self.order + 1):
+            last = self._keys(np.append(context, 0), length)[-1]
+            share = self._tables[length - 1].interpolated(
+                last + every, share, self.discounts[length - 1]
+            )
+        return share
+
+
+class _Counts:
+    """Counts of the n-grams of one order: `grams` are sorted keys, a context times K and a code."""
+
+    def __init__(self, grams: np.ndarray, counts: np.ndarray, size: int):
+        self.grams, self.counts, self.size = grams, counts, size
+
+    @cached_property
+    def contexts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Contexts, how often each was met, and how many codes came after it."""
+        contexts, places = np.unique(self.grams // self.size, return_inverse=True)
+        return contexts, np.bincount(places, self.counts), np.bincount(places)
+
+    def interpolated(self, keys: np.ndarray, lower: np.ndarray, discount: float) -> np.ndarray:
+        """Return probabilities of n-grams (M,), `lower` where their context was never met."""
+        contexts, totals, kinds = self.contexts
+        if not len(contexts):
+            return lower
+        own, there = _found(self.grams, keys)
+        counts = np.where(there, self.counts[own], 0)
+        place, met = _found(contexts, keys // self.size)
+        left = np.minimum(counts, discount)
+        freed = discount * kinds[place]
+        share = (counts - left + freed * lower) / totals[place]
+        return np.where(met, share, lower)
+
+
+def _found(ordered: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where keys are in an ordered array, and whether they are."""
+    places = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return places, ordered[places] == keys
+
+
+def as_codes(codes: Sequence[int], num_embeddings: int) -> np.ndarray:
+    """Return codes as int64 (N,); a batch of one, (1, N), is taken too.
+
+    Raises:
+        InputError: another shape, or codes that aren't 0..K-1.
+    """
+    codes = np.asarray(codes)
+    codes = codes[0] if codes.ndim == 2 and len(codes) == 1 else codes
+    whole = codes.dtype.kind in "iu" or not codes.size
+    if codes.ndim != 1 or not whole:
+        raise InputError(
+            f"codes of shape {codes.shape}, {codes.dtype}; expected whole numbers (N,)"
+        )
+    if codes.size and (codes.min() < 0 or codes.max() >= num_embeddings):
+        raise InputError(
+            f"codes from {codes.min()} to {codes.max()}; expected 0..{num_embeddings - 1}"
+        )
+    return codes.astype(np.int64)
