@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ctrl_c_at, tones
-from vqwn_kit import InputError, Run, train
+from vqwn_kit import InputError, Run, load_preset, train
 
 
 def arrays_of(layer) -> list[np.ndarray]:
@@ -98,6 +98,20 @@ def test_two_stages_train_the_codes_first_and_then_the_decoder_on_them(store, tm
     assert first.history[-1]["held_out/mse"] > 0
     assert all("bits" not in record for record in first.history)
     assert run.history[-1]["bits"] < 8
+
+
+def test_the_first_stage_may_have_settings_of_its_own(store, tmp_path):
+    own = {"batch_size": 3, "segment_length": 640, "learning_rate": 5e-3}
+    settings = {"steps": 1, "first_stage_steps": 2, "progress": False}
+    run = train(store, "tiny", save=tmp_path / "w", first_stage=own, **settings)
+    first = Run(tmp_path / "first_stage").preset.training
+    assert {name: getattr(first, name) for name in own} == own
+    assert run.preset.training.batch_size == load_preset("tiny").training.batch_size
+    with pytest.raises(InputError, match="did you mean 'batch_size'"):
+        train(store, "tiny", save=tmp_path / "x", first_stage={"batch": 3}, **settings)
+    with pytest.raises(InputError, match="multiple"):
+        train(store, "tiny", save=tmp_path / "x", first_stage={"segment_length": 641}, **settings)
+    assert not (tmp_path / "x-1.weights.h5").exists()
 
 
 def test_a_first_stage_that_was_stopped_is_gone_on_with(store, tmp_path):

@@ -135,7 +135,8 @@ def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> Trai
         InputError: the folder holds a first stage of other settings, or of another corpus.
     """
     steps = preset.training.first_stage_steps
-    light = preset.change(decoder="FrameDecoder", steps=steps, first_stage_steps=0)
+    own = {"first_stage_steps": 0, "first_stage": None, **(preset.training.first_stage or {})}
+    light = preset.change(decoder="FrameDecoder", steps=steps, **own)
     folder = save.parent / "first_stage"
     if not (folder / "config.json").is_file() or not Run(folder).steps:
         return Trainer.fresh(data, light, speakers, folder / "weights", parts)

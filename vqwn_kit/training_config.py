@@ -1,6 +1,6 @@
 """How a model is trained: settings as plain values, each checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
@@ -38,6 +38,8 @@ class TrainingConfig:
         first_stage_steps: steps of a first stage, a run of its own, in which encoder and codebook
             learn with a light `FrameDecoder`; then both are frozen and the decoder learns. 0 trains
             all together.
+        first_stage: what the first stage has of its own of these settings, such as
+            {"batch_size": 16, "segment_length": 12800}: it costs so little that it may hear more.
         freeze: parts that don't learn: `encoder`, `bottleneck`, `decoder`.
         log_every: steps between two lines of the history.
         save_every: steps between two checkpoints.
@@ -64,6 +66,7 @@ class TrainingConfig:
     warm_start_batches: int = 32
     revive_every: int | None = None
     first_stage_steps: int = 0
+    first_stage: dict | None = None
     freeze: tuple[str, ...] = ()
     log_every: int = 100
     save_every: int = 1000
@@ -93,6 +96,10 @@ class TrainingConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise InputError(f"training.{name} is {value!r}; expected a whole number from 0 on")
+        if self.first_stage:
+            fixed = {"steps", "first_stage_steps", "first_stage", "freeze"}
+            own = [f.name for f in fields(self) if f.name not in fixed]
+            check_keys(self.first_stage, own, "setting of a first stage")
         counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
         counts += ("revive_every",) if self.revive_every is not None else ()
         for name in (*counts, "validate_every", "warm_start_batches"):
