@@ -67,7 +67,7 @@ def score_card(
     if not temperature > 0:
         raise InputError(f"temperature={temperature}: expected more than 0")
     run = run if isinstance(run, Run) else Run(run)
-    store = _store(run, data, progress)
+    store = store_of(run, data, progress)
     subject = examine(run, store, utterances, seed, progress)
     if not run.model.speaks:
         raise InputError(
@@ -100,7 +100,14 @@ def score_card(
     return card
 
 
-def _store(run: Run, data: Store | Corpus | str | Path | None, progress: bool) -> Store:
+def store_of(
+    run: Run, data: Store | Corpus | str | Path | None = None, progress: bool = True
+) -> Store:
+    """Return the prepared corpus: that of `data`, or the one that the run was trained on.
+
+    Raises:
+        InputError: where the run's corpus lies isn't known.
+    """
     if isinstance(data, Store):
         return data
     if data is None:
