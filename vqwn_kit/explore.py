@@ -132,7 +132,7 @@ def explore_codebook(
     names = list(subject.run.speakers)
     heard_from = {n: np.full(len(codes[n]), names.index(subject.speaker(n))) for n in codes}
     voices = _meetings(codes, heard_from, size, len(names))
-    colours = [Colour("share of frames", np.where(used, share, np.nan), "%")]
+    colours = [Colour("share of frames", np.where(used, share, np.nan), "%", log=True)]
     told = {"frames": [f"{n:,} ({part:.2g} %)" for n, part in zip(counts, share, strict=True)]}
     try:
         phones = _meetings(codes, _labels(subject), size, len(SOUNDS))
@@ -217,7 +217,7 @@ def explore_speakers(
         sizes=minutes,
         colours=[_numbers_or_names(fact, values) for fact, values in known.items()],
         facts=known | {"speech": [f"{part / 60:.1f} min" for part in minutes]},
-        links=[nearest(vectors, count=min(5, len(names) - 1))] if len(names) > 1 else [],
+        links=[nearest(vectors, count=min(5, len(names) // 2))] if len(names) > 1 else [],
         hear=hear,
         size_name="minutes of speech",
         sample_rate=store.sample_rate,
@@ -267,7 +267,7 @@ def explore_frames(
     try:
         labels = _labels(subject)
         phones = [SOUNDS[labels[n][i * every]] if n in labels else "" for n, i in places]
-        colours.insert(0, Colour("phone", [KIND_OF.get(name, "") for name in phones] + blank))
+        colours.insert(0, Colour("phone", [*phones, *blank], groups=KIND_OF))
         told["phone"] = [*phones, *blank]
     except NotMeasured as reason:
         told["phone"] = [f"not known: {reason}"] * len(places) + blank

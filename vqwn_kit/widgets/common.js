@@ -48,6 +48,8 @@ function prepareRoot(el, name, label, onkey) {
   el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")) el.focus({ preventScroll: true }); });
 }
 
+const helpOf = (keys) => keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key), ` ${what}`), " "]);
+
 /** Replace an element's children; the keyboard stays on the button that it was on. */
 function refill(parent, ...children) {
   const buttons = () => [...parent.querySelectorAll("button")];

@@ -1,6 +1,6 @@
 // The explorer: points on maps that tell what they are, lead to others, and are heard when clicked.
 
-const MARGIN = 22, MAP_HEIGHT = 470;
+const MARGIN = 30, MAP_HEIGHT = 470;
 const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "which sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
   ["+ − 0", "zoom"], ["Esc", "none"]];
 
@@ -15,22 +15,23 @@ function render({ model, el }) {
   const rate = model.get("sample_rate");
   const [transport, leave] = transportOf(model.get("key"), rate);
   const heard = (transport.heard ??= new Map(Object.entries(model.get("heard") ?? {}).map(([key, pcm]) => [key, floatsOf(pcm)])));
-  const order = [...sizes.keys()].sort((a, b) => crosses[b] - crosses[a] || sizes[b] - sizes[a]); // small dots on top
-  const largest = count <= 60 ? 13 : count <= 700 ? 12 : 6, least = count <= 700 ? 3 : 2.2;
-  const radius = (n) => (crosses[n] ? 4 : least + (largest - least) * Math.sqrt(sizes[n]));
+  const order = [...sizes.keys()].sort((a, b) => crosses[a] - crosses[b] || sizes[b] - sizes[a]); // small dots and crosses on top
+  const alike = sizes.every((size) => size === sizes[0]);
+  const largest = count <= 60 ? 13 : count <= 700 ? 12 : alike ? 4.5 : 7, least = count <= 700 ? 3 : 2.2;
+  const radius = (n) => (crosses[n] ? 4 : (least + (largest - least) * Math.sqrt(sizes[n])) * view()[2] ** 0.4);
   let hover = -1, focus = -1, pending = null, width = 0, drag = null, places = new Float32Array(2 * count), message = "";
 
   const mapBar = h("span", { class: "vq-bar", style: "margin:0" });
   const colourSelect = h("select", { class: "vq-colour", onchange: () => put(model, { colour: Number(colourSelect.value) }) },
     ...colours.map(({ name }, n) => h("option", { value: n }, name)));
-  const search = h("input", { class: "vq-search", size: 7, placeholder: "number", "aria-label": "find by number or name", onkeydown: onsearch });
+  const search = h("input", { class: "vq-search", size: 12, placeholder: "name, number", "aria-label": "find by number or name", onkeydown: onsearch });
   const zoomBar = h("span", { class: "vq-bar", style: "margin:0" }, ...[["−", "zoom out", () => zoom(0.6)], ["+", "zoom in", () => zoom(1 / 0.6)], ["all", "show all", () => put(model, { view: [] })]]
     .map(([text, title, onclick]) => h("button", { title, "aria-label": title, onclick }, text)));
   const base = h("canvas"), over = h("canvas"), tip = h("div", { class: "vq-tip", hidden: true });
   const stack = h("div", { class: "vq-stack vq-map" }, base, over, tip);
   const side = h("div", { class: "vq-side" }), legend = h("div", { class: "vq-legend" });
   const status = h("div", { class: "vq-note vq-status", role: "status" });
-  const help = h("div", { class: "vq-help" }, ...HELP.flatMap(([key, what]) => [h("kbd", {}, key), ` ${what}  `]));
+  const help = h("div", { class: "vq-help" }, ...helpOf(HELP));
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
     h("div", { class: "vq-bar" }, mapBar, colours.length ? h("label", {}, "colour", colourSelect) : null, h("label", {}, "find", search), h("span", { class: "vq-grow" }), zoomBar),
     h("div", { class: "vq-columns" }, stack, side), legend, status, help].filter(Boolean));
@@ -52,8 +53,8 @@ function render({ model, el }) {
     const faint = colourOf(el, "--faint"), accent = colourOf(el, "--accent"), chosen = colour();
     if (!chosen) return () => accent;
     if (chosen.kind === "name") return (n) => (chosen.values[n] < 0 ? faint : palette[chosen.values[n] % palette.length]);
-    const [low, high] = rangeOf(chosen.values);
-    return (n) => (Number.isFinite(chosen.values[n]) ? rgb(viridis, Math.round(255 * clamp((chosen.values[n] - low) / (high - low || 1), 0, 1))) : faint);
+    const scale = chosen.log ? Math.log : (value) => value, [low, high] = rangeOf(chosen.values).map(scale);
+    return (n) => (Number.isFinite(chosen.values[n]) ? rgb(viridis, Math.round(255 * clamp((scale(chosen.values[n]) - low) / (high - low || 1), 0, 1))) : faint);
   }
   const shapeOf = (n) => { const chosen = colour(); return chosen?.kind === "name" && chosen.values[n] >= 0 ? Math.floor(chosen.values[n] / palette.length) % 4 : 0; };
 
@@ -67,29 +68,47 @@ function render({ model, el }) {
     for (const n of order) {
       const dim = focus >= 0 && (!chosen?.values || chosen.values[n] !== focus);
       g.globalAlpha = dim ? 0.12 : crosses[n] ? 0.7 : 0.9;
-      if (crosses[n]) { g.strokeStyle = faint; drawCross(g, places[2 * n], places[2 * n + 1], 3.5); continue; }
+      if (crosses[n]) { g.strokeStyle = ink; drawCross(g, places[2 * n], places[2 * n + 1], 3.5); continue; }
       g.fillStyle = fill(n); g.strokeStyle = paper; g.lineWidth = 1;
       drawMark(g, shapeOf(n), places[2 * n], places[2 * n + 1], radius(n)); g.fill(); g.stroke();
     }
     g.globalAlpha = 1;
-    drawLabels(g, chosen, ink, paper);
+    if (chosen?.labels?.length) drawInside(g, chosen, fill);
+    else if (count <= 60) drawBeside(g, ink, paper);
     drawOver();
   }
-  /** Write names beside dots, the largest first, and leave out those that would overlap. */
-  function drawLabels(g, chosen, ink, paper) {
-    const labels = chosen?.labels?.length ? chosen.labels : count <= 60 ? names : null;
-    if (!labels) return;
+  /** Write what a colour tells, a phone say, into the dots that have room for it. */
+  function drawInside(g, chosen, fill) {
+    g.save();
+    g.font = g.font.replace("12px", "11px");
+    g.textAlign = "center";
     const taken = [];
+    for (const n of order) {
+      const x = places[2 * n], y = places[2 * n + 1], text = chosen.labels[n], wide = text ? g.measureText(text).width : 0;
+      if (crosses[n] || !text || wide > 2 * radius(n) || (focus >= 0 && chosen.values[n] !== focus)) continue;
+      if (taken.some(([a, b]) => Math.abs(a - x) < 17 && Math.abs(b - y) < 13)) continue;
+      taken.push([x, y]);
+      const [r, green, b] = fill(n).startsWith("#") ? [1, 3, 5].map((at) => parseInt(fill(n).slice(at, at + 2), 16)) : [255, 255, 255];
+      g.fillStyle = 0.299 * r + 0.587 * green + 0.114 * b > 120 ? "#000" : "#fff";
+      g.fillText(text, x, y + 0.5);
+    }
+    g.restore();
+  }
+  /** Write the names of a few points beside their dots, where nothing else is. */
+  function drawBeside(g, ink, paper) {
+    const taken = [...places.keys()].filter((n) => n % 2 === 0).map((n) => [places[n] - 12, places[n + 1], 24]);
     g.lineWidth = 3; g.lineJoin = "round"; g.strokeStyle = paper; g.fillStyle = ink; g.textAlign = "left";
-    for (const n of order.filter((n) => !crosses[n] && labels[n] && (focus < 0 || chosen?.values[n] === focus))) {
-      const x = places[2 * n], y = places[2 * n + 1], wide = g.measureText(labels[n]).width, r = radius(n);
+    for (const n of order) {
+      const x = places[2 * n], y = places[2 * n + 1], wide = g.measureText(names[n]).width, r = radius(n);
       if (x < 0 || x > width || y < 0 || y > MAP_HEIGHT) continue;
-      const spots = [[x + r + 3, y], [x - r - 3 - wide, y], [x - wide / 2, y - r - 8], [x - wide / 2, y + r + 9]];
-      const spot = spots.find(([a, b]) => a > 2 && a + wide < width - 2 && b > 8 && b < MAP_HEIGHT - 8 &&
-        !taken.some(([c, d, w]) => a < c + w + 3 && c < a + wide + 3 && Math.abs(b - d) < 14));
+      const middle = clamp(x - wide / 2, 4, width - wide - 4);
+      const spots = [[x + r + 3, y], [x - r - 3 - wide, y], [middle, y - r - 9], [middle, y + r + 10]];
+      const free = ([a, b]) => a > 2 && a + wide < width - 2 && b > 8 && b < MAP_HEIGHT - 8 &&
+        !taken.some(([c, d, w], k) => k !== n && a < c + w + 3 && c < a + wide + 3 && Math.abs(b - d) < 15);
+      const spot = spots.find(free) ?? (count <= 20 ? spots[2] : null);
       if (!spot) continue;
       taken.push([...spot, wide]);
-      g.strokeText(labels[n], ...spot); g.fillText(labels[n], ...spot);
+      g.strokeText(names[n], ...spot); g.fillText(names[n], ...spot);
     }
   }
   function drawOver() {
@@ -106,7 +125,7 @@ function render({ model, el }) {
       g.strokeStyle = style; g.lineWidth = wide;
       g.beginPath(); g.arc(places[2 * n], places[2 * n + 1], radius(n) + 3, 0, 7); g.stroke();
     }
-    if (selected >= 0) {
+    if (selected >= 0 && (count > 60 || colour()?.labels?.length)) {
       const text = names[selected], wide = g.measureText(text).width;
       const x = clamp(places[2 * selected] - wide / 2, 4, width - wide - 4), y = places[2 * selected + 1] - radius(selected) - 14;
       g.font = `600 ${g.font}`; g.textAlign = "left"; g.lineWidth = 4; g.lineJoin = "round"; g.strokeStyle = colourOf(el, "--paper"); g.fillStyle = ink;
@@ -153,7 +172,7 @@ function render({ model, el }) {
       const [low, high] = rangeOf(chosen.values), bar = h("canvas", { width: 160, height: 12 }), g = bar.getContext("2d");
       for (let x = 0; x < 160; x++) { g.fillStyle = rgb(viridis, Math.round((x / 159) * 255)); g.fillRect(x, 0, 1, 12); }
       const text = (value) => `${Number(value.toPrecision(2))}${chosen.unit ? ` ${chosen.unit}` : ""}`;
-      items.push(h("span", {}, chosen.name), h("span", {}, text(low)), bar, h("span", {}, text(high)));
+      items.push(h("span", {}, chosen.name), h("span", {}, text(low)), bar, h("span", {}, text(high)), chosen.log ? "logarithmic" : "");
     } else if (chosen) {
       items.push(...chosen.groups.map((name, n) => h("button", { "aria-pressed": null, title: "show these alone", style: focus === n ? "outline:2px solid var(--accent)" : "", onclick: () => { focus = focus === n ? -1 : n; dress(); draw(); } }, swatch(n), name)));
     }

@@ -15,10 +15,10 @@ from vqwn_kit.widgets.base import (
     module_of,
     to_pcm,
 )
-from vqwn_kit.widgets.points import Colour, Link
+from vqwn_kit.widgets.points import Colour, Link, areas
 
 Hear = Callable[[int], np.ndarray]  # number of a point -> waveform (T,)
-PAGE_SOUNDS = 60  # points that a page of its own brings sounds of, unless told otherwise
+PAGE_SOUNDS = 40  # points that a page of its own brings sounds of, unless told otherwise
 
 
 class Explorer(Widget):
@@ -27,7 +27,7 @@ class Explorer(Widget):
     Args:
         maps: places (M, 2) by name, such as {"PCA": …, "UMAP": …}.
         names: of the M points, such as `code 12`.
-        sizes: (M,), 0 or more; areas of the dots are in proportion.
+        sizes: (M,), 0 or more; areas of the dots are in proportion, see `areas`.
         colours: what the dots may be coloured by; the first is shown first.
         facts: by name, M texts: what is told about a point; "" says nothing.
         links: other points that each leads to.
@@ -106,7 +106,6 @@ class Explorer(Widget):
         }
         _check(count, self._arrays, facts or {}, links)
         numbers = np.arange(count) if numbers is None else np.asarray(numbers)
-        peak = max(1e-12, float(self._arrays["sizes"].max()))
         super().__init__(
             title=title,
             names=names,
@@ -115,7 +114,7 @@ class Explorer(Widget):
                 {"name": str(key), "xy": places.astype(np.float32).tobytes()}
                 for key, places in self._arrays["maps"].items()
             ],
-            sizes=(self._arrays["sizes"] / peak).astype(np.float32).tobytes(),
+            sizes=areas(self._arrays["sizes"]).astype(np.float32).tobytes(),
             size_name=size_name,
             cross_name=cross_name,
             crosses=self._arrays["crosses"].astype(np.uint8).tobytes(),
@@ -185,7 +184,7 @@ class Explorer(Widget):
 
         Args:
             path: the file.
-            points: whose sounds go along; by default the 60 largest and all that were heard. Each
+            points: whose sounds go along; by default the 40 largest and all that were heard. Each
                 costs some 30 kB a second of sound.
         """
         largest = np.argsort(-self._arrays["sizes"], kind="stable")[:PAGE_SOUNDS].tolist()

@@ -6,6 +6,7 @@ import numpy as np
 
 from vqwn_kit.views import BLUE, GREY, plot_spectrogram
 from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
+from vqwn_kit.widgets.points import areas
 
 
 def plot_tracks(
@@ -35,6 +36,7 @@ def plot_tracks(
     for ax, (name, waveform) in zip(axes, tracks.items(), strict=False):
         plot_spectrogram(waveform, sample_rate, name, ax)
         ax.set(xlabel="", ylabel="Hz", xlim=(0, seconds))
+        ax.tick_params(axis="y", labelsize=7)
     rest = list(axes[len(tracks) :])
     if len(codes):
         _plot_strip(rest.pop(0), np.asarray(codes), hop_length / sample_rate)
@@ -80,8 +82,8 @@ def plot_points(
 
     Args:
         places: (M, 2).
-        sizes: (M,); areas are in proportion.
-        crosses: bool (M,), points that are drawn as grey crosses.
+        sizes: (M,); see `areas`.
+        crosses: bool (M,), points that are drawn as crosses.
         colour: what to colour by, as `Colour.packed` returns it.
         labels: M names to write beside the points, or none.
         title: of the map.
@@ -90,32 +92,41 @@ def plot_points(
 
     figure = Figure((7.2, 4.8), layout="constrained")
     ax = figure.add_subplot()
-    area = 10 + 150 * np.asarray(sizes) / max(1e-12, np.max(sizes))
-    ax.scatter(*places[crosses].T, marker="x", s=14, color=GREY, linewidth=0.8)
-    dots = ~np.asarray(crosses)
+    alike = len(places) > 700 and np.ptp(sizes) == 0
+    area = (4 if alike else 8) + (14 if alike else 110) * areas(sizes)
+    dots = np.flatnonzero(~np.asarray(crosses))
+    dots = dots[np.argsort(-area[dots], kind="stable")]  # the small ones on top
     if colour is None:
         ax.scatter(*places[dots].T, s=area[dots], color=BLUE, alpha=0.85)
     elif colour["kind"] == "number":
         values = np.frombuffer(colour["values"], np.float32)
-        known = dots & np.isfinite(values)
-        ax.scatter(*places[dots & ~known].T, s=area[dots & ~known], color=GREY)
-        shown = ax.scatter(*places[known].T, s=area[known], c=values[known], cmap="viridis")
+        known = dots[np.isfinite(values[dots])]
+        blank = dots[~np.isfinite(values[dots])]
+        ax.scatter(*places[blank].T, s=area[blank], color=GREY)
+        shown = ax.scatter(
+            *places[known].T, s=area[known], c=values[known], cmap="viridis",
+            norm="log" if colour["log"] else None,
+        )  # fmt: skip
         unit = f" ({colour['unit']})" if colour["unit"] else ""
         figure.colorbar(shown, ax=ax, label=colour["name"] + unit)
     else:
         groups = np.frombuffer(colour["values"], np.int32)
-        for number, name in [*enumerate(colour["groups"]), (-1, "unknown")]:
-            mine = dots & (groups == number)
-            if mine.any():
-                style, marker = group_style(number)
-                ax.scatter(*places[mine].T, s=area[mine], color=style, marker=marker, label=name)
+        styles = [group_style(number) for number in groups]
+        for kind in dict.fromkeys(marker for _, marker in styles):
+            mine = [n for n in dots if styles[n][1] == kind]
+            paint = [styles[n][0] for n in mine]
+            ax.scatter(*places[mine].T, s=area[mine], c=paint, marker=kind, linewidth=0)
+        for number, name in enumerate(colour["groups"]):
+            style, marker = group_style(number)
+            ax.scatter([], [], color=style, marker=marker, label=name)
         ax.legend(title=colour["name"], fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.scatter(*places[np.asarray(crosses)].T, marker="x", s=12, color="black", linewidth=0.7)
     for place, label in zip(places, labels, strict=False):
         ax.annotate(label, place, xytext=(5, 4), textcoords="offset points", parse_math=False)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.margins(0.06)
-    ax.set_title(title, parse_math=False)
+    ax.set_title(title, parse_math=False, fontsize=10)
     return figure
 
 

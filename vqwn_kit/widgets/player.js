@@ -1,7 +1,7 @@
 // The player: tracks under one playhead, waveform, spectrogram, codes, phones, and the blind test.
 
 const GUTTER = 58; // pixels at the left, for names of lanes
-const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s (Shift: 1 s)"], ["Home", "start"], ["L", "loop here"],
+const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s, with Shift 1 s"], ["Home", "start"], ["L", "loop here"],
   ["[ ]", "its ends"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
 const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 
@@ -36,7 +36,7 @@ function render({ model, el }) {
   const stack = h("div", { class: "vq-stack" }, base, over);
   const status = h("div", { class: "vq-note vq-status" }), notes = h("div", { class: "vq-note" });
   const sheet = h("div", { class: "vq-blind", hidden: true });
-  const help = h("div", { class: "vq-help" }, ...HELP.flatMap(([key, what]) => [h("kbd", {}, key), ` ${what}  `]));
+  const help = h("div", { class: "vq-help" }, ...helpOf(HELP));
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
     h("div", { class: "vq-bar" }, playButton, trackBar, match, h("span", { class: "vq-grow" }), time),
     stack, status, notes, sheet, help].filter(Boolean));
@@ -44,8 +44,8 @@ function render({ model, el }) {
 
   // ---- where things are drawn
   const lanes = () => {
-    const list = [["time", 20], ["wave", 84], ["spectrogram", 124], ["codes", codes.length ? 28 : 0], ["phones", phones.length ? 22 : 0]];
-    const seen = hidden() ? [["time", 20], ["hidden", 40]] : list.filter(([, height]) => height);
+    const list = [["time", 24], ["wave", 84], ["spectrogram", 124], ["codes", codes.length ? 28 : 0], ["phones", phones.length ? 22 : 0]];
+    const seen = hidden() ? [["time", 24], ["hidden", 40]] : list.filter(([, height]) => height);
     let top = 0;
     return seen.map(([name, height]) => { const lane = { name, top, height }; top += height + 4; return lane; });
   };
@@ -90,19 +90,20 @@ function render({ model, el }) {
       g.fillRect(x, top + tall - 4, 1, 4);
       if (n * step - start < (end - start) / 50) g.textAlign = "left";
       else g.textAlign = x > width - 16 ? "right" : "center";
-      g.fillText(text, x, top + tall / 2 - 3);
+      g.fillText(text, x, top + tall / 2);
     }
   }
   function drawWave(g, top, tall, accent, line) {
     const wave = tracks[shown()[label]], [start, end] = view(), pixels = width - GUTTER, middle = top + tall / 2;
     g.fillStyle = line; g.fillRect(GUTTER, middle, pixels, 1);
     g.fillStyle = accent;
+    const gain = model.get("matched") ? 10 ** (model.get("gains_db")[shown()[label]] / 20) : 1;
     const perPixel = ((end - start) * rate) / pixels;
     for (let x = 0; x < pixels; x++) {
       const from = Math.floor(start * rate + x * perPixel), to = Math.max(from + 1, Math.floor(start * rate + (x + 1) * perPixel));
       let low = 1, high = -1;
       for (let k = from; k < to && k < wave.length; k++) { const s = wave[k]; if (s < low) low = s; if (s > high) high = s; }
-      if (high >= low) g.fillRect(GUTTER + x, middle - (high * tall) / 2, 1, Math.max(1, ((high - low) * tall) / 2));
+      if (high >= low) g.fillRect(GUTTER + x, middle - (gain * high * tall) / 2, 1, Math.max(1, (gain * (high - low) * tall) / 2));
     }
   }
   function drawSpectrogram(g, top, tall) {
@@ -138,7 +139,10 @@ function render({ model, el }) {
     const at = transport.position, loop = drag?.span ?? model.get("loop");
     if (loop.length) {
       const a = Math.max(GUTTER, xOf(loop[0])), b = Math.min(width, xOf(loop[1]));
-      if (b > a) { g.globalAlpha = 0.18; g.fillStyle = mark; g.fillRect(a, 0, b - a, height); g.globalAlpha = 1; g.fillRect(a, 0, 2, height); g.fillRect(b - 2, 0, 2, height); }
+      g.globalAlpha = 0.6; g.fillStyle = colourOf(el, "--paper");
+      g.fillRect(GUTTER, 0, Math.max(0, a - GUTTER), height); g.fillRect(b, 0, Math.max(0, width - b), height);
+      g.globalAlpha = 1; g.fillStyle = mark;
+      if (b > a) { g.fillRect(a - 1, 0, 2, height); g.fillRect(b - 1, 0, 2, height); g.fillRect(a, 0, b - a, 3); }
     }
     const strip = rows.find((lane) => lane.name === "codes");
     for (const seconds of [at, hover].filter((value) => value !== null)) {
@@ -166,13 +170,13 @@ function render({ model, el }) {
     const test = blind(), names = test ? (test.done ? test.labels.map((name, n) => `${name} = ${test.revealed[n]}`) : test.labels) : model.get("names");
     const decibels = model.get("gains_db"), on = model.get("matched");
     refill(trackBar, ...shown().map((track, n) => {
-      const change = on && !hidden() ? ` (${decibels[track] > -0.05 ? "±0" : decibels[track].toFixed(1).replace("-", "−")} dB)` : "";
+      const change = on && !hidden() ? ` (${signed(decibels[track])} dB)` : "";
       return h("button", { class: "vq-track", "aria-pressed": String(n === label), onclick: () => choose(n) }, test ? `${names[n]}${change}` : `${n + 1} ${names[n]}${change}`);
     }));
     match.textContent = on ? "Levels matched" : "Match levels";
     match.setAttribute("aria-pressed", String(on));
-    match.title = "turn all tracks down to the level (RMS) of the quietest";
-    notes.textContent = [model.get("notes"), on && hidden() && "All tracks are turned down to one level (RMS)."].filter(Boolean).join(" ");
+    match.title = "bring all tracks to one level (RMS), the highest at which none is cut";
+    notes.textContent = [model.get("notes"), on && hidden() && "All tracks are brought to one level (RMS)."].filter(Boolean).join(" ");
     notes.hidden = !notes.textContent;
     playButton.textContent = transport.playing ? "❚❚ Pause" : "▶ Play";
     dressSheet(test);
@@ -292,7 +296,7 @@ function render({ model, el }) {
     playing: () => { if (model.get("playing") !== transport.playing) toggle(); },
     position: () => { const p = model.get("position"); if (!sent.some((q) => Math.abs(p - q) < 1e-6)) transport.seek(p); },
     active: () => { if (shown()[label] !== model.get("active")) label = Math.max(0, shown().indexOf(model.get("active"))); applyLevels(); dress(); draw(); },
-    matched: () => { applyLevels(); dress(); },
+    matched: () => { applyLevels(); dress(); draw(); },
     loop: () => { applyLoop(); drawOver(); },
     view: draw,
     blind_state: () => {
@@ -310,6 +314,8 @@ function render({ model, el }) {
   applyLoop(); applyLevels(); dress(); draw(); tick();
   return () => { cancelAnimationFrame(animation); unfollow(); unwatch(); resize.disconnect(); transport.removeEventListener("change", onTransport); leave(); };
 }
+
+const signed = (value) => (Math.abs(value) < 0.05 ? "±0" : `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`);
 
 /** Turn mel spectrograms (bands x columns, uint8) into canvases, low frequencies at the bottom. */
 function makeSpectrograms(views, bands, table) {

@@ -42,8 +42,8 @@ class Player(Widget):
         playing: whether it plays.
         loop: (start, end) in seconds, or () for none.
         view: (start, end) in seconds of what is drawn.
-        matched: whether all tracks are turned down to the level of the quietest.
-        gains_db: by how many dB each is turned down then; 0 for silent ones.
+        matched: whether all tracks are brought to one level; off until somebody asks for it.
+        gains_db: by how many dB each is turned up or down then, see `matching_gains`.
         blind_test: the blind test that goes on, or None.
 
     Raises:
@@ -97,8 +97,6 @@ class Player(Widget):
         self._figure = None
         longest = max(map(len, self.tracks.values()))
         codes = _checked_codes(codes)
-        levels = [level_db(wave) for wave in self.tracks.values()]
-        quietest = min((level for level in levels if level > SILENT), default=0.0)
         over = [name for name, wave in self.tracks.items() if np.abs(wave).max() > 1.0]
         spectrogram = [
             mel_picture(_padded(wave, longest), sample_rate) for wave in self.tracks.values()
@@ -116,7 +114,7 @@ class Player(Widget):
             phones=[[float(start), float(end), str(name)] for start, end, name in phones or []],
             code_colours=code_colours(codes).tobytes() if codes else b"",
             magma=colour_map("magma"),
-            gains_db=[quietest - level if level > SILENT else 0.0 for level in levels],
+            gains_db=matching_gains(list(self.tracks.values())),
             notes=f"cut at full scale: {', '.join(over)}" if over else "",
             **settings,
         )
@@ -247,6 +245,20 @@ def _checked_codes(codes) -> list[int]:
     return array.tolist()
 
 
+def matching_gains(waveforms: Sequence[np.ndarray]) -> list[float]:
+    """Return gains in dB that bring waveforms (T,) to one level (RMS); 0 for silent ones.
+
+    That level is the highest at which no sample is cut, but not above that of the loudest.
+    """
+    levels = [level_db(wave) for wave in waveforms]
+    heard = [(level, np.abs(wave).max()) for level, wave in zip(levels, waveforms, strict=True)
+             if level > SILENT]  # fmt: skip
+    if not heard:
+        return [0.0] * len(levels)
+    target = min(max(heard)[0], *(level - 20.0 * np.log10(peak) for level, peak in heard))
+    return [float(target - level) if level > SILENT else 0.0 for level in levels]
+
+
 def mel_picture(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """Return a mel spectrogram of a waveform (T,) as uint8 (64, T / 128 + 1).
 
@@ -259,7 +271,8 @@ def mel_picture(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     power = librosa.feature.melspectrogram(
         y=np.pad(waveform, (0, short)), sr=sample_rate, n_fft=WINDOW, hop_length=FRAME, n_mels=BANDS
     )
-    level = librosa.power_to_db(power, ref=max(1e-10, float(power.max())), top_db=None)
+    loudest = max(1e-8, float(power.max()))  # digital silence stays black
+    level = librosa.power_to_db(power, ref=loudest, amin=1e-16, top_db=None)
     return np.round(255 * np.clip(1 + level / 80, 0, 1)).astype(np.uint8)
 
 

@@ -1,6 +1,5 @@
 """What is known about points -> what an explorer colours them by, leads to and tells."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ class Colour:
         name: what it is.
         values: M numbers, NaN where unknown; or M names, "" where unknown.
         unit: of the numbers, such as `%`.
+        log: whether the scale of the numbers is logarithmic; they are above 0 then.
         groups: for names: the group that a name is coloured by, where there are too many names
             for colours. The name itself is then written beside the point.
     """
@@ -25,6 +25,7 @@ class Colour:
     name: str
     values: Sequence
     unit: str = ""
+    log: bool = False
     groups: dict[str, str] | None = None
 
     def packed(self) -> dict:
@@ -32,7 +33,7 @@ class Colour:
         values = list(self.values)
         if not any(isinstance(value, str) for value in values):
             numbers = np.array(values, np.float32)
-            return {"name": self.name, "kind": "number", "unit": self.unit,
+            return {"name": self.name, "kind": "number", "unit": self.unit, "log": self.log,
                     "values": numbers.tobytes()}  # fmt: skip
         names = [str(value) for value in values]
         groups = [(self.groups or {}).get(name, name) for name in names]
@@ -127,6 +128,11 @@ def shares(
     return said
 
 
-def percent(value: float) -> str:
-    """Return a share in percent with two figures: `0.34 %`."""
-    return f"{value:.2g} %" if value and math.isfinite(value) else "0 %"
+def areas(sizes: np.ndarray) -> np.ndarray:
+    """Return areas of dots, (M,) from 0 to 1, in proportion to sizes (M,).
+
+    The largest 2 % are drawn alike: a code for silence would leave all others as specks.
+    """
+    sizes = np.asarray(sizes, np.float64)
+    some = sizes[sizes > 0]
+    return np.minimum(1.0, sizes / np.percentile(some, 98)) if len(some) else sizes
