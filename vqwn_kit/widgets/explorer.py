@@ -1,5 +1,7 @@
 """Points on maps, what is known about each, and how it sounds -> a map to look at and listen to."""
 
+import contextlib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -188,10 +190,12 @@ class Explorer(Widget):
                 costs some 30 kB a second of sound.
         """
         largest = np.argsort(-self._arrays["sizes"], kind="stable")[:PAGE_SOUNDS].tolist()
-        for point in largest if points is None else points:
-            for sound in range(len(self._hear)):
-                if points is not None or not self._arrays["crosses"][point]:
-                    self._sound(int(point), sound)
+        for point, sound in itertools.product(largest, range(len(self._hear))):
+            if points is None and not self._arrays["crosses"][point]:
+                with contextlib.suppress(InputError):  # it has no sound, which the page will say
+                    self._sound(point, sound)
+        for point, sound in itertools.product(points or (), range(len(self._hear))):
+            self._sound(int(point), sound)
         return super().save_html(path)
 
     def _page_state(self) -> dict:

@@ -8,6 +8,8 @@ from vqwn_kit.views import BLUE, GREY, plot_spectrogram
 from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
 from vqwn_kit.widgets.points import areas
 
+SHORTEST = 1024  # samples; the window of `plot_spectrogram`
+
 
 def plot_tracks(
     tracks: dict[str, np.ndarray],
@@ -32,9 +34,11 @@ def plot_tracks(
     heights = [1.35] * len(tracks) + [0.22] * bool(len(codes)) + [0.25] * bool(len(phones))
     figure = Figure((8.6, sum(heights) + 0.35 * len(tracks) + 0.8), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    seconds = max(map(len, tracks.values())) / sample_rate
+    longest = max(SHORTEST, *map(len, tracks.values()))
+    seconds = longest / sample_rate
     for ax, (name, waveform) in zip(axes, tracks.items(), strict=False):
-        plot_spectrogram(waveform, sample_rate, name, ax)
+        whole = np.pad(waveform, (0, longest - len(waveform)))
+        plot_spectrogram(whole, sample_rate, name, ax)
         ax.set(xlabel="", ylabel="Hz", xlim=(0, seconds))
         ax.tick_params(axis="y", labelsize=7)
     rest = list(axes[len(tracks) :])
