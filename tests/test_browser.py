@@ -222,6 +222,23 @@ def test_loops_by_mouse_and_keyboard_and_levels(notebook):
     page.keyboard.press("m")
 
 
+def test_other_sounds_are_shown_where_the_player_stands(notebook):
+    page, player = notebook, tones_player(notebook)
+    page.evaluate(
+        """async () => { const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+        const code = "player.load({'a': 0.1 * sine, 'b': 0.4 * sine, 'c': sine}, codes=[1, 2])";
+        await kernel.requestExecute({ code }).done; }"""
+    )
+    player.get_by_text("3 c").wait_for()
+    player.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("2")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(350)
+    assert level(page) == pytest.approx(0.4, abs=0.03)
+    page.keyboard.press("Space")
+
+
 def test_a_click_on_a_code_is_heard(notebook):
     page, explorer = notebook, notebook.locator(".vq-explorer")
     canvas = explorer.locator("canvas[style]").nth(1)

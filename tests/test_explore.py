@@ -31,6 +31,7 @@ def test_player_plays_the_utterance_its_reconstruction_and_conversions(run, stor
     assert player.codes == run.model.encode(store.waveform(1))[0].tolist()
     assert player.hop_length == run.model.hop_length
     assert player.phones == []  # nobody knows them here
+    assert player.answers == run.folder / "listening.csv"
     with pytest.raises(InputError, match="no utterance 'ann_01'"):
         player_of(run, "ann_01", data=store)
 

@@ -71,6 +71,20 @@ def test_active_and_track_are_checked(player):
         player.track = "orignal"
 
 
+def test_other_sounds_can_be_loaded(player):
+    player.active, player.position, player.loop = 1, 0.5, [0.1, 0.2]
+    player.load({"one": tones(0.25, 300.0)}, codes=[1, 2])
+    assert (player.names, player.active, player.position) == (["one"], 0, 0.25)
+    assert (player.loop, player.codes, player.hop_length) == ([], [1, 2], 2000)
+    with pytest.raises(InputError, match="no tracks"):
+        player.load({})
+    assert player.names == ["one"]
+    player.load({"one": np.ones(9), "two": np.ones(9)})
+    player.blind("abx", "unused.csv")
+    with pytest.raises(InputError, match="a blind test goes on"):
+        player.load({"one": np.ones(9)})
+
+
 def test_matched_tracks_have_one_level_and_none_is_cut(rng):
     waves = [0.9 * tones(0.3, 200.0), 0.05 * rng.standard_normal(4000), np.zeros(100)]
     waves[1][7] = 0.6  # a peak that stands far out

@@ -82,14 +82,16 @@ def player_of(
     spoken = convert_voice(run.model, wave, [*own, *speakers], progress=progress, **settings)
     names = [f"reconstruction ({name})" for name in own] + [f"as {name}" for name in speakers]
     coded = run.model.bottleneck.num_embeddings
-    return Player(
+    player = Player(
         {f"original ({member.speaker})": wave} | dict(zip(names, spoken, strict=True)),
         store.sample_rate,
         codes=run.model.encode(wave) if coded else None,
         hop_length=run.model.hop_length,
         phones=_phones_of(store, keys[utterance]),
-        title=f"{utterance}  {member.text}".strip() if title is None else title,
+        title=f"{utterance}: {member.text}".removesuffix(": ") if title is None else title,
     )
+    player.answers = run.folder / "listening.csv"
+    return player
 
 
 def _phones_of(store: Store, number: int) -> list:

@@ -109,8 +109,8 @@ class Finding:
         if self.mode == "abx":
             verdict = "the difference is heard" if self.p < 0.05 else "no difference is shown"
             return (
-                f"{one} / {other}: {self.count} of {self.trials} right; guessing does as well with "
-                f"{proof} (exact binomial): {verdict}"
+                f"{one} / {other}: {self.count} of {self.trials} right; {proof} (exact binomial, "
+                f"against guessing): {verdict}"
             )
         verdict = "they are rated differently" if self.p < 0.05 else "no difference is shown"
         return (

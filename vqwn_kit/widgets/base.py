@@ -9,12 +9,18 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
-import traitlets as t
 
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing
+
+try:
+    import anywidget
+    import traitlets as t
+except ModuleNotFoundError as error:
+    raise InputError(
+        f"widgets need the package {error.name}, which isn't installed: pip install -e .[lab]"
+    ) from error
 
 HERE = Path(__file__).parent
 EXPORT = "export default { render };"  # the last line of each widget's .js

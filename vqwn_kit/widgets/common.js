@@ -127,7 +127,10 @@ class Transport extends EventTarget {
     return now < end ? now : start + ((now - start) % (end - start));
   }
 
-  load(tracks) { this.stop(); this.tracks = tracks; this.offset = 0; this.active = Math.min(this.active, tracks.length - 1); }
+  load(tracks, offset = 0) {
+    this.stop();
+    Object.assign(this, { tracks, offset, active: Math.min(this.active, tracks.length - 1) });
+  }
 
   volume(index) { return index === this.active ? 10 ** ((this.decibels[index] || 0) / 20) : 0; }
 

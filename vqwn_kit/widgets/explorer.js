@@ -67,8 +67,8 @@ function render({ model, el }) {
     g.fillStyle = colourOf(el, "--field"); g.fillRect(0, 0, width, MAP_HEIGHT);
     for (const n of order) {
       const dim = focus >= 0 && (!chosen?.values || chosen.values[n] !== focus);
-      g.globalAlpha = dim ? 0.12 : crosses[n] ? 0.7 : 0.9;
-      if (crosses[n]) { g.strokeStyle = ink; drawCross(g, places[2 * n], places[2 * n + 1], 3.5); continue; }
+      g.globalAlpha = dim ? 0.12 : crosses[n] ? 0.6 : 0.9;
+      if (crosses[n]) { g.strokeStyle = ink; drawCross(g, places[2 * n], places[2 * n + 1], 3); continue; }
       g.fillStyle = fill(n); g.strokeStyle = paper; g.lineWidth = 1;
       drawMark(g, shapeOf(n), places[2 * n], places[2 * n + 1], radius(n)); g.fill(); g.stroke();
     }
@@ -85,7 +85,7 @@ function render({ model, el }) {
     const taken = [];
     for (const n of order) {
       const x = places[2 * n], y = places[2 * n + 1], text = chosen.labels[n], wide = text ? g.measureText(text).width : 0;
-      if (crosses[n] || !text || wide > 2 * radius(n) || (focus >= 0 && chosen.values[n] !== focus)) continue;
+      if (crosses[n] || !text || radius(n) < 7 || wide > 2 * radius(n) || (focus >= 0 && chosen.values[n] !== focus)) continue;
       if (taken.some(([a, b]) => Math.abs(a - x) < 17 && Math.abs(b - y) < 13)) continue;
       taken.push([x, y]);
       const [r, green, b] = fill(n).startsWith("#") ? [1, 3, 5].map((at) => parseInt(fill(n).slice(at, at + 2), 16)) : [255, 255, 255];

@@ -6,19 +6,20 @@ const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s, with Sh
 const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 
 function render({ model, el }) {
-  const rate = model.get("sample_rate");
-  const tracks = model.get("pcm").map(floatsOf);
-  const codes = model.get("codes"), codeColours = bytesOf(model.get("code_colours"));
-  const phones = model.get("phones"), hop = model.get("hop_length") / rate;
-  const [bands, frame] = model.get("spectrogram_form");
+  const rate = model.get("sample_rate"), [bands, frame] = model.get("spectrogram_form");
   const [transport, leave] = transportOf(model.get("key"), rate);
-  if (transport.views === 1) {
-    transport.load(tracks);
-    transport.offset = clamp(model.get("position"), 0, transport.duration);
-    if (model.get("playing")) put(model, { playing: false }); // the page was reloaded meanwhile
-  }
-  const total = transport.duration;
-  const pictures = makeSpectrograms(model.get("spectrograms"), bands, bytesOf(model.get("magma")));
+  let tracks, codes, codeColours, phones, hop, pictures, total;
+  const read = () => { // what Python may replace at any time, by `load`
+    tracks = model.get("pcm").map(floatsOf);
+    codes = model.get("codes"); codeColours = bytesOf(model.get("code_colours"));
+    phones = model.get("phones"); hop = model.get("hop_length") / rate;
+    pictures = makeSpectrograms(model.get("spectrograms"), bands, bytesOf(model.get("magma")));
+    if (transport.source !== model.get("pcm")) transport.load(tracks, clamp(model.get("position"), 0, tracks[0].length / rate));
+    transport.source = model.get("pcm");
+    total = transport.duration;
+  };
+  read();
+  if (transport.views === 1 && model.get("playing")) put(model, { playing: false }); // the page was reloaded meanwhile
   const sent = []; // positions that this view told Python, whose echoes mustn't seek
   let lastSent = 0, animation = 0, drag = null, hover = null, width = 0;
 
@@ -29,7 +30,7 @@ function render({ model, el }) {
   let label = Math.max(0, shown().indexOf(model.get("active")));
 
   const playButton = h("button", { class: "vq-primary vq-play", onclick: () => toggle() });
-  const trackBar = h("span", { class: "vq-bar", style: "margin:0" });
+  const trackBar = h("span", { style: "display:contents" });
   const match = h("button", { class: "vq-match", onclick: () => put(model, { matched: !model.get("matched") }) });
   const time = h("span", { class: "vq-time" });
   const base = h("canvas"), over = h("canvas");
@@ -176,9 +177,12 @@ function render({ model, el }) {
     match.textContent = on ? "Levels matched" : "Match levels";
     match.setAttribute("aria-pressed", String(on));
     match.title = "bring all tracks to one level (RMS), the highest at which none is cut";
-    notes.textContent = [model.get("notes"), on && hidden() && "All tracks are brought to one level (RMS)."].filter(Boolean).join(" ");
+    const spread = Math.max(...shown().map((n) => decibels[n])) - Math.min(...shown().map((n) => decibels[n]));
+    const unfair = hidden() && !on && spread > 0.5 && `Levels differ by up to ${spread.toFixed(1)} dB: match them, or loudness alone may tell the tracks apart.`;
+    notes.textContent = [model.get("notes"), unfair, on && hidden() && "All tracks are brought to one level (RMS)."].filter(Boolean).join(" ");
     notes.hidden = !notes.textContent;
     playButton.textContent = transport.playing ? "❚❚ Pause" : "▶ Play";
+    status.hidden = Boolean(hidden());
     dressSheet(test);
   }
   function dressSheet(test) {
@@ -194,7 +198,7 @@ function render({ model, el }) {
     } else {
       rows.push(h("div", {}, "How good does each sound? Shift and 1–5 rate the track that is heard."));
       test.labels.forEach((name, n) => rows.push(h("div", { class: "vq-row", role: "radiogroup", "aria-label": `rating of ${name}` }, h("b", {}, name),
-        ...RATING_WORDS.map((word, k) => h("button", { class: `vq-rate-${name}-${k + 1}`, "aria-pressed": String(test.ratings[n] === k + 1), onclick: () => say({ do: "rate", label: n, value: k + 1 }) }, `${k + 1} ${word}`)))));
+        ...RATING_WORDS.map((word, k) => h("button", { class: `vq-rate vq-rate-${name}-${k + 1}`, "aria-pressed": String(test.ratings[n] === k + 1), onclick: () => say({ do: "rate", label: n, value: k + 1 }) }, `${k + 1} ${word}`)))));
       rows.push(h("div", { class: "vq-row" }, h("button", { class: "vq-primary vq-finish", disabled: test.ratings.includes(0), onclick: () => say({ do: "finish" }) }, "Save and reveal"),
         h("span", { class: "vq-grow" }), close));
     }
@@ -293,6 +297,7 @@ function render({ model, el }) {
   const applyLevels = () => transport.choose(model.get("active"), model.get("matched") ? model.get("gains_db") : []);
   const applyLoop = () => { const loop = model.get("loop"); transport.setLoop(loop.length ? [Math.min(loop[0], total - 0.02), Math.min(loop[1], total)] : null); };
   const unfollow = follow(model, {
+    "pcm codes phones": () => { read(); label = clamp(label, 0, shown().length - 1); applyLoop(); applyLevels(); dress(); draw(); },
     playing: () => { if (model.get("playing") !== transport.playing) toggle(); },
     position: () => { const p = model.get("position"); if (!sent.some((q) => Math.abs(p - q) < 1e-6)) transport.seek(p); },
     active: () => { if (shown()[label] !== model.get("active")) label = Math.max(0, shown().indexOf(model.get("active"))); applyLevels(); dress(); draw(); },

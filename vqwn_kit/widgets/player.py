@@ -45,6 +45,7 @@ class Player(Widget):
         matched: whether all tracks are brought to one level; off until somebody asks for it.
         gains_db: by how many dB each is turned up or down then, see `matching_gains`.
         blind_test: the blind test that goes on, or None.
+        answers: the CSV that answers of blind tests are added to.
 
     Raises:
         InputError: no tracks, or one that isn't a waveform; codes or phones of another shape.
@@ -88,37 +89,65 @@ class Player(Widget):
         title: str = "",
         **settings,
     ):
-        if not tracks:
-            raise InputError("no tracks; expected waveforms by name, {'original': waveform}")
         if not sample_rate > 0:
             raise InputError(f"sample_rate={sample_rate}; expected Hz, such as 16000")
-        self.tracks = {str(name): checked_waveform(name, wave) for name, wave in tracks.items()}
         self.blind_test: BlindTest | None = None
-        self._figure = None
-        longest = max(map(len, self.tracks.values()))
-        codes = _checked_codes(codes)
-        over = [name for name, wave in self.tracks.items() if np.abs(wave).max() > 1.0]
-        spectrogram = [
-            mel_picture(_padded(wave, longest), sample_rate) for wave in self.tracks.values()
-        ]
+        self.answers = Path("listening.csv")
+        content = self._content(tracks, int(sample_rate), codes, hop_length, phones)
         super().__init__(
             title=title,
             sample_rate=int(sample_rate),
-            names=list(self.tracks),
-            pcm=[to_pcm(_padded(wave, longest)) for wave in self.tracks.values()],
-            spectrograms=[picture.tobytes() for picture in spectrogram],
             spectrogram_form=[BANDS, FRAME],
             frequency_marks=_frequency_marks(sample_rate),
-            codes=codes,
-            hop_length=float(hop_length or longest / max(1, len(codes))),
-            phones=[[float(start), float(end), str(name)] for start, end, name in phones or []],
-            code_colours=code_colours(codes).tobytes() if codes else b"",
             magma=colour_map("magma"),
-            gains_db=matching_gains(list(self.tracks.values())),
-            notes=f"cut at full scale: {', '.join(over)}" if over else "",
-            **settings,
+            **content | settings,
         )
         self.on_msg(self._answer)
+
+    def load(
+        self,
+        tracks: dict[str, np.ndarray],
+        *,
+        codes: Sequence[int] | np.ndarray | None = None,
+        hop_length: int | None = None,
+        phones: Sequence[tuple[float, float, str]] | None = None,
+    ) -> None:
+        """Put other sounds into the player that is shown; the arguments are those of `Player`.
+
+        Raises:
+            InputError: as for a new player, or while a blind test goes on.
+        """
+        if self.blind_test is not None:
+            raise InputError("a blind test goes on: end it first, with reveal()")
+        content = self._content(tracks, self.sample_rate, codes, hop_length, phones)
+        with self.hold_sync():
+            self.playing, self.loop, self.view = False, [], []
+            self.active = min(self.active, len(content["names"]) - 1)
+            self.position = min(self.position, self.duration)
+            for name, value in content.items():
+                setattr(self, name, value)
+
+    def _content(self, tracks, sample_rate: int, codes, hop_length, phones) -> dict:
+        """Check what shall be heard, keep it, and return it as traits."""
+        if not tracks:
+            raise InputError("no tracks; expected waveforms by name, {'original': waveform}")
+        tracks = {str(name): checked_waveform(name, wave) for name, wave in tracks.items()}
+        codes = _checked_codes(codes)
+        longest = max(map(len, tracks.values()))
+        padded = [np.pad(wave, (0, longest - len(wave))) for wave in tracks.values()]
+        over = [name for name, wave in tracks.items() if np.abs(wave).max() > 1.0]
+        self.tracks, self._figure = tracks, None
+        return {
+            "names": list(tracks),
+            "pcm": [to_pcm(wave) for wave in padded],
+            "spectrograms": [mel_picture(wave, sample_rate).tobytes() for wave in padded],
+            "codes": codes,
+            "hop_length": float(hop_length or longest / max(1, len(codes))),
+            "phones": [[float(start), float(end), str(name)] for start, end, name in phones or []],
+            "code_colours": code_colours(codes).tobytes() if codes else b"",
+            "gains_db": matching_gains(list(tracks.values())),
+            "notes": f"cut at full scale: {', '.join(over)}" if over else "",
+        }
 
     @property
     def duration(self) -> float:
@@ -152,7 +181,7 @@ class Player(Widget):
     def blind(
         self,
         mode: str = "rating",
-        save: str | Path = "listening.csv",
+        save: str | Path | None = None,
         *,
         item: str | None = None,
         listener: str = "",
@@ -166,7 +195,8 @@ class Player(Widget):
 
         Args:
             mode: `rating`, each track gets 1 to 5, or `abx`, whether X is A or B.
-            save: the CSV that the answers are added to; what it holds stays.
+            save: the CSV that the answers are added to; what it holds stays. `answers` by
+                default, which is `listening.csv`, in the run's folder for a player of a run.
             item: what is heard; the title by default.
             listener: who hears.
             trials: how many an ABX test has.
@@ -177,7 +207,7 @@ class Player(Widget):
         self.blind_test = BlindTest(
             self.names,
             mode,
-            save,
+            self.answers if save is None else save,
             item=item,
             listener=listener,
             trials=trials,
@@ -230,10 +260,6 @@ class Player(Widget):
                 self.tracks, self.sample_rate, self.codes, self.hop_length, self.phones, self.title
             )
         return self._figure
-
-
-def _padded(waveform: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(waveform, (0, length - len(waveform)))
 
 
 def _checked_codes(codes) -> list[int]:
