@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import json
 import math
 import uuid
@@ -28,7 +27,6 @@ EXPORT = "export default { render };"  # the last line of each widget's .js
 GROUP_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#8C6BB1",
 )  # fmt: skip
-FIGURE_DPI = 72  # of the picture in a notebook, which shall stay small
 
 
 def module_of(name: str) -> str:
@@ -53,7 +51,7 @@ class Widget(anywidget.AnyWidget):
         return uuid.uuid4().hex
 
     def figure(self):
-        """Return a matplotlib figure of what the widget shows, for where there is no browser."""
+        """Return a figure (`figures.Still`) of what the widget shows, where there is no browser."""
         raise NotImplementedError
 
     def _static(self) -> bool:
@@ -65,9 +63,7 @@ class Widget(anywidget.AnyWidget):
         data, about = super()._repr_mimebundle_(**kwargs)
         if not self._static():
             return data, about
-        buffer = io.BytesIO()
-        self.figure().savefig(buffer, format="png", dpi=FIGURE_DPI)
-        picture = base64.b64encode(buffer.getvalue()).decode()
+        picture = base64.b64encode(self.figure()._repr_png_()).decode()
         return {**data, "image/png": picture}, about
 
     def _page_state(self) -> dict[str, Any]:

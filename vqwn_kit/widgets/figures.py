@@ -1,14 +1,26 @@
 """The static figures of the widgets: arrays -> matplotlib figures, never through pyplot."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from vqwn_kit.views import BLUE, GREY, plot_spectrogram
 from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
 from vqwn_kit.widgets.points import areas
 
+DPI = 72  # in a notebook, which shall stay small
 SHORTEST = 1024  # samples; the window of `plot_spectrogram`
+
+
+class Still(Figure):
+    """A figure that a notebook shows, without pyplot and whatever matplotlib's backend is."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=DPI)
+        return buffer.getvalue()
 
 
 def plot_tracks(
@@ -29,10 +41,8 @@ def plot_tracks(
         phones: (start, end, phone) in seconds.
         title: of the figure.
     """
-    from matplotlib.figure import Figure
-
     heights = [1.35] * len(tracks) + [0.22] * bool(len(codes)) + [0.25] * bool(len(phones))
-    figure = Figure((8.6, sum(heights) + 0.35 * len(tracks) + 0.8), layout="constrained")
+    figure = Still((8.6, sum(heights) + 0.35 * len(tracks) + 0.8), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     longest = max(SHORTEST, *map(len, tracks.values()))
     seconds = longest / sample_rate
@@ -92,9 +102,7 @@ def plot_points(
         labels: M names to write beside the points, or none.
         title: of the map.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure((7.2, 4.8), layout="constrained")
+    figure = Still((7.2, 4.8), layout="constrained")
     ax = figure.add_subplot()
     alike = len(places) > 700 and np.ptp(sizes) == 0
     area = (4 if alike else 8) + (14 if alike else 110) * areas(sizes)
