@@ -314,8 +314,7 @@ def test_colours_are_packed_as_the_browser_reads_them(explorer):
     assert phone["labels"] == ["AE", "S", "", "S", "AE"]
     many = Colour("speaker", [f"p{n}" for n in range(30)] + ["p3"]).packed()
     assert len(many["groups"]) == 16
-    assert "p3" in many["groups"]
-    assert many["groups"][-1] == "others" or "others" in many["groups"]
+    assert {"p3", "others"} <= set(many["groups"])
 
 
 def test_page_brings_the_sounds_that_were_asked_for(explorer, tmp_path):
@@ -374,7 +373,7 @@ def test_followers_count_changes_only():
 
 
 def test_shares_and_areas():
-    assert shares([[3, 1, 0], [0, 0, 0]], "abc") == ["a 75 %, b 25 %", ""]
+    assert shares([[3, 1, 0], [0, 0, 0]], "abc") == ["a\xa075\xa0%, b\xa025\xa0%", ""]
     sized = areas(np.array([0.0, *[1.0] * 98, 1000.0]))
     assert sized[1] == sized[-1] == 1.0
     assert sized[0] == 0.0

@@ -191,7 +191,8 @@ class Player(Widget):
     ) -> "Player":
         """Start a blind test in this player; return the player.
 
-        Names, waveforms and spectrograms are hidden, since they'd give the tracks away.
+        Names, waveforms and spectrograms are hidden, since they'd give the tracks away. A page that
+        `save_html` writes has the tracks, and no test.
 
         Args:
             mode: `rating`, each track gets 1 to 5, or `abx`, whether X is A or B.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NARROW = "\u00a0"  # a space that no line is broken at
 MOST_GROUPS = 16  # that have a colour and marker of their own; the rarest are joined
 
 
@@ -124,7 +125,8 @@ def shares(
     said = []
     for row in table / total:
         order = np.argsort(-row, kind="stable")[:most]
-        said.append(", ".join(f"{names[p]} {100 * row[p]:.0f} %" for p in order if row[p] >= least))
+        told = [f"{names[p]} {100 * row[p]:.0f} %" for p in order if row[p] >= least]
+        said.append(", ".join(told).replace(" ", NARROW).replace("," + NARROW, ", "))
     return said
 
 
