@@ -20,29 +20,45 @@ ORDER = (
     "training_config vqvae config run run_codes optimization validation trainer training kernels "
     "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
     "prior_folder dreams hearing alignment projector views code_views doctor comparison cards "
-    "prior_scores prior_training subject code_scores sound_scores scoring report info main_job "
-    "download sampling_bench training_bench bench data_cli training_cli prior_cli cli"
+    "prior_scores prior_training subject code_scores sound_scores scoring report listening "
+    "widgets explore info main_job download sampling_bench training_bench bench data_cli training_cli prior_cli cli"
 ).split()
+WIDGETS = "points base blind figures player explorer".split()  # the modules of the folder
 
 
 def imports_of(module: str) -> set[str]:
     """Return the modules of the package that a module imports, inside functions too."""
+    return {name.partition(".")[0] for name in _imported(PACKAGE / f"{module}.py")} & set(ORDER)
+
+
+def _imported(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vqwn_kit"):
             _, _, inside = node.module.partition(".")
             found |= {inside} if inside else {alias.name for alias in node.names}
-    return found & set(ORDER)
+    return found
 
 
 def test_the_order_of_the_modules_is_complete():
-    assert set(ORDER) | {"__init__", "__main__"} == {path.stem for path in PACKAGE.glob("*.py")}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    assert set(ORDER) | {"__init__", "__main__"} == files | folders
+    assert {*WIDGETS, "__init__"} == {path.stem for path in (PACKAGE / "widgets").glob("*.py")}
 
 
-@pytest.mark.parametrize("module", ORDER)
+@pytest.mark.parametrize("module", sorted(set(ORDER) - {"widgets"}))
 def test_a_module_imports_only_from_those_before_it(module):
     later = {name for name in imports_of(module) if ORDER.index(name) >= ORDER.index(module)}
     assert not later
+
+
+@pytest.mark.parametrize("module", WIDGETS)
+def test_widgets_take_arrays(module):
+    """They know figures, answers and files, and no model, corpus or run."""
+    before = {f"widgets.{name}" for name in WIDGETS[: WIDGETS.index(module)]}
+    known = {"errors", "files", "views", "listening"} | before
+    assert _imported(PACKAGE / "widgets" / f"{module}.py") <= known
 
 
 SHARED = {"layers", "blocks", "features", "codebook", "conditions", "logistics"}
@@ -64,11 +80,12 @@ def test_measures_and_figures_take_arrays(module):
 def test_data_code_and_help_import_no_tensorflow():
     code = (
         "import sys, vqwn_kit, vqwn_kit.store, vqwn_kit.segments, vqwn_kit.config, vqwn_kit.run\n"
-        "import vqwn_kit.projector, vqwn_kit.views, vqwn_kit.report\n"
+        "import vqwn_kit.projector, vqwn_kit.views, vqwn_kit.report, vqwn_kit.listening\n"
         "from vqwn_kit.cli import main\n"
         "vqwn_kit.example_corpus()\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'tensorflow', 'keras', 'umap', 'matplotlib', 'librosa'} & set(sys.modules)\n"
+        "heavy = {'tensorflow', 'keras', 'umap', 'matplotlib', 'librosa', 'anywidget'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -138,10 +155,24 @@ def test_committed_notebooks_are_executed_lean_and_clean():
         assert str(Path.home()) not in json.dumps(outputs), path.name
 
 
-def test_wheel_would_contain_the_presets():
+def test_widgets_import_no_tensorflow():
+    code = (
+        "import sys, numpy as np, vqwn_kit as vq\n"
+        "vq.Player({'a': np.zeros(800, 'f4')}).figure()\n"
+        "vq.Explorer({'PCA': np.eye(2)}, ['a', 'b']).figure()\n"
+        "sys.exit('TensorFlow came along' if 'tensorflow' in sys.modules else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_wheel_would_contain_the_presets_and_what_browsers_run():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    (pattern,) = project["tool"]["setuptools"]["package-data"]["vqwn_kit"]
-    assert set((PACKAGE / "presets").iterdir()) == set(PACKAGE.glob(pattern))
+    patterns = project["tool"]["setuptools"]["package-data"]["vqwn_kit"]
+    shipped = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    kinds = ("presets/*", "**/*.js", "**/*.css")
+    assert shipped == {path for kind in kinds for path in PACKAGE.glob(kind)}
+    assert {path.name for path in shipped} >= {"mini.json", "player.js", "explorer.js", "style.css"}
 
 
 def test_readme_example_runs(tmp_path, monkeypatch):

@@ -77,10 +77,16 @@ _HOME = {
     "run_main_job": "main_job",
     "run_benches": "bench",
     "listen": "report",
+    "Player": "widgets.player",
+    "Explorer": "widgets.explorer",
+    "player_of": "explore",
+    "explore_codebook": "explore",
+    "explore_speakers": "explore",
+    "explore_frames": "explore",
 }
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring main_job run_codes prior prior_folder prior_scores "
+    "generation comparison scoring explore main_job run_codes prior prior_folder prior_scores "
     "prior_training dreams".split()
 )
 __all__ = ["__version__", *_HOME]

@@ -97,7 +97,9 @@ def silent_frames(
 KNOWN = {"mini": "mini", "vctk-corpus": "VCTK", "librispeech": "LibriSpeech"}
 
 
-def store_of(run: Run, data: Store | Corpus | str | Path | None, progress: bool = True) -> Store:
+def store_of(
+    run: Run, data: Store | Corpus | str | Path | None = None, progress: bool = True
+) -> Store:
     """Return the store of a corpus, by default of that which a run was trained on.
 
     Raises:

@@ -1,0 +1,340 @@
+"""The widgets in a real JupyterLab in headless Chromium, and their pages from disk.
+
+Skipped where there is no Chromium, playwright or JupyterLab.
+"""
+
+import csv
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)  # fmt: skip
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required "
+    "--mute-audio"
+).split()
+CELLS = [
+    "import numpy as np, ipywidgets as W, vqwn_kit as vq\n"
+    "from IPython.display import display\n"
+    "sine = np.sin(2 * np.pi * 110 * np.arange(64_000) / 16_000)\n"
+    "player = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='tones',\n"
+    "                   codes=np.arange(1000) % 50, hop_length=64, phones=[(0, 2, 'AE')])\n"
+    "mirror = W.HTML()\n"
+    "def tell(_):\n"
+    "    mirror.value = f'active={player.active} playing={player.playing} '\\\n"
+    "                   f'position={player.position:.3f} loop={player.loop}'\n"
+    "player.observe(tell)\n"
+    "display(player, mirror)",
+    "def hear(n):\n"
+    "    if n == 3:\n"
+    "        raise vq.InputError('nobody says this')\n"
+    "    return 0.3 * sine[:8000]\n"
+    "places = np.array([[0, 0], [1, 0], [0, 1], [1, 1.0]])\n"
+    "explorer = vq.Explorer({'PCA': places, 'UMAP': places[::-1]},\n"
+    "                       [f'code {n}' for n in range(4)], hear=hear, title='four codes')\n"
+    "explorer",
+    "abx = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='item')\n"
+    "abx.blind('abx', 'answers/listening.csv', listener='ann', trials=2, seed=0)",
+    "explorer.save_html('map.html'), player.save_html('player.html')",
+]
+# Whatever reaches the loudspeaker is looked at on its way.
+TAP = """(() => { const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (to, ...more) {
+    if (to instanceof AudioDestinationNode) {
+      if (!this.context.tap) { this.context.tap = this.context.createAnalyser(); this.context.tap.fftSize = 32768; window.taps = [...(window.taps || []), this.context.tap]; }
+      connect.call(this, this.context.tap);
+    }
+    return connect.call(this, to, ...more);
+  }; })()"""  # noqa: E501
+LAST = "const last = (seconds) => { const tap = window.taps[0], b = new Float32Array(tap.fftSize); tap.getFloatTimeDomainData(b); return b.slice(-Math.round(16000 * seconds)); };"  # noqa: E501
+IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield started
+        started.close()
+
+
+def new_page(browser, **settings):
+    """Open a page that looks at its sound and keeps its errors."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, **settings)
+    page.set_default_timeout(120_000)
+    page.add_init_script(TAP)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    return page
+
+
+def level(page) -> float:
+    """Return the greatest sample of the last 0.1 s."""
+    return page.evaluate(f"() => {{ {LAST} return Math.max(...last(0.1).map(Math.abs)); }}")
+
+
+def seconds(root) -> float:
+    return float(root.locator(".vq-time").get_attribute("data-seconds"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> tuple[str, Path]:
+    """A JupyterLab server of its own; its address and folder."""
+    pytest.importorskip("jupyterlab", reason="jupyterlab isn't installed")
+    nbformat = pytest.importorskip("nbformat")
+    folder = tmp_path_factory.mktemp("lab")
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(book, folder / "widgets.ipynb")
+    quiet = folder / ".settings/@jupyterlab/apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {f"JUPYTER_{name}_DIR": str(folder / f".{name.lower()}")
+           for name in ("CONFIG", "DATA", "RUNTIME")}  # fmt: skip
+    own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
+            "PYTHONPATH": str(ROOT)}  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+               "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+               f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+               "--LabApp.extension_manager=readonly"]  # fmt: skip
+    with (folder / "lab.log").open("w") as log:
+        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, server, folder)
+            yield address, folder
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _wait_for(address: str, server, folder: Path) -> None:
+    until = time.time() + 120
+    while time.time() < until and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab didn't start: {(folder / 'lab.log').read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def notebook(lab, browser):
+    """The notebook, opened and run."""
+    page = new_page(browser)
+    page.goto(f"{lab[0]}/lab/tree/widgets.ipynb?reset")
+    page.wait_for_function("() => window.jupyterapp?.restored")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function(IDLE)
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.locator(".jp-OutputArea-output").get_by_text("player.html").wait_for()
+    page.locator(".vq-explorer").wait_for()
+    failed = page.locator("[data-mime-type='application/vnd.jupyter.error']")
+    assert failed.count() == 0, failed.first.inner_text()
+    yield page
+    page.close()
+
+
+def tones_player(page):
+    return page.locator(".vq-player").first
+
+
+def test_tracks_switch_at_the_same_sample_without_a_click(notebook):
+    page, player = notebook, tones_player(notebook)
+    player.focus()
+    page.keyboard.press("Space")
+    page.get_by_text("active=0 playing=True").wait_for()
+    page.wait_for_timeout(400)
+    assert level(page) == pytest.approx(0.5, abs=0.03)
+    before = seconds(player)
+    page.keyboard.press("2")
+    after = seconds(player)
+    assert before <= after < before + 1.0
+    page.get_by_text("active=1 playing=True").wait_for()
+    page.wait_for_timeout(250)
+    assert level(page) == pytest.approx(0.2, abs=0.03)
+    # a sine of 110 Hz moves by at most 0.022 a sample; a hard switch would jump by up to 0.3
+    jump = page.evaluate(
+        f"() => {{ {LAST} const b = last(0.8); let most = 0, loud = 0;"
+        "for (let i = 1; i < b.length; i++) { most = Math.max(most, Math.abs(b[i] - b[i - 1]));"
+        "loud = Math.max(loud, Math.abs(b[i])); } return [most, loud]; }"
+    )
+    assert jump[1] > 0.4  # the switch lies within
+    assert jump[0] < 0.03
+    page.keyboard.press("Space")
+    page.get_by_text("playing=False").wait_for()
+    page.wait_for_timeout(250)
+    assert level(page) < 1e-3
+    stopped = seconds(player)
+    page.wait_for_timeout(200)
+    assert seconds(player) == stopped > 0.4
+
+
+def test_loops_by_mouse_and_keyboard_and_levels(notebook):
+    page, player = notebook, tones_player(notebook)
+    canvas = player.locator("canvas").last
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    wide = box["width"] - 58  # without the names of the lanes
+    x = [box["x"] + 58 + wide * share for share in (0.25, 0.5)]
+    y = box["y"] + 60
+    page.mouse.move(x[0], y)
+    page.mouse.down()
+    page.mouse.move(x[1], y, steps=4)
+    page.mouse.up()
+    page.get_by_text("position=1.0").wait_for()  # it begins where the loop does
+    page.keyboard.press("Space")
+    page.wait_for_timeout(1300)
+    assert 1.0 <= seconds(player) <= 2.02  # 1.3 s later it would be beyond
+    page.keyboard.press("Space")
+    page.keyboard.press("Escape")
+    page.get_by_text("loop=[]").wait_for()
+    page.mouse.click(box["x"] + 58 + wide * 0.75, y)
+    page.get_by_text("position=3.0").wait_for()
+    page.keyboard.press("m")
+    names = player.locator(".vq-track").all_inner_texts()
+    assert "dB" in names[0]
+    assert "dB" in names[1]  # never silently
+    page.keyboard.press("m")
+
+
+def test_other_sounds_are_shown_where_the_player_stands(notebook):
+    page, player = notebook, tones_player(notebook)
+    page.evaluate(
+        """async () => { const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
+        const code = "player.load({'a': 0.1 * sine, 'b': 0.4 * sine, 'c': sine}, codes=[1, 2])";
+        await kernel.requestExecute({ code }).done; }"""
+    )
+    player.get_by_text("3 c").wait_for()
+    player.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("2")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(350)
+    assert level(page) == pytest.approx(0.4, abs=0.03)
+    page.keyboard.press("Space")
+
+
+def test_a_click_on_a_code_is_heard(notebook):
+    page, explorer = notebook, notebook.locator(".vq-explorer")
+    canvas = explorer.locator("canvas[style]").nth(1)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = canvas.evaluate("(node) => [...node.places.slice(2, 4)]")
+    page.mouse.click(box["x"] + x, box["y"] + y)
+    explorer.locator(".vq-side h4").get_by_text("code 1").wait_for()
+    explorer.get_by_text("0.50 s").wait_for()
+    page.wait_for_timeout(250)
+    assert level(page) == pytest.approx(0.3, abs=0.03)
+    page.keyboard.press("ArrowUp")
+    explorer.locator(".vq-side h4").get_by_text("code 3").wait_for()
+    page.keyboard.press("Enter")
+    explorer.get_by_text("no sound. nobody says this").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("2")
+    page.keyboard.press("Enter")
+    explorer.locator(".vq-side h4").get_by_text("code 2").wait_for()
+    page.keyboard.press("m")
+    pressed = explorer.locator(".vq-map-name[aria-pressed=true]")
+    assert pressed.inner_text() == "UMAP"
+
+
+def test_blind_answers_are_saved(notebook, lab):
+    page, file = notebook, lab[1] / "answers" / "listening.csv"
+    sheet = notebook.locator(".vq-player").nth(1)
+    sheet.scroll_into_view_if_needed()
+    assert sheet.locator(".vq-track").all_inner_texts() == ["A", "B", "X"]
+    sheet.get_by_text("Trial 1 of 2").wait_for()
+    sheet.focus()
+    page.keyboard.press("3")
+    assert sheet.locator(".vq-track[aria-pressed=true]").inner_text() == "X"
+    page.keyboard.press("a")
+    sheet.get_by_text("Trial 2 of 2").wait_for()
+    assert "p =" not in sheet.inner_text()
+    sheet.locator(".vq-answer-B").click()
+    sheet.get_by_text("exact binomial").wait_for()
+    with file.open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["answer"] for row in rows] == ["A", "B"]
+    assert {row["item"] for row in rows} == {"item"}
+    right = sum(int(row["correct"]) for row in rows)
+    assert f"{right} of 2 right" in sheet.inner_text()
+    sheet.locator(".vq-close").click()
+    sheet.get_by_text("1 loud").wait_for()
+
+
+def test_a_reload_finds_the_state_again(notebook):
+    page, player = notebook, tones_player(notebook)
+    player.focus()
+    page.keyboard.press("2")
+    page.keyboard.press("Home")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("position=0.300").wait_for()
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    page.wait_for_function("() => window.jupyterapp?.restored")
+    player.wait_for()
+    assert player.locator(".vq-track").nth(1).get_attribute("aria-pressed") == "true"
+    assert seconds(player) == pytest.approx(0.3, abs=1e-3)
+    explorer = page.locator(".vq-explorer")
+    explorer.locator(".vq-side h4").get_by_text("code 2").wait_for()
+    assert explorer.locator(".vq-map-name[aria-pressed=true]").inner_text() == "UMAP"
+
+
+def test_no_errors_and_no_key_reached_jupyterlab(notebook):
+    assert notebook.errors == []
+    kinds = "() => jupyterapp.shell.currentWidget.content.widgets.map((cell) => cell.model.type)"
+    assert notebook.evaluate(kinds) == ["code"] * len(CELLS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_play_from_disk_without_a_network(notebook, lab, browser, scheme):
+    page = new_page(browser, color_scheme=scheme)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((lab[1] / "player.html").as_uri())
+    page.locator(".vq-play").click()
+    page.wait_for_timeout(500)
+    assert level(page) == pytest.approx(0.5, abs=0.03)
+    assert seconds(page) > 0.2
+    dark = "(node) => node.classList.contains('vq-dark')"
+    page.wait_for_timeout(500)
+    assert page.locator(".vq").evaluate(dark) == (scheme == "dark")
+    page.goto((lab[1] / "map.html").as_uri())
+    page.locator(".vq-search").fill("1")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(250)
+    assert level(page) == pytest.approx(0.3, abs=0.03)
+    page.locator(".vq-search").fill("3")
+    page.keyboard.press("Enter")
+    page.get_by_text("brings no sound of code 3").wait_for()
+    overflow = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    assert overflow <= 0
+    assert page.errors == []
+    assert all(url.startswith("file:") for url in asked)
+    page.close()

@@ -1,0 +1,259 @@
+// What all widgets share: elements, bytes, theme, canvases, sound. Joined in front of each widget.
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const rgb = (table, index) => `rgb(${table[3 * index]},${table[3 * index + 1]},${table[3 * index + 2]})`;
+
+/** Make an element: h("button", { class: "x", onclick: f }, "text", child). */
+function h(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(props)) {
+    if (key.startsWith("on")) node[key] = value;
+    else if (value !== false && value != null) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child != null));
+  return node;
+}
+
+/** Copy the bytes of a trait (a DataView) into a typed array. */
+function bytesOf(view, Type = Uint8Array) {
+  if (!view || !view.byteLength) return new Type(0);
+  const buffer = view.buffer ?? view;
+  const start = view.byteOffset ?? 0;
+  return new Type(buffer.slice(start, start + view.byteLength));
+}
+
+const floatsOf = (view) => Float32Array.from(bytesOf(view, Int16Array), (sample) => sample / 32767);
+
+function formatTime(seconds, digits = 2) {
+  const minutes = Math.floor(seconds / 60);
+  const rest = (seconds - 60 * minutes).toFixed(digits);
+  return minutes ? `${minutes}:${rest.padStart(digits + 3, "0")}` : rest;
+}
+
+/** Prepare the root element of a widget; keys stay in it instead of reaching JupyterLab. */
+function prepareRoot(el, name, label, onkey) {
+  el.classList.add("vq", `vq-${name}`);
+  el.tabIndex = 0;
+  el.setAttribute("role", "group");
+  el.setAttribute("aria-label", label);
+  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  el.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.matches("input, select");
+    const pressing = event.target.matches("button") && ["Enter", " "].includes(event.key);
+    if (typing || pressing) { event.stopPropagation(); return; }
+    if (onkey(event)) { event.preventDefault(); event.stopPropagation(); }
+  });
+  // A button clicked by mouse would take the space bar from the player.
+  el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")) el.focus({ preventScroll: true }); });
+}
+
+const helpOf = (keys) => keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key), ` ${what}`), " "]);
+
+/** Replace an element's children; the keyboard stays on the button that it was on. */
+function refill(parent, ...children) {
+  const buttons = () => [...parent.querySelectorAll("button")];
+  const focused = buttons().indexOf(parent.getRootNode().activeElement);
+  parent.replaceChildren(...children);
+  if (focused >= 0) buttons()[Math.min(focused, buttons().length - 1)]?.focus({ preventScroll: true });
+}
+
+/** Set the class of the dark theme by the paper's colour, and call back whenever it changes. */
+function watchTheme(el, changed) {
+  const look = () => {
+    const [r, g, b] = getComputedStyle(el).backgroundColor.match(/[\d.]+/g).map(Number);
+    const dark = 0.299 * r + 0.587 * g + 0.114 * b < 128;
+    el.classList.toggle("vq-dark", dark);
+    changed();
+  };
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  const observer = new MutationObserver(() => setTimeout(look, 60)); // the new styles come later
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
+  scheme.addEventListener("change", look);
+  const late = [0, 400].map((wait) => setTimeout(look, wait));
+  return () => { observer.disconnect(); scheme.removeEventListener("change", look); late.forEach(clearTimeout); };
+}
+
+const colourOf = (el, name) => getComputedStyle(el).getPropertyValue(name).trim();
+
+/** Fit a canvas to its box at the screen's own resolution; returns its context, in CSS pixels. */
+function fitCanvas(node, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (node.width !== w || node.height !== h) { node.width = w; node.height = h; }
+  node.style.height = `${height}px`;
+  const context = node.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.font = "12px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
+  context.textBaseline = "middle";
+  return context;
+}
+
+/** Round steps of an axis: 1, 2 or 5 times a power of ten, at least `least` pixels apart. */
+function niceStep(span, pixels, least) {
+  const raw = (span * least) / pixels;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= raw);
+}
+
+/** One audio context for each sample rate on the page: at its own rate nothing is resampled here. */
+function contextOf(rate) {
+  const all = (globalThis.vqwnContexts ??= new Map());
+  if (!all.has(rate)) all.set(rate, new AudioContext({ sampleRate: rate, latencyHint: "interactive" }));
+  return all.get(rate);
+}
+
+/**
+ * Plays tracks that run together, of which one is heard; tells `change` when it starts or stops.
+ * Only one transport of a page plays at a time.
+ */
+class Transport extends EventTarget {
+  constructor(rate) {
+    super();
+    Object.assign(this, { rate, tracks: [], active: 0, decibels: [], loop: null, views: 0 });
+    Object.assign(this, { offset: 0, startedAt: null, sources: [], gains: [], limits: null });
+  }
+
+  get context() { return contextOf(this.rate); }
+  get playing() { return this.startedAt !== null; }
+  get duration() { return Math.max(0, ...this.tracks.map((track) => track.length)) / this.rate; }
+
+  get position() {
+    if (!this.playing) return this.offset;
+    const now = this.offset + Math.max(0, this.context.currentTime - this.startedAt);
+    if (!this.limits) return Math.min(now, this.duration);
+    const [start, end] = this.limits;
+    return now < end ? now : start + ((now - start) % (end - start));
+  }
+
+  load(tracks, offset = 0) {
+    this.stop();
+    Object.assign(this, { tracks, offset, active: Math.min(this.active, tracks.length - 1) });
+  }
+
+  volume(index) { return index === this.active ? 10 ** ((this.decibels[index] || 0) / 20) : 0; }
+
+  play() {
+    if (this.playing || !this.duration) return;
+    globalThis.vqwnPlaying?.stop();
+    globalThis.vqwnPlaying = this;
+    const context = this.context;
+    context.resume();
+    if (this.loop && (this.offset < this.loop[0] || this.offset >= this.loop[1])) this.offset = this.loop[0];
+    if (this.offset >= this.duration - 1e-3) this.offset = 0;
+    this.limits = this.loop;
+    const start = context.currentTime + 0.02;
+    this.master = context.createGain();
+    this.master.gain.setValueAtTime(0, start);
+    this.master.gain.linearRampToValueAtTime(1, start + 0.004); // a waveform cut at any sample clicks
+    this.master.connect(context.destination);
+    this.gains = this.tracks.map((_, index) => {
+      const gain = context.createGain();
+      gain.gain.value = this.volume(index);
+      gain.connect(this.master);
+      return gain;
+    });
+    this.sources = this.tracks.map((track, index) => {
+      const buffer = context.createBuffer(1, track.length, this.rate);
+      buffer.copyToChannel(track, 0);
+      const source = context.createBufferSource();
+      source.buffer = buffer;
+      if (this.limits) Object.assign(source, { loop: true, loopStart: this.limits[0], loopEnd: this.limits[1] });
+      source.connect(this.gains[index]);
+      source.start(start, this.offset);
+      return source;
+    });
+    const longest = this.sources.reduce((a, b) => (a.buffer.length >= b.buffer.length ? a : b));
+    longest.onended = () => { if (this.sources.includes(longest)) { this.stop(); this.offset = this.loop ? this.loop[0] : 0; this.tell(); } };
+    this.startedAt = start;
+    this.tell();
+  }
+
+  stop() {
+    if (!this.playing) return;
+    this.offset = this.position;
+    const now = this.context.currentTime;
+    this.master.gain.cancelScheduledValues(now);
+    this.master.gain.setValueAtTime(this.master.gain.value, now);
+    this.master.gain.linearRampToValueAtTime(0, now + 0.008);
+    this.sources.forEach((source) => { source.onended = null; source.stop(now + 0.02); });
+    this.sources = [];
+    this.startedAt = null;
+    this.tell();
+  }
+
+  seek(seconds) {
+    const was = this.playing;
+    if (was) this.stop();
+    this.offset = clamp(seconds, 0, this.duration);
+    if (was) this.play();
+    this.tell();
+  }
+
+  setLoop(loop) {
+    this.loop = loop;
+    if (this.playing) this.seek(this.position);
+  }
+
+  /** Hear another track, or the same at another level, within 12 ms and without a click. */
+  choose(index, decibels = this.decibels) {
+    Object.assign(this, { active: index, decibels });
+    if (!this.playing) return;
+    const now = this.context.currentTime;
+    this.gains.forEach((gain, track) => {
+      gain.gain.cancelScheduledValues(now);
+      gain.gain.setValueAtTime(gain.gain.value, now);
+      gain.gain.linearRampToValueAtTime(this.volume(track), now + 0.012);
+    });
+  }
+
+  tell() { this.dispatchEvent(new Event("change")); }
+}
+
+/** The transport of a widget, which all its views on the page share. */
+function transportOf(key, rate) {
+  const all = (globalThis.vqwnTransports ??= new Map());
+  if (!all.has(key)) all.set(key, new Transport(rate));
+  const transport = all.get(key);
+  transport.views += 1;
+  const leave = () => { if (--transport.views === 0) { transport.stop(); all.delete(key); } };
+  return [transport, leave];
+}
+
+/** Follow traits: follow(model, { "active loop": f }) calls f on their changes; returns the undoing. */
+function follow(model, handlers) {
+  const pairs = Object.entries(handlers).flatMap(([names, call]) => names.split(" ").map((name) => [`change:${name}`, call]));
+  pairs.forEach(([event, call]) => model.on(event, call));
+  return () => pairs.forEach(([event, call]) => model.off(event, call));
+}
+
+/** Set traits and send them to Python. */
+function put(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+/** Stands in for Jupyter's model in a page of its own: traits in memory, nobody to send them to. */
+function pageModel(text) {
+  const unpack = (value) => {
+    if (Array.isArray(value)) return value.map(unpack);
+    if (!value || typeof value !== "object") return value;
+    if (typeof value.base64 === "string") return new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer);
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unpack(item)]));
+  };
+  const state = unpack(JSON.parse(text));
+  const calls = new Map();
+  return {
+    get: (name) => state[name],
+    set(name, value) {
+      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
+      state[name] = value;
+      [...(calls.get(`change:${name}`) ?? [])].forEach((call) => call());
+    },
+    on(event, call) { calls.set(event, [...(calls.get(event) ?? []), call]); },
+    off(event, call) { calls.set(event, (calls.get(event) ?? []).filter((other) => other !== call)); },
+    save_changes() {},
+    send() {},
+  };
+}

@@ -1,0 +1,359 @@
+// The explorer: points on maps that tell what they are, lead to others, and are heard when clicked.
+
+const MARGIN = 30, MAP_HEIGHT = 470;
+const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "which sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
+  ["+ − 0", "zoom"], ["Esc", "none"]];
+
+function render({ model, el }) {
+  const names = model.get("names"), count = names.length;
+  const numbers = bytesOf(model.get("numbers"), Int32Array), sizes = bytesOf(model.get("sizes"), Float32Array);
+  const crosses = bytesOf(model.get("crosses")), viridis = bytesOf(model.get("viridis")), palette = model.get("palette");
+  const maps = model.get("maps").map(({ name, xy }) => ({ name, xy: unit(bytesOf(xy, Float32Array)) }));
+  const colours = model.get("colours").map((colour) => ({ ...colour, values: bytesOf(colour.values, colour.kind === "number" ? Float32Array : Int32Array) }));
+  const links = model.get("links").map((link) => ({ ...link, to: bytesOf(link.to, Int32Array), weights: bytesOf(link.weights, Float32Array) }));
+  const facts = model.get("facts"), sounds = model.get("sounds");
+  const rate = model.get("sample_rate");
+  const [transport, leave] = transportOf(model.get("key"), rate);
+  const heard = (transport.heard ??= new Map(Object.entries(model.get("heard") ?? {}).map(([key, pcm]) => [key, floatsOf(pcm)])));
+  const order = [...sizes.keys()].sort((a, b) => crosses[a] - crosses[b] || sizes[b] - sizes[a]); // small dots and crosses on top
+  const alike = sizes.every((size) => size === sizes[0]);
+  const largest = count <= 60 ? 13 : count <= 700 ? 12 : alike ? 4.5 : 7, least = count <= 700 ? 3 : 2.2;
+  const radius = (n) => (crosses[n] ? 4 : (least + (largest - least) * Math.sqrt(sizes[n])) * view()[2] ** 0.4);
+  let hover = -1, focus = -1, pending = null, width = 0, drag = null, places = new Float32Array(2 * count), message = "";
+
+  const mapBar = h("span", { class: "vq-bar", style: "margin:0" });
+  const colourSelect = h("select", { class: "vq-colour", onchange: () => put(model, { colour: Number(colourSelect.value) }) },
+    ...colours.map(({ name }, n) => h("option", { value: n }, name)));
+  const search = h("input", { class: "vq-search", size: 12, placeholder: "name, number", "aria-label": "find by number or name", onkeydown: onsearch });
+  const zoomBar = h("span", { class: "vq-bar", style: "margin:0" }, ...[["−", "zoom out", () => zoom(0.6)], ["+", "zoom in", () => zoom(1 / 0.6)], ["all", "show all", () => put(model, { view: [] })]]
+    .map(([text, title, onclick]) => h("button", { title, "aria-label": title, onclick }, text)));
+  const base = h("canvas"), over = h("canvas"), tip = h("div", { class: "vq-tip", hidden: true });
+  const stack = h("div", { class: "vq-stack vq-map" }, base, over, tip);
+  const side = h("div", { class: "vq-side" }), legend = h("div", { class: "vq-legend" });
+  const status = h("div", { class: "vq-note vq-status", role: "status" });
+  const help = h("div", { class: "vq-help" }, ...helpOf(HELP));
+  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
+    h("div", { class: "vq-bar" }, mapBar, colours.length ? h("label", {}, "colour", colourSelect) : null, h("label", {}, "find", search), h("span", { class: "vq-grow" }), zoomBar),
+    h("div", { class: "vq-columns" }, stack, side), legend, status, help].filter(Boolean));
+  prepareRoot(el, "explorer", model.get("title") || "explorer", onkey);
+
+  // ---- where things are drawn
+  const view = () => { const v = model.get("view"); return v.length === 3 ? v : [0.5, 0.5, 1]; };
+  function placeAll() {
+    const { xy } = maps[model.get("map")], [cx, cy, scale] = view();
+    const wide = width - 2 * MARGIN, tall = MAP_HEIGHT - 2 * MARGIN;
+    for (let n = 0; n < count; n++) {
+      places[2 * n] = MARGIN + wide * (0.5 + scale * (xy[2 * n] - cx));
+      places[2 * n + 1] = MARGIN + tall * (0.5 - scale * (xy[2 * n + 1] - cy));
+    }
+    over.places = places;
+  }
+  const colour = () => colours[model.get("colour")];
+  function paint() { // a function of a point's number: its fill
+    const faint = colourOf(el, "--faint"), accent = colourOf(el, "--accent"), chosen = colour();
+    if (!chosen) return () => accent;
+    if (chosen.kind === "name") return (n) => (chosen.values[n] < 0 ? faint : palette[chosen.values[n] % palette.length]);
+    const scale = chosen.log ? Math.log : (value) => value, [low, high] = rangeOf(chosen.values).map(scale);
+    return (n) => (Number.isFinite(chosen.values[n]) ? rgb(viridis, Math.round(255 * clamp((scale(chosen.values[n]) - low) / (high - low || 1), 0, 1))) : faint);
+  }
+  const shapeOf = (n) => { const chosen = colour(); return chosen?.kind === "name" && chosen.values[n] >= 0 ? Math.floor(chosen.values[n] / palette.length) % 4 : 0; };
+
+  function draw() {
+    width = stack.clientWidth;
+    if (width < 100) return;
+    placeAll();
+    const g = fitCanvas(base, width, MAP_HEIGHT), fill = paint(), chosen = colour();
+    const faint = colourOf(el, "--faint"), paper = colourOf(el, "--paper"), ink = colourOf(el, "--ink");
+    g.fillStyle = colourOf(el, "--field"); g.fillRect(0, 0, width, MAP_HEIGHT);
+    for (const n of order) {
+      const dim = focus >= 0 && (!chosen?.values || chosen.values[n] !== focus);
+      g.globalAlpha = dim ? 0.12 : crosses[n] ? 0.6 : 0.9;
+      if (crosses[n]) { g.strokeStyle = ink; drawCross(g, places[2 * n], places[2 * n + 1], 3); continue; }
+      g.fillStyle = fill(n); g.strokeStyle = paper; g.lineWidth = 1;
+      drawMark(g, shapeOf(n), places[2 * n], places[2 * n + 1], radius(n)); g.fill(); g.stroke();
+    }
+    g.globalAlpha = 1;
+    if (chosen?.labels?.length) drawInside(g, chosen, fill);
+    else if (count <= 60) drawBeside(g, ink, paper);
+    drawOver();
+  }
+  /** Write what a colour tells, a phone say, into the dots that have room for it. */
+  function drawInside(g, chosen, fill) {
+    g.save();
+    g.font = g.font.replace("12px", "11px");
+    g.textAlign = "center";
+    const taken = [];
+    for (const n of order) {
+      const x = places[2 * n], y = places[2 * n + 1], text = chosen.labels[n], wide = text ? g.measureText(text).width : 0;
+      if (crosses[n] || !text || radius(n) < 7 || wide > 2 * radius(n) || (focus >= 0 && chosen.values[n] !== focus)) continue;
+      if (taken.some(([a, b]) => Math.abs(a - x) < 17 && Math.abs(b - y) < 13)) continue;
+      taken.push([x, y]);
+      const [r, green, b] = fill(n).startsWith("#") ? [1, 3, 5].map((at) => parseInt(fill(n).slice(at, at + 2), 16)) : [255, 255, 255];
+      g.fillStyle = 0.299 * r + 0.587 * green + 0.114 * b > 120 ? "#000" : "#fff";
+      g.fillText(text, x, y + 0.5);
+    }
+    g.restore();
+  }
+  /** Write the names of a few points beside their dots, where nothing else is. */
+  function drawBeside(g, ink, paper) {
+    const taken = [...places.keys()].filter((n) => n % 2 === 0).map((n) => [places[n] - 12, places[n + 1], 24]);
+    g.lineWidth = 3; g.lineJoin = "round"; g.strokeStyle = paper; g.fillStyle = ink; g.textAlign = "left";
+    for (const n of order) {
+      const x = places[2 * n], y = places[2 * n + 1], wide = g.measureText(names[n]).width, r = radius(n);
+      if (x < 0 || x > width || y < 0 || y > MAP_HEIGHT) continue;
+      const middle = clamp(x - wide / 2, 4, width - wide - 4);
+      const spots = [[x + r + 3, y], [x - r - 3 - wide, y], [middle, y - r - 9], [middle, y + r + 10]];
+      const free = ([a, b]) => a > 2 && a + wide < width - 2 && b > 8 && b < MAP_HEIGHT - 8 &&
+        !taken.some(([c, d, w], k) => k !== n && a < c + w + 3 && c < a + wide + 3 && Math.abs(b - d) < 15);
+      const spot = spots.find(free) ?? (count <= 20 ? spots[2] : null);
+      if (!spot) continue;
+      taken.push([...spot, wide]);
+      g.strokeText(names[n], ...spot); g.fillText(names[n], ...spot);
+    }
+  }
+  function drawOver() {
+    const g = fitCanvas(over, width, MAP_HEIGHT), ink = colourOf(el, "--ink"), mark = colourOf(el, "--mark"), accent = colourOf(el, "--accent");
+    const selected = model.get("selected");
+    if (selected >= 0) {
+      links.forEach((link, k) => {
+        g.strokeStyle = g.fillStyle = k % 2 ? mark : accent; g.lineWidth = 1.6;
+        for (const n of leadsTo(link, selected)) drawArrow(g, places, selected, n, radius(n), k % 2);
+      });
+    }
+    for (const [n, style, wide] of [[hover, ink, 1.5], [selected, mark, 3]]) {
+      if (n < 0) continue;
+      g.strokeStyle = style; g.lineWidth = wide;
+      g.beginPath(); g.arc(places[2 * n], places[2 * n + 1], radius(n) + 3, 0, 7); g.stroke();
+    }
+    if (selected >= 0 && (count > 60 || colour()?.labels?.length)) {
+      const text = names[selected], wide = g.measureText(text).width;
+      const x = clamp(places[2 * selected] - wide / 2, 4, width - wide - 4), y = places[2 * selected + 1] - radius(selected) - 14;
+      g.font = `600 ${g.font}`; g.textAlign = "left"; g.lineWidth = 4; g.lineJoin = "round"; g.strokeStyle = colourOf(el, "--paper"); g.fillStyle = ink;
+      g.strokeText(text, x, Math.max(10, y)); g.fillText(text, x, Math.max(10, y));
+    }
+    tip.hidden = hover < 0 || Boolean(drag?.moved);
+    if (!tip.hidden) {
+      tip.replaceChildren(h("b", {}, names[hover]), ...told(hover));
+      const x = places[2 * hover], y = places[2 * hover + 1];
+      tip.style.left = `${x > width - 280 ? Math.max(0, x - 12 - tip.offsetWidth) : x + 14}px`;
+      tip.style.top = `${clamp(y - tip.offsetHeight / 2, 0, Math.max(0, MAP_HEIGHT - tip.offsetHeight))}px`;
+    }
+  }
+  const leadsTo = (link, n) => [...link.to.subarray(n * link.count, (n + 1) * link.count)].filter((other) => other >= 0);
+  const told = (n) => facts.filter(({ values }) => values[n]).length ? [h("dl", {}, ...facts.filter(({ values }) => values[n]).flatMap(({ name, values }) => [h("dt", {}, name), h("dd", {}, values[n])]))] : [];
+
+  // ---- panel, legend, buttons
+  function dress() {
+    refill(mapBar, ...maps.map(({ name }, n) => h("button", { class: "vq-map-name", "aria-pressed": String(n === model.get("map")), onclick: () => put(model, { map: n, view: [] }) }, name)));
+    colourSelect.value = model.get("colour");
+    const n = model.get("selected");
+    const rows = [h("h4", {}, n < 0 ? "Nothing selected" : names[n])];
+    if (n < 0) rows.push(h("div", {}, sounds.length ? "Click a point to hear it, or walk with the arrow keys." : "Click a point, or walk with the arrow keys."));
+    if (sounds.length) rows.push(h("div", { class: "vq-chips" }, ...sounds.map((name, k) => h("button", { class: "vq-sound", "aria-pressed": String(k === model.get("sound")),
+      title: `key ${k + 1}`, onclick: () => { put(model, { sound: k }); if (n >= 0) hear(n, k); } }, `▶ ${name}`))));
+    if (n >= 0) {
+      rows.push(...told(n));
+      links.forEach((link, k) => {
+        const others = leadsTo(link, n);
+        if (!others.length) return;
+        rows.push(h("h5", { style: `color:var(${k % 2 ? "--mark" : "--accent"})` }, `${k % 2 ? "→" : "—"} ${link.name}`), h("div", { class: "vq-chips" },
+          ...others.map((other, place) => h("button", { onclick: () => select(other, true) }, short(other) + weight(link, n, place)))));
+      });
+    }
+    refill(side, ...rows);
+    status.textContent = message; status.hidden = !message;
+    dressLegend();
+  }
+  const short = (n) => names[n].replace(/^(code|frame) /, "");
+  const weight = (link, n, place) => { const w = link.weights[n * link.count + place]; return w === undefined ? "" : link.unit ? ` · ${w.toFixed(0)} ${link.unit}` : ` · ${w.toPrecision(2)}`; };
+  function dressLegend() {
+    const chosen = colour(), items = [];
+    if (chosen?.kind === "number") {
+      const [low, high] = rangeOf(chosen.values), bar = h("canvas", { width: 160, height: 12 }), g = bar.getContext("2d");
+      for (let x = 0; x < 160; x++) { g.fillStyle = rgb(viridis, Math.round((x / 159) * 255)); g.fillRect(x, 0, 1, 12); }
+      const text = (value) => `${Number(value.toPrecision(2))}${chosen.unit ? ` ${chosen.unit}` : ""}`;
+      items.push(h("span", {}, chosen.name), h("span", {}, text(low)), bar, h("span", {}, text(high)), chosen.log ? "logarithmic" : "");
+    } else if (chosen) {
+      items.push(...chosen.groups.map((name, n) => h("button", { "aria-pressed": null, title: "show these alone", style: focus === n ? "outline:2px solid var(--accent)" : "", onclick: () => { focus = focus === n ? -1 : n; dress(); draw(); } }, swatch(n), name)));
+    }
+    if (model.get("size_name")) items.push(h("span", {}, `area: ${model.get("size_name")}`));
+    if (crosses.some(Boolean)) items.push(h("span", {}, `× ${model.get("cross_name")}`));
+    refill(legend, ...items);
+  }
+  function swatch(n) {
+    const canvas = h("canvas"), g = fitCanvas(canvas, 14, 14);
+    canvas.style.width = "14px";
+    g.fillStyle = palette[n % palette.length];
+    drawMark(g, Math.floor(n / palette.length) % 4, 7, 7, 5.5); g.fill();
+    return canvas;
+  }
+
+  // ---- what the user does
+  function select(n, play) {
+    put(model, { selected: n });
+    if (n >= 0) bringIntoView(n);
+    if (play && n >= 0) hear(n, model.get("sound"));
+  }
+  function hear(n, sound) {
+    if (!sounds.length) return;
+    const known = heard.get(`${n} ${sound}`);
+    pending = null;
+    if (known) { message = `${names[n]}: ${sounds[sound]}, ${(known.length / rate).toFixed(2)} s`; transport.load([known]); transport.play(); dress(); return; }
+    if (model.get("page")) { message = `This page brings no sound of ${names[n]}.`; dress(); return; }
+    pending = `${n} ${sound}`;
+    message = `${names[n]}: asking for ${sounds[sound]} …`;
+    dress();
+    model.send({ do: "hear", point: n, sound });
+  }
+  function onmessage(reply, buffers) {
+    const key = `${reply.point} ${reply.sound}`;
+    if (reply.do === "sound") heard.set(key, floatsOf(buffers[0]));
+    if (key !== pending) return;
+    if (reply.do === "sound") hear(reply.point, reply.sound);
+    if (reply.do === "failed") { pending = null; message = `${names[reply.point]}: no sound. ${reply.why}`; dress(); }
+  }
+  function walk(dx, dy) {
+    const from = model.get("selected");
+    if (from < 0) { select(order.find((n) => !crosses[n]) ?? 0, false); return; }
+    let best = -1, cost = Infinity;
+    for (let n = 0; n < count; n++) {
+      const x = places[2 * n] - places[2 * from], y = places[2 * n + 1] - places[2 * from + 1];
+      const along = x * dx + y * dy, across = Math.abs(x * dy) + Math.abs(y * dx);
+      if (n === from || along <= 0.5 || across > along || along + 2 * across >= cost) continue;
+      best = n; cost = along + 2 * across;
+    }
+    if (best >= 0) select(best, false);
+  }
+  function bringIntoView(n) {
+    const { xy } = maps[model.get("map")], [cx, cy, scale] = view(), half = 0.5 / scale;
+    if (Math.abs(xy[2 * n] - cx) > half || Math.abs(xy[2 * n + 1] - cy) > half) put(model, { view: [xy[2 * n], xy[2 * n + 1], scale] });
+  }
+  function zoom(factor, at = null) {
+    const [cx, cy, scale] = view(), next = clamp(scale * factor, 1, 40), n = model.get("selected"), { xy } = maps[model.get("map")];
+    const [px, py] = at ?? (n >= 0 ? [xy[2 * n], xy[2 * n + 1]] : [cx, cy]);
+    put(model, { view: next <= 1 ? [] : [px + ((cx - px) * scale) / next, py + ((cy - py) * scale) / next, next] });
+  }
+  function find(text) {
+    const wanted = text.trim().toLowerCase(), number = Number(wanted);
+    let n = wanted === "" ? -1 : Number.isInteger(number) ? numbers.indexOf(number) : -1;
+    if (n < 0 && wanted) n = names.findIndex((name) => name.toLowerCase() === wanted);
+    if (n < 0 && wanted) n = names.findIndex((name) => name.toLowerCase().includes(wanted));
+    message = n < 0 ? `Nothing is called ${text.trim() || "that"}.` : "";
+    if (n >= 0) select(n, true); else dress();
+  }
+  function onsearch(event) {
+    if (event.key === "Enter") { find(search.value); event.preventDefault(); }
+    if (["Enter", "Escape"].includes(event.key)) el.focus({ preventScroll: true });
+  }
+  function onkey({ key }) {
+    const n = model.get("selected"), digit = "123456789".indexOf(key);
+    if (key === "ArrowLeft") walk(-1, 0);
+    else if (key === "ArrowRight") walk(1, 0);
+    else if (key === "ArrowUp") walk(0, -1);
+    else if (key === "ArrowDown") walk(0, 1);
+    else if (key === "Enter" || key === " ") { if (n >= 0) hear(n, model.get("sound")); }
+    else if (digit >= 0 && digit < sounds.length) { put(model, { sound: digit }); if (n >= 0) hear(n, digit); }
+    else if (key === "/") { search.value = ""; search.focus(); }
+    else if (key === "c" || key === "C") { if (colours.length) put(model, { colour: (model.get("colour") + 1) % colours.length }); }
+    else if (key === "m" || key === "M") put(model, { map: (model.get("map") + 1) % maps.length, view: [] });
+    else if (key === "+" || key === "=") zoom(1 / 0.6);
+    else if (key === "-") zoom(0.6);
+    else if (key === "0") put(model, { view: [] });
+    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1 }); dress(); draw(); }
+    else return false;
+    return true;
+  }
+  const pointer = (event) => { const box = over.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
+  function under([x, y]) {
+    let best = -1, least = 14;
+    for (let n = 0; n < count; n++) {
+      const far = Math.max(0, Math.hypot(places[2 * n] - x, places[2 * n + 1] - y) - radius(n));
+      // inside several dots, the one whose middle is nearest
+      const cost = far > 0 ? 4 + far : Math.hypot(places[2 * n] - x, places[2 * n + 1] - y) / 4;
+      if (cost < least) { least = cost; best = n; }
+    }
+    return best;
+  }
+  over.onpointerdown = (event) => { if (event.button === 0) { over.setPointerCapture(event.pointerId); drag = { at: pointer(event), view: view(), moved: false }; el.focus({ preventScroll: true }); } };
+  over.onpointermove = (event) => {
+    const at = pointer(event);
+    if (drag) {
+      const [dx, dy] = [at[0] - drag.at[0], at[1] - drag.at[1]], [cx, cy, scale] = drag.view;
+      drag.moved ||= Math.hypot(dx, dy) > 5;
+      if (drag.moved && scale > 1) { put(model, { view: [cx - dx / (width - 2 * MARGIN) / scale, cy + dy / (MAP_HEIGHT - 2 * MARGIN) / scale, scale] }); return; }
+    }
+    hover = under(at);
+    drawOver();
+  };
+  over.onpointerup = (event) => {
+    const was = drag; drag = null;
+    if (!was || was.moved) return;
+    const n = under(pointer(event));
+    if (n >= 0) select(n, true);
+  };
+  over.onpointercancel = () => { drag = null; };
+  over.onpointerleave = () => { hover = -1; drawOver(); };
+  over.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return; // a plain wheel scrolls the page
+    event.preventDefault();
+    const [x, y] = pointer(event), [cx, cy, scale] = view();
+    zoom(event.deltaY < 0 ? 1.25 : 0.8, [cx + ((x - MARGIN) / (width - 2 * MARGIN) - 0.5) / scale, cy - ((y - MARGIN) / (MAP_HEIGHT - 2 * MARGIN) - 0.5) / scale]);
+  }, { passive: false });
+
+  const unfollow = follow(model, {
+    selected: () => { dress(); drawOver(); },
+    colour: () => { focus = -1; dress(); draw(); },
+    "map view": () => { hover = -1; dress(); draw(); },
+    sound: dress,
+  });
+  model.on("msg:custom", onmessage);
+  const resize = new ResizeObserver(draw);
+  resize.observe(stack);
+  const unwatch = watchTheme(el, () => { dress(); draw(); });
+  dress(); draw();
+  return () => { unfollow(); model.off("msg:custom", onmessage); unwatch(); resize.disconnect(); leave(); };
+}
+
+/** Scale places (x, y, x, y, …) into 0 to 1, each axis by itself. */
+function unit(xy) {
+  const scaled = new Float32Array(xy.length);
+  for (const axis of [0, 1]) {
+    const values = xy.filter((_, place) => place % 2 === axis), [low, high] = rangeOf(values);
+    values.forEach((value, n) => { scaled[2 * n + axis] = high > low ? (value - low) / (high - low) : 0.5; });
+  }
+  return scaled;
+}
+
+function rangeOf(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
+  return low <= high ? [low, high] : [0, 1];
+}
+
+/** Outline a circle, square, triangle or diamond of about the same area. */
+function drawMark(g, shape, x, y, r) {
+  g.beginPath();
+  if (shape === 0) g.arc(x, y, r, 0, 7);
+  else if (shape === 1) g.rect(x - 0.89 * r, y - 0.89 * r, 1.78 * r, 1.78 * r);
+  else {
+    const corners = shape === 2 ? [[0, -1.35], [1.17, 0.75], [-1.17, 0.75]] : [[0, -1.26], [1.26, 0], [0, 1.26], [-1.26, 0]];
+    corners.forEach(([a, b], n) => g[n ? "lineTo" : "moveTo"](x + a * r, y + b * r));
+  }
+  g.closePath();
+}
+
+function drawCross(g, x, y, r) {
+  g.lineWidth = 1.2;
+  g.beginPath(); g.moveTo(x - r, y - r); g.lineTo(x + r, y + r); g.moveTo(x - r, y + r); g.lineTo(x + r, y - r); g.stroke();
+}
+
+function drawArrow(g, places, from, to, gap, head) {
+  const [x, y, u, v] = [places[2 * from], places[2 * from + 1], places[2 * to], places[2 * to + 1]];
+  const length = Math.hypot(u - x, v - y) || 1, [a, b] = [(u - x) / length, (v - y) / length];
+  const [s, t] = [u - a * (gap + 1), v - b * (gap + 1)];
+  g.beginPath(); g.moveTo(x, y); g.lineTo(s, t); g.stroke();
+  if (!head || length < gap + 8) return;
+  g.beginPath(); g.moveTo(s, t); g.lineTo(s - 8 * a - 4 * b, t - 8 * b + 4 * a); g.lineTo(s - 8 * a + 4 * b, t - 8 * b - 4 * a); g.fill();
+}
+
+export default { render };

@@ -1,0 +1,149 @@
+"""The static figures of the widgets: arrays -> matplotlib figures, never through pyplot."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vqwn_kit.views import BLUE, GREY, plot_spectrogram
+from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
+from vqwn_kit.widgets.points import areas
+
+DPI = 72  # in a notebook, which shall stay small
+SHORTEST = 1024  # samples; the window of `plot_spectrogram`
+
+
+class Still(Figure):
+    """A figure that a notebook shows, without pyplot and whatever matplotlib's backend is."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=DPI)
+        return buffer.getvalue()
+
+
+def plot_tracks(
+    tracks: dict[str, np.ndarray],
+    sample_rate: int,
+    codes: Sequence[int] = (),
+    hop_length: float = 1.0,
+    phones: Sequence[Sequence] = (),
+    title: str = "",
+):
+    """Draw the spectrogram of each track, and codes and phones below; return the figure.
+
+    Args:
+        tracks: waveforms (T,) by name.
+        sample_rate: in Hz.
+        codes: int (N,).
+        hop_length: samples a code.
+        phones: (start, end, phone) in seconds.
+        title: of the figure.
+    """
+    heights = [1.35] * len(tracks) + [0.22] * bool(len(codes)) + [0.25] * bool(len(phones))
+    figure = Still((8.6, sum(heights) + 0.35 * len(tracks) + 0.8), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    longest = max(SHORTEST, *map(len, tracks.values()))
+    seconds = longest / sample_rate
+    for ax, (name, waveform) in zip(axes, tracks.items(), strict=False):
+        whole = np.pad(waveform, (0, longest - len(waveform)))
+        plot_spectrogram(whole, sample_rate, name, ax)
+        ax.set(xlabel="", ylabel="Hz", xlim=(0, seconds))
+        ax.tick_params(axis="y", labelsize=7)
+    rest = list(axes[len(tracks) :])
+    if len(codes):
+        _plot_strip(rest.pop(0), np.asarray(codes), hop_length / sample_rate)
+    if len(phones):
+        _plot_phones(rest.pop(0), phones, seconds)
+    for ax in axes:
+        ax.label_outer()
+    axes[-1].set_xlabel("time (s)")
+    if title:
+        figure.suptitle(title, fontsize=11, parse_math=False)
+    return figure
+
+
+def _plot_strip(ax, codes: np.ndarray, seconds: float) -> None:
+    """Draw codes as the coloured strip of the player."""
+    extent = (0, len(codes) * seconds, 0, 1)
+    ax.imshow(code_colours(codes)[None], aspect="auto", extent=extent, interpolation="nearest")
+    ax.set_yticks([0.5], ["codes"])
+
+
+def _plot_phones(ax, phones: Sequence[Sequence], seconds: float) -> None:
+    """Draw phones as labels between lines, left out where they'd overlap."""
+    last = -1.0
+    for start, end, phone in phones:
+        ax.axvline(start, color=GREY, linewidth=0.5)
+        middle, width = (start + end) / 2, 0.011 * seconds * len(phone)
+        if phone != "SIL" and middle - width / 2 > last:
+            ax.text(middle, 0.5, phone, ha="center", va="center", fontsize=8, parse_math=False)
+            last = middle + width / 2
+    ax.set_yticks([0.5], ["phones"])
+    ax.set_ylim(0, 1)
+
+
+def plot_points(
+    places: np.ndarray,
+    sizes: np.ndarray,
+    crosses: np.ndarray,
+    colour: dict | None = None,
+    labels: Sequence[str] = (),
+    title: str = "",
+):
+    """Draw a map of points as the explorer does; return the figure.
+
+    Args:
+        places: (M, 2).
+        sizes: (M,); see `areas`.
+        crosses: bool (M,), points that are drawn as crosses.
+        colour: what to colour by, as `Colour.packed` returns it.
+        labels: M names to write beside the points, or none.
+        title: of the map.
+    """
+    figure = Still((7.2, 4.8), layout="constrained")
+    ax = figure.add_subplot()
+    alike = len(places) > 700 and np.ptp(sizes) == 0
+    area = (4 if alike else 8) + (14 if alike else 110) * areas(sizes)
+    dots = np.flatnonzero(~np.asarray(crosses))
+    dots = dots[np.argsort(-area[dots], kind="stable")]  # the small ones on top
+    if colour is None:
+        ax.scatter(*places[dots].T, s=area[dots], color=BLUE, alpha=0.85)
+    elif colour["kind"] == "number":
+        values = np.frombuffer(colour["values"], np.float32)
+        known = dots[np.isfinite(values[dots])]
+        blank = dots[~np.isfinite(values[dots])]
+        ax.scatter(*places[blank].T, s=area[blank], color=GREY)
+        shown = ax.scatter(
+            *places[known].T, s=area[known], c=values[known], cmap="viridis",
+            norm="log" if colour["log"] else None,
+        )  # fmt: skip
+        unit = f" ({colour['unit']})" if colour["unit"] else ""
+        figure.colorbar(shown, ax=ax, label=colour["name"] + unit)
+    else:
+        groups = np.frombuffer(colour["values"], np.int32)
+        styles = [group_style(number) for number in groups]
+        for kind in dict.fromkeys(marker for _, marker in styles):
+            mine = [n for n in dots if styles[n][1] == kind]
+            paint = [styles[n][0] for n in mine]
+            ax.scatter(*places[mine].T, s=area[mine], c=paint, marker=kind, linewidth=0)
+        for number, name in enumerate(colour["groups"]):
+            style, marker = group_style(number)
+            ax.scatter([], [], color=style, marker=marker, label=name)
+        ax.legend(title=colour["name"], fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.scatter(*places[np.asarray(crosses)].T, marker="x", s=12, color="black", linewidth=0.7)
+    for place, label in zip(places, labels, strict=False):
+        ax.annotate(label, place, xytext=(5, 4), textcoords="offset points", parse_math=False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.margins(0.06)
+    ax.set_title(title, parse_math=False, fontsize=10)
+    return figure
+
+
+def group_style(number: int) -> tuple[str, str]:
+    """Return colour and marker of a group: eight colours, then the same with other markers."""
+    if number < 0:
+        return GREY, "o"
+    return GROUP_COLOURS[number % 8], "os^D"[number // 8 % 4]

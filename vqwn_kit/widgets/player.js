@@ -1,0 +1,340 @@
+// The player: tracks under one playhead, waveform, spectrogram, codes, phones, and the blind test.
+
+const GUTTER = 58; // pixels at the left, for names of lanes
+const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s, with Shift 1 s"], ["Home", "start"], ["L", "loop here"],
+  ["[ ]", "its ends"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
+const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
+
+function render({ model, el }) {
+  const rate = model.get("sample_rate"), [bands, frame] = model.get("spectrogram_form");
+  const [transport, leave] = transportOf(model.get("key"), rate);
+  let tracks, codes, codeColours, phones, hop, pictures, total;
+  const read = () => { // what Python may replace at any time, by `load`
+    tracks = model.get("pcm").map(floatsOf);
+    codes = model.get("codes"); codeColours = bytesOf(model.get("code_colours"));
+    phones = model.get("phones"); hop = model.get("hop_length") / rate;
+    pictures = makeSpectrograms(model.get("spectrograms"), bands, bytesOf(model.get("magma")));
+    if (transport.source !== model.get("pcm")) transport.load(tracks, clamp(model.get("position"), 0, tracks[0].length / rate));
+    transport.source = model.get("pcm");
+    total = transport.duration;
+  };
+  read();
+  if (transport.views === 1 && model.get("playing")) put(model, { playing: false }); // the page was reloaded meanwhile
+  const sent = []; // positions that this view told Python, whose echoes mustn't seek
+  let lastSent = 0, animation = 0, drag = null, hover = null, width = 0;
+
+  const blind = () => { const state = model.get("blind_state"); return state.mode ? state : null; };
+  const hidden = () => blind() && !blind().done;
+  const shown = () => (blind() ? blind().order : tracks.map((_, index) => index));
+  // In ABX one track plays under two labels, so which label was chosen is known here only.
+  let label = Math.max(0, shown().indexOf(model.get("active")));
+
+  const playButton = h("button", { class: "vq-primary vq-play", onclick: () => toggle() });
+  const trackBar = h("span", { style: "display:contents" });
+  const match = h("button", { class: "vq-match", onclick: () => put(model, { matched: !model.get("matched") }) });
+  const time = h("span", { class: "vq-time" });
+  const base = h("canvas"), over = h("canvas");
+  const stack = h("div", { class: "vq-stack" }, base, over);
+  const status = h("div", { class: "vq-note vq-status" }), notes = h("div", { class: "vq-note" });
+  const sheet = h("div", { class: "vq-blind", hidden: true });
+  const help = h("div", { class: "vq-help" }, ...helpOf(HELP));
+  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
+    h("div", { class: "vq-bar" }, playButton, trackBar, match, h("span", { class: "vq-grow" }), time),
+    stack, status, notes, sheet, help].filter(Boolean));
+  prepareRoot(el, "player", model.get("title") || "player", onkey);
+
+  // ---- where things are drawn
+  const lanes = () => {
+    const list = [["time", 24], ["wave", 84], ["spectrogram", 124], ["codes", codes.length ? 28 : 0], ["phones", phones.length ? 22 : 0]];
+    const seen = hidden() ? [["time", 24], ["hidden", 40]] : list.filter(([, height]) => height);
+    let top = 0;
+    return seen.map(([name, height]) => { const lane = { name, top, height }; top += height + 4; return lane; });
+  };
+  const view = () => { const v = model.get("view"); return v.length ? v : [0, total]; };
+  const xOf = (seconds) => GUTTER + ((seconds - view()[0]) / (view()[1] - view()[0])) * (width - GUTTER);
+  const secondsOf = (x) => clamp(view()[0] + ((x - GUTTER) / (width - GUTTER)) * (view()[1] - view()[0]), 0, total);
+  const codeAt = (seconds) => codes[Math.floor(seconds / hop)];
+  const phoneAt = (seconds) => phones.find(([start, end]) => seconds >= start && seconds < end)?.[2];
+  const told = (seconds) => [codes.length && codeAt(seconds) !== undefined && `code ${codeAt(seconds)}`, phoneAt(seconds) && `phone ${phoneAt(seconds)}`].filter(Boolean).join(" · ");
+
+  function draw() {
+    width = stack.clientWidth;
+    if (width < 2 * GUTTER) return;
+    const rows = lanes(), last = rows[rows.length - 1], height = last.top + last.height;
+    const g = fitCanvas(base, width, height);
+    const ink = colourOf(el, "--ink"), faint = colourOf(el, "--faint"), accent = colourOf(el, "--accent");
+    const field = colourOf(el, "--field"), line = colourOf(el, "--line");
+    for (const { name, top, height: tall } of rows) {
+      g.save();
+      g.fillStyle = faint; g.textAlign = "right";
+      if (name === "wave") g.fillText("wave", GUTTER - 8, top + tall / 2);
+      if (["codes", "phones"].includes(name)) g.fillText(name, GUTTER - 8, top + tall / 2);
+      if (name === "spectrogram") for (const [text, y] of model.get("frequency_marks")) g.fillText(text, GUTTER - 8, top + tall * (1 - y));
+      if (name === "time") g.fillText("s", GUTTER - 8, top + tall / 2);
+      g.beginPath(); g.rect(GUTTER, top, width - GUTTER, tall); g.clip();
+      if (name !== "time") { g.fillStyle = field; g.fillRect(GUTTER, top, width - GUTTER, tall); }
+      if (name === "time") drawTime(g, top, tall, faint, line);
+      if (name === "wave") drawWave(g, top, tall, accent, line);
+      if (name === "spectrogram") drawSpectrogram(g, top, tall);
+      if (name === "codes") drawCodes(g, top, tall);
+      if (name === "phones") drawPhones(g, top, tall, ink, line);
+      if (name === "hidden") { g.fillStyle = faint; g.textAlign = "center"; g.fillText("waveform, spectrogram and codes are hidden during the blind test", GUTTER + (width - GUTTER) / 2, top + tall / 2); }
+      g.restore();
+    }
+    drawOver();
+  }
+  function drawTime(g, top, tall, faint, line) {
+    const [start, end] = view(), step = niceStep(end - start, width - GUTTER, 64);
+    g.fillStyle = faint; g.textAlign = "center";
+    for (let n = Math.ceil(start / step); n * step <= end + 1e-9; n++) {
+      const x = xOf(n * step), text = (n * step).toFixed(step < 0.1 ? 2 : step < 1 ? 1 : 0);
+      g.fillRect(x, top + tall - 4, 1, 4);
+      if (n * step - start < (end - start) / 50) g.textAlign = "left";
+      else g.textAlign = x > width - 16 ? "right" : "center";
+      g.fillText(text, x, top + tall / 2);
+    }
+  }
+  function drawWave(g, top, tall, accent, line) {
+    const wave = tracks[shown()[label]], [start, end] = view(), pixels = width - GUTTER, middle = top + tall / 2;
+    g.fillStyle = line; g.fillRect(GUTTER, middle, pixels, 1);
+    g.fillStyle = accent;
+    const gain = model.get("matched") ? 10 ** (model.get("gains_db")[shown()[label]] / 20) : 1;
+    const perPixel = ((end - start) * rate) / pixels;
+    for (let x = 0; x < pixels; x++) {
+      const from = Math.floor(start * rate + x * perPixel), to = Math.max(from + 1, Math.floor(start * rate + (x + 1) * perPixel));
+      let low = 1, high = -1;
+      for (let k = from; k < to && k < wave.length; k++) { const s = wave[k]; if (s < low) low = s; if (s > high) high = s; }
+      if (high >= low) g.fillRect(GUTTER + x, middle - (gain * high * tall) / 2, 1, Math.max(1, (gain * (high - low) * tall) / 2));
+    }
+  }
+  function drawSpectrogram(g, top, tall) {
+    const picture = pictures[shown()[label]], [start, end] = view();
+    const column = (seconds) => (seconds * rate) / frame + 0.5; // a column's middle is its time
+    g.drawImage(picture, column(start), 0, column(end) - column(start), picture.height, GUTTER, top, width - GUTTER, tall);
+  }
+  function drawCodes(g, top, tall) {
+    const [start, end] = view(), wide = xOf(hop) - xOf(0), text = wide >= 22;
+    g.textAlign = "center";
+    for (let n = Math.max(0, Math.floor(start / hop)); n < codes.length && n * hop < end; n++) {
+      const x = xOf(n * hop);
+      g.fillStyle = rgb(codeColours, n);
+      g.fillRect(x, top, wide + 0.5, tall);
+      if (text) { g.fillStyle = readable(n); g.fillText(codes[n], x + wide / 2, top + tall / 2 + 1); }
+    }
+  }
+  const readable = (n) => (0.299 * codeColours[3 * n] + 0.587 * codeColours[3 * n + 1] + 0.114 * codeColours[3 * n + 2] > 140 ? "#000" : "#fff");
+  function drawPhones(g, top, tall, ink, line) {
+    g.textAlign = "center";
+    for (const [start, end, name] of phones) {
+      const a = xOf(start), b = xOf(end);
+      if (b < GUTTER || a > width) continue;
+      g.fillStyle = line; g.fillRect(a, top, 1, tall);
+      g.fillStyle = ink;
+      const middle = (Math.max(a, GUTTER) + Math.min(b, width)) / 2;
+      if (name !== "SIL" && g.measureText(name).width + 3 <= b - a) g.fillText(name, middle, top + tall / 2 + 1);
+    }
+  }
+  function drawOver() {
+    const rows = lanes(), last = rows[rows.length - 1], height = last.top + last.height;
+    const g = fitCanvas(over, width, height), mark = colourOf(el, "--mark"), ink = colourOf(el, "--ink");
+    const at = transport.position, loop = drag?.span ?? model.get("loop");
+    if (loop.length) {
+      const a = Math.max(GUTTER, xOf(loop[0])), b = Math.min(width, xOf(loop[1]));
+      g.globalAlpha = 0.6; g.fillStyle = colourOf(el, "--paper");
+      g.fillRect(GUTTER, 0, Math.max(0, a - GUTTER), height); g.fillRect(b, 0, Math.max(0, width - b), height);
+      g.globalAlpha = 1; g.fillStyle = mark;
+      if (b > a) { g.fillRect(a - 1, 0, 2, height); g.fillRect(b - 1, 0, 2, height); g.fillRect(a, 0, b - a, 3); }
+    }
+    const strip = rows.find((lane) => lane.name === "codes");
+    for (const seconds of [at, hover].filter((value) => value !== null)) {
+      const n = Math.floor(seconds / hop);
+      if (!strip || n >= codes.length) continue;
+      const a = xOf(n * hop), b = xOf((n + 1) * hop), pad = Math.max(0, 7 - (b - a)) / 2;
+      if (b < GUTTER || a > width) continue;
+      g.fillStyle = rgb(codeColours, n); g.fillRect(a - pad, strip.top - 3, b - a + 2 * pad, strip.height + 6);
+      g.strokeStyle = ink; g.lineWidth = 1.5; g.strokeRect(a - pad, strip.top - 3, b - a + 2 * pad, strip.height + 6);
+    }
+    const x = xOf(at);
+    if (x >= GUTTER - 1 && x <= width + 1) {
+      g.fillStyle = mark; g.fillRect(x - 1, 0, 2, height);
+      g.beginPath(); g.moveTo(x - 6, 0); g.lineTo(x + 6, 0); g.lineTo(x, 8); g.fill();
+    }
+    time.textContent = `${formatTime(at)} / ${formatTime(total)} s`;
+    time.dataset.seconds = at;
+    const here = hover !== null ? hover : at, what = hidden() ? "" : told(here);
+    const span = loop.length ? `loop ${formatTime(loop[0])}–${formatTime(loop[1])} s` : "";
+    status.textContent = [hover !== null ? `pointer at ${formatTime(hover, 3)} s` : what && `at ${formatTime(at, 3)} s`, what, span].filter(Boolean).join("   ·   ");
+  }
+
+  // ---- buttons
+  function dress() {
+    const test = blind(), names = test ? (test.done ? test.labels.map((name, n) => `${name} = ${test.revealed[n]}`) : test.labels) : model.get("names");
+    const decibels = model.get("gains_db"), on = model.get("matched");
+    refill(trackBar, ...shown().map((track, n) => {
+      const change = on && !hidden() ? ` (${signed(decibels[track])} dB)` : "";
+      return h("button", { class: "vq-track", "aria-pressed": String(n === label), onclick: () => choose(n) }, test ? `${names[n]}${change}` : `${n + 1} ${names[n]}${change}`);
+    }));
+    match.textContent = on ? "Levels matched" : "Match levels";
+    match.setAttribute("aria-pressed", String(on));
+    match.title = "bring all tracks to one level (RMS), the highest at which none is cut";
+    const spread = Math.max(...shown().map((n) => decibels[n])) - Math.min(...shown().map((n) => decibels[n]));
+    const unfair = hidden() && !on && spread > 0.5 && `Levels differ by up to ${spread.toFixed(1)} dB: match them, or loudness alone may tell the tracks apart.`;
+    notes.textContent = [model.get("notes"), unfair, on && hidden() && "All tracks are brought to one level (RMS)."].filter(Boolean).join(" ");
+    notes.hidden = !notes.textContent;
+    playButton.textContent = transport.playing ? "❚❚ Pause" : "▶ Play";
+    status.hidden = Boolean(hidden());
+    dressSheet(test);
+  }
+  function dressSheet(test) {
+    sheet.hidden = !test;
+    if (!test) return;
+    const say = (message) => model.send(message);
+    const close = h("button", { class: "vq-close", onclick: () => say({ do: "reveal" }) }, test.done ? "Close" : "Stop the test");
+    const rows = [];
+    if (test.done) rows.push(h("div", { class: "vq-results", style: "white-space:pre-line" }, test.results));
+    else if (test.mode === "abx") {
+      rows.push(h("div", {}, `Trial ${test.trial} of ${test.trials}. Hear A, B and X as often as you like. Which of the two is X?`));
+      rows.push(h("div", { class: "vq-row" }, ...["A", "B"].map((choice) => h("button", { class: `vq-answer-${choice}`, onclick: () => say({ do: "abx", choice }) }, `X is ${choice}  (key ${choice})`)), h("span", { class: "vq-grow" }), close));
+    } else {
+      rows.push(h("div", {}, "How good does each sound? Shift and 1–5 rate the track that is heard."));
+      test.labels.forEach((name, n) => rows.push(h("div", { class: "vq-row", role: "radiogroup", "aria-label": `rating of ${name}` }, h("b", {}, name),
+        ...RATING_WORDS.map((word, k) => h("button", { class: `vq-rate vq-rate-${name}-${k + 1}`, "aria-pressed": String(test.ratings[n] === k + 1), onclick: () => say({ do: "rate", label: n, value: k + 1 }) }, `${k + 1} ${word}`)))));
+      rows.push(h("div", { class: "vq-row" }, h("button", { class: "vq-primary vq-finish", disabled: test.ratings.includes(0), onclick: () => say({ do: "finish" }) }, "Save and reveal"),
+        h("span", { class: "vq-grow" }), close));
+    }
+    if (test.done) rows.push(h("div", { class: "vq-row" }, close));
+    if (test.problem) rows.push(h("div", { class: "vq-problem" }, test.problem));
+    refill(sheet, ...rows);
+  }
+
+  // ---- what the user does
+  function toggle() { transport.playing ? transport.stop() : transport.play(); }
+  function seek(seconds) { transport.seek(seconds); tellPosition(); }
+  function choose(n) {
+    label = n;
+    put(model, { active: shown()[n] });
+    transport.choose(shown()[n]); dress(); draw();
+  }
+  function setLoop(span) {
+    if (span && span[1] - span[0] < 0.02) span = null;
+    put(model, { loop: span ?? [] });
+  }
+  function zoom(factor) {
+    const [start, end] = view(), middle = clamp(transport.position, start, end), share = (middle - start) / (end - start);
+    const span = clamp((end - start) * factor, 0.05, total), left = clamp(middle - share * span, 0, total - span);
+    put(model, { view: span >= total ? [] : [left, left + span] });
+  }
+  function keepInView() {
+    const [start, end] = view(), at = transport.position;
+    if (drag || (at >= start && at <= end)) return;
+    const left = clamp(at - 0.02 * (end - start), 0, total - (end - start));
+    put(model, { view: [left, left + end - start] });
+  }
+  function onkey(event) {
+    const { key, code, shiftKey } = event, at = transport.position, loop = model.get("loop"), test = blind();
+    const digit = /^(Digit|Numpad)([1-9])$/.exec(code)?.[2];
+    const step = shiftKey ? 1 : 0.1;
+    if (key === " ") toggle();
+    else if (digit && shiftKey && test?.mode === "rating" && !test.done && digit <= 5) model.send({ do: "rate", label, value: Number(digit) });
+    else if (digit && !shiftKey && digit <= shown().length) choose(digit - 1);
+    else if (key === "ArrowLeft") seek(at - step);
+    else if (key === "ArrowRight") seek(at + step);
+    else if (key === "Home") seek(loop.length ? loop[0] : 0);
+    else if (key === "End") seek(total);
+    else if (key === "l" || key === "L") setLoop(loop.length ? null : [clamp(at - 0.25, 0, total), clamp(at + 0.25, 0, total)]);
+    else if (key === "[") setLoop([at, loop.length && loop[1] > at ? loop[1] : total]);
+    else if (key === "]") setLoop([loop.length && loop[0] < at ? loop[0] : 0, at]);
+    else if (key === "Escape") { drag = null; setLoop(null); }
+    else if (key === "m" || key === "M") put(model, { matched: !model.get("matched") });
+    else if (key === "+" || key === "=") zoom(0.5);
+    else if (key === "-") zoom(2);
+    else if (key === "z" || key === "Z") put(model, { view: model.get("view").length || !loop.length ? [] : [...loop] });
+    else if (test?.mode === "abx" && !test.done && /^[ab]$/i.test(key)) model.send({ do: "abx", choice: key.toUpperCase() });
+    else return false;
+    return true;
+  }
+  const place = (event) => event.clientX - over.getBoundingClientRect().left;
+  over.onpointerdown = (event) => { if (event.button === 0) { over.setPointerCapture(event.pointerId); drag = { from: place(event), span: null }; el.focus({ preventScroll: true }); } };
+  over.onpointermove = (event) => {
+    const x = place(event);
+    hover = x >= GUTTER && !hidden() ? secondsOf(x) : null;
+    if (drag && Math.abs(x - drag.from) > 5) { const pair = [secondsOf(drag.from), secondsOf(x)].sort((a, b) => a - b); drag.span = pair; }
+    drawOver();
+  };
+  over.onpointerup = (event) => {
+    const was = drag, x = place(event); drag = null;
+    if (!was) return;
+    if (was.span) { setLoop(was.span); transport.seek(was.span[0]); tellPosition(); return; }
+    const seconds = secondsOf(x), loop = model.get("loop");
+    if (loop.length && (seconds < loop[0] || seconds >= loop[1])) setLoop(null);
+    seek(seconds);
+  };
+  over.onpointercancel = () => { drag = null; drawOver(); };
+  over.onpointerleave = () => { hover = null; drawOver(); };
+
+  // ---- what follows what
+  function tellPosition() {
+    const at = transport.position;
+    sent.push(at); if (sent.length > 40) sent.shift();
+    lastSent = performance.now();
+    put(model, { position: at });
+  }
+  function tick() {
+    cancelAnimationFrame(animation);
+    if (transport.playing) {
+      if (performance.now() - lastSent > 100) tellPosition();
+      keepInView();
+      animation = requestAnimationFrame(tick);
+    }
+    drawOver();
+  }
+  const onTransport = () => {
+    if (model.get("playing") !== transport.playing) put(model, { playing: transport.playing });
+    if (!transport.playing) tellPosition();
+    dress(); tick();
+  };
+  transport.addEventListener("change", onTransport);
+  const applyLevels = () => transport.choose(model.get("active"), model.get("matched") ? model.get("gains_db") : []);
+  const applyLoop = () => { const loop = model.get("loop"); transport.setLoop(loop.length ? [Math.min(loop[0], total - 0.02), Math.min(loop[1], total)] : null); };
+  const unfollow = follow(model, {
+    "pcm codes phones": () => { read(); label = clamp(label, 0, shown().length - 1); applyLoop(); applyLevels(); dress(); draw(); },
+    playing: () => { if (model.get("playing") !== transport.playing) toggle(); },
+    position: () => { const p = model.get("position"); if (!sent.some((q) => Math.abs(p - q) < 1e-6)) transport.seek(p); },
+    active: () => { if (shown()[label] !== model.get("active")) label = Math.max(0, shown().indexOf(model.get("active"))); applyLevels(); dress(); draw(); },
+    matched: () => { applyLevels(); dress(); draw(); },
+    loop: () => { applyLoop(); drawOver(); },
+    view: draw,
+    blind_state: () => {
+      const fresh = !blind() || (blind().trial === 1 && !blind().problem && !blind().done && !blind().ratings.some(Boolean));
+      if (fresh || !hidden() || blind().mode === "abx") {
+        label = hidden() && blind().mode === "abx" ? Math.min(label, 2) : Math.max(0, shown().indexOf(model.get("active")));
+        if (shown()[label] !== model.get("active")) choose(label);
+      }
+      dress(); draw();
+    },
+  });
+  const resize = new ResizeObserver(draw);
+  resize.observe(stack);
+  const unwatch = watchTheme(el, draw);
+  applyLoop(); applyLevels(); dress(); draw(); tick();
+  return () => { cancelAnimationFrame(animation); unfollow(); unwatch(); resize.disconnect(); transport.removeEventListener("change", onTransport); leave(); };
+}
+
+const signed = (value) => (Math.abs(value) < 0.05 ? "±0" : `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`);
+
+/** Turn mel spectrograms (bands x columns, uint8) into canvases, low frequencies at the bottom. */
+function makeSpectrograms(views, bands, table) {
+  return views.map((view) => {
+    const cells = bytesOf(view), columns = cells.length / bands;
+    const canvas = h("canvas", { width: columns, height: bands });
+    const g = canvas.getContext("2d"), image = g.createImageData(columns, bands);
+    for (let band = 0; band < bands; band++) for (let column = 0; column < columns; column++) {
+      const value = cells[band * columns + column], place = 4 * ((bands - 1 - band) * columns + column);
+      image.data.set([table[3 * value], table[3 * value + 1], table[3 * value + 2], 255], place);
+    }
+    g.putImageData(image, 0, 0);
+    return canvas;
+  });
+}
+
+export default { render };
