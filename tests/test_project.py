@@ -21,7 +21,8 @@ ORDER = (
     "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
     "prior_folder dreams hearing alignment projector views code_views doctor comparison cards "
     "prior_scores prior_training subject code_scores sound_scores scoring report listening "
-    "widgets explore info main_job download sampling_bench training_bench bench data_cli training_cli prior_cli cli"
+    "widgets explore info main_job download sampling_bench training_bench bench data_cli "
+    "training_cli prior_cli cli"
 ).split()
 WIDGETS = "points base blind figures player explorer".split()  # the modules of the folder
 

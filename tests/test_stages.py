@@ -110,8 +110,9 @@ def test_the_first_stage_may_have_settings_of_its_own(store, tmp_path):
     with pytest.raises(InputError, match="did you mean 'batch_size'"):
         train(store, "tiny", save=tmp_path / "x", first_stage={"batch": 3}, **settings)
     with pytest.raises(InputError, match="multiple"):
-        train(store, "tiny", save=tmp_path / "x", first_stage={"segment_length": 641}, **settings)
-    assert not (tmp_path / "x-1.weights.h5").exists()
+        own = {"segment_length": 641}
+        train(store, "tiny", save=tmp_path / "new" / "w", first_stage=own, **settings)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_first_stage_that_was_stopped_is_gone_on_with(store, tmp_path):
