@@ -109,8 +109,8 @@ def test_the_first_stage_may_have_settings_of_its_own(store, tmp_path):
     assert run.preset.training.batch_size == load_preset("tiny").training.batch_size
     with pytest.raises(InputError, match="did you mean 'batch_size'"):
         train(store, "tiny", save=tmp_path / "x", first_stage={"batch": 3}, **settings)
+    own = {"segment_length": 641}
     with pytest.raises(InputError, match="multiple"):
-        own = {"segment_length": 641}
         train(store, "tiny", save=tmp_path / "new" / "w", first_stage=own, **settings)
     assert not (tmp_path / "new").exists()
 
