@@ -35,6 +35,21 @@ def test_an_unknown_benchmark_is_refused():
 
 def test_a_training_step_is_timed(monkeypatch):
     monkeypatch.setattr(training_bench, "SECONDS", 0.0)
-    seconds, samples = training_bench.time_step("tiny", jit_compile=False)
+    seconds, samples, weights = training_bench.time_step("tiny", jit_compile=False)
     assert samples == 4 * 1024
     assert 0 < seconds < 60
+    assert weights > samples
+
+
+def test_figures_are_shares_of_the_machines_limits():
+    found = {
+        "machine": {"float32_gflops": 200.0, "bfloat16_gflops": 400.0, "reading_gb_a_second": 30.0},
+        "training": {"seed_gflops": 300.0, "mini_gflops": 50.0, "mini_milliseconds": 100.0},
+        "sampling": {"seed_1_gb_a_second": 15.0},
+    }
+    assert bench.shares(found) == {
+        "training seed_gflops": 0.75,
+        "training mini_gflops": 0.25,
+        "sampling seed_1_gb_a_second": 0.5,
+    }
+    assert not bench.shares({"training": {"seed_gflops": 300.0}})

@@ -52,6 +52,23 @@ def run_benches(
     return {name: benches[name](folder) for name in names or benches}
 
 
+def shares(found: dict[str, dict]) -> dict[str, float]:
+    """Return how much of the machine's limit a figure is, by "bench name", where one limits it.
+
+    Products of bfloat16 have a limit of their own.
+    """
+    limits = found.get("machine", {})
+    told = {}
+    for bench, figures in found.items():
+        for name, value in figures.items():
+            rough = bench == "training" and name == "seed_gflops"
+            key = "bfloat16_gflops" if rough else "float32_gflops"
+            key = "reading_gb_a_second" if name.endswith("gb_a_second") else key
+            if name.endswith(("gflops", "gb_a_second")) and bench != "machine" and key in limits:
+                told[f"{bench} {name}"] = value / limits[key]
+    return told
+
+
 def bench_import(folder: str | Path | None = None) -> dict[str, float]:
     """Measure the seconds until the package is imported, the command answers, a model can be built.
 

@@ -158,13 +158,16 @@ def add_bench(commands) -> None:
 
 
 def _bench(options) -> None:
-    from vqwn_kit.bench import run_benches
+    from vqwn_kit.bench import run_benches, shares
 
     found = run_benches(options.names, options.data, options.run)
+    limits = shares(found)
     for bench, figures in found.items():
         print(bench)
         for name, value in figures.items():
-            print(f"  {name:32} {value:.6g}")
+            share = limits.get(f"{bench} {name}")
+            limit = "" if share is None else f"  {share:4.0%} of the machine's"
+            print(f"  {name:34} {value:11.6g}{limit}")
     if options.json:
         with replacing(Path(options.json)) as file:
             file.write_text(json.dumps(found, indent=1), encoding="utf-8")

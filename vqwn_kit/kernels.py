@@ -2,7 +2,8 @@
 
 Numba compiles it at first use, about as wide as the processor's registers, and keeps the result on
 disk; LLVM fits the vectors below to any processor. Widths are padded with zeros to whole panels.
-All arrays are flat, since the kernels work on offsets.
+All arrays are flat, since the kernels work on offsets. It is one file, however long, because Numba
+looks at the file of `run` alone to see whether what it kept is old.
 """
 
 import math

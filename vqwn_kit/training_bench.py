@@ -21,22 +21,25 @@ def bench_training(folder=None) -> dict[str, float]:
 
     Returns:
         `NAME_milliseconds` of a step, a median, and `NAME_samples_a_second`, where NAME is `seed`
-        in bfloat16, only if the processor multiplies it, `seed_float32`, and `mini`.
+        in bfloat16, only if the processor multiplies it, `seed_float32`, and `mini`; and
+        `NAME_gflops`, the decoder's matrix products alone, there and back.
     """
     settings = {"seed_float32": ("seed", {"precision": "float32"}), "mini": ("mini", {})}
     if multiplies_bfloat16():
         settings = {"seed": ("seed", {"precision": "mixed_bfloat16"}), **settings}
     found = {}
     for name, (preset, changes) in settings.items():
-        seconds, samples = time_step(preset, **changes)
+        seconds, samples, weights = time_step(preset, **changes)
         found[f"{name}_milliseconds"] = 1000 * seconds
         found[f"{name}_samples_a_second"] = samples / seconds
+        found[f"{name}_gflops"] = 6e-9 * weights * samples / seconds
     return found
 
 
-def time_step(preset: str, **changes) -> tuple[float, int]:
-    """Return the median seconds of a training step of a preset, and the samples of a batch."""
+def time_step(preset: str, **changes) -> tuple[float, int, int]:
+    """Return the median seconds of a step, a batch's samples, and the decoder's products each."""
     import_tensorflow()
+    import keras
     from keras import ops
 
     from vqwn_kit.trainer import Trainer
@@ -53,4 +56,9 @@ def time_step(preset: str, **changes) -> tuple[float, int]:
         began = time.perf_counter()
         trainer.step_on(waveform, speaker)
         seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds[1:])), shape[0] * shape[1]
+    decoder = model.decoder
+    layers = [decoder.first, decoder.first_skip, decoder.post, decoder.out]
+    layers += [layer for block in decoder.blocks for layer in (block.conv, block.out)]
+    weights = sum(int(np.prod(layer.kernel.shape)) for layer in layers)
+    keras.backend.clear_session()
+    return float(np.median(seconds[1:])), shape[0] * shape[1], weights
