@@ -207,8 +207,8 @@ class CompiledEngine:
         """Fill `levels`, and `outputs` where the levels are `known`; see `kernels.run`."""
         memory.marks[:] = 0
         settings = (
-            self.net, memory, frames, lines, hop_length, clock, uniform, known, greedy,
-            float(temperature), top_k, levels, outputs,
+            self.net, memory, frames.shape[1], frames.ravel(), lines, hop_length, clock, uniform,
+            known, greedy, float(temperature), top_k, levels, outputs,
         )  # fmt: skip
         size = team.size()
         team.wait(self.kernels.run, [(me, size, *settings) for me in range(size)])
