@@ -235,3 +235,13 @@ def test_of_two_voices_one_is_held_out_and_of_one_none_can_be(tmp_path):
         voices(tmp_path, ["ann"])
     with pytest.raises(InputError, match="did you mean 'speakers'"):
         open_corpus(tmp_path, hold_out="speaker")
+
+
+def test_a_text_that_leads_nowhere_is_named_and_its_recording_used(tmp_path):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0}, 2)
+    (folder / "ann" / "ann_000.txt").symlink_to(tmp_path / "nowhere.txt")
+    (folder / "ann" / "ann_001.txt").write_text("Good morning.")
+    corpus = open_corpus(folder)
+    assert [utterance.text for utterance in corpus] == ["", "Good morning."]
+    assert list(corpus.left_out) == ["ann/ann_000.txt"]
+    assert "no text" in corpus.left_out["ann/ann_000.txt"]

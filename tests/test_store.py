@@ -267,3 +267,11 @@ def test_conversion_trims_and_says_how_much(tmp_path):
     kept = whole.samples[converted.offset : converted.offset + len(converted.samples)]
     assert np.array_equal(converted.samples, kept)
     assert len(whole.samples) == len(wave)
+
+
+def test_what_waits_to_be_written_does_not_hold_the_whole_recording(own):
+    utterance = open_corpus(own).utterances[0]
+    converted = convert(utterance.path, Settings(trim_db=None))
+    assert converted.recording.seconds == pytest.approx(len(converted.samples) / 16_000)
+    assert converted.recording.waveform.nbytes == 0
+    assert converted.recording.waveform.base is None

@@ -54,7 +54,8 @@ class Converted:
         samples: int16 (T,); empty where there is a problem.
         offset: samples that were trimmed from the front, at the store's rate.
         problem: why the recording can't be used, or "".
-        recording: the file as it was read; None where it couldn't be.
+        recording: what there is to say about the file, its waveform left out, since some that
+            are long would fill the memory; None where it couldn't be read.
         passing: the problem may be gone without the file being changed, such as a missing right.
         digest: a hash of the file's content; "" where it can't be read.
     """
@@ -73,8 +74,9 @@ def convert(path: Path, settings: Settings) -> Converted:
         recording = audio.read(path)
     except (InputError, OSError) as error:
         return _unusable(str(error), passing=_passing(path))
-    rate = settings.sample_rate
-    waveform = np.clip(audio.resample(recording.waveform, recording.sample_rate, rate), -1.0, 1.0)
+    rate, waveform = settings.sample_rate, recording.waveform
+    recording = replace(recording, waveform=np.zeros(0, np.float32))
+    waveform = np.clip(audio.resample(waveform, recording.sample_rate, rate), -1.0, 1.0)
     offset, shortest = 0, int(SHORTEST * rate)
     if len(waveform) < shortest:
         return _unusable(_too_short(path, len(waveform), rate), recording)
@@ -103,6 +105,8 @@ def _too_short(path: Path, length: int, rate: int) -> str:
 
 def _passing(path: Path) -> bool:
     try:
+        if not path.is_file():
+            return True
         with path.open("rb"):
             return False
     except OSError:
@@ -112,6 +116,8 @@ def _passing(path: Path) -> bool:
 def digest_of(path: Path) -> str:
     """Return a hash of a file's content; "" where it can't be read."""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
     except OSError:

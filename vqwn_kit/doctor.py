@@ -211,7 +211,7 @@ def _measure(found: Checkup, key: str, speaker: str, converted: Converted, rate:
     found.keys.append(key)
     found.speakers.append(speaker)
     found.seconds.append(seconds)
-    found.trimmed.append(max(0.0, len(recording.waveform) / recording.sample_rate - seconds))
+    found.trimmed.append(max(0.0, recording.seconds - seconds))
     found.pauses.append(_pauses(samples))
     found.levels.append(float(level))
     found.peaks.append(float(20 * np.log10(max(np.abs(samples).max(), 1e-6))))
