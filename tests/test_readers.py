@@ -245,3 +245,35 @@ def test_a_text_that_leads_nowhere_is_named_and_its_recording_used(tmp_path):
     assert [utterance.text for utterance in corpus] == ["", "Good morning."]
     assert list(corpus.left_out) == ["ann/ann_000.txt"]
     assert "no text" in corpus.left_out["ann/ann_000.txt"]
+
+
+def test_tables_as_sheets_on_windows_save_them(tmp_path):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0, "bob": 110.0}, 1)
+    table = " Path\tSpeaker \tText\nann\\ann_000.wav\tann\tna\u00efve\nbob/bob_000.wav\tbob\thi\n"
+    for encoding in ("utf-8", "utf-16", "utf-16-be"):
+        mark = "\ufeff" if encoding == "utf-16-be" else ""
+        (folder / "utterances.tsv").write_bytes((mark + table).encode(encoding))
+        corpus = open_corpus(folder)
+        assert corpus["ann_000"].text == "na\u00efve"
+        assert corpus["ann_000"].path.is_file()
+        assert corpus.left_out == {}
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart_in_a_table(tmp_path):
+    for name in ("ann/1.wav", "bob/1.wav", "bob/2.wav"):
+        audio.save(tmp_path / name, tones(0.3, 200.0))
+    (tmp_path / "utterances.csv").write_text(
+        "path,speaker\n./ann/1.wav,ann\nbob/1.wav,bob\nbob/2.wav,bob\n"
+    )
+    assert [u.key for u in open_corpus(tmp_path)] == ["2", "ann/1", "bob/1"]
+
+
+def test_the_inside_of_a_corpus_names_the_folder_above(tmp_path):
+    top = make_vctk_092(tmp_path / "VCTK-Corpus-0.92")
+    with pytest.raises(InputError, match=r"VCTK 0\.92\): give .*VCTK-Corpus-0\.92;"):
+        open_corpus(top / "wav48_silence_trimmed")
+    assert open_corpus(top / "wav48_silence_trimmed", "folders").layout == "folders"
+    top = make_aishell(tmp_path / "data_aishell")
+    with pytest.raises(InputError, match=r"Aishell-1\): give .*data_aishell;"):
+        open_corpus(top / "wav")
+    assert open_corpus(top / "wav" / "train").layout == "folders"
