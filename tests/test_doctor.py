@@ -185,6 +185,9 @@ def test_the_command_ends_with_1_only_where_nothing_usable_is_left(sick, tmp_pat
     out = capsys.readouterr().out
     assert "usable: 6 of 14 recordings" in out
     assert figure.stat().st_size > 10_000
+    (tmp_path / "taken.png").mkdir()
+    assert main(["check", str(sick), "--figure", str(tmp_path / "taken.png")]) == 2
+    assert "taken.png" in capsys.readouterr().err
     for path in (sick / "ann").iterdir():
         if path.stem not in UNUSABLE:
             os.remove(path)

@@ -131,14 +131,24 @@ def convert_all(
     workers: int | None = None,
     what: str = "prepare",
 ) -> Iterator[Converted]:
-    """Yield the conversions of files, in order, with their hashes.
+    """Return the conversions of files, in order, with their hashes.
 
     Threads decode a few files ahead: libsndfile, soxr and NumPy do their work without the
     interpreter's lock, and memory holds those few files only.
+
+    Raises:
+        InputError: less than one worker.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}; expected 1 or more threads that decode")
+    return _convert_all(paths, settings, progress, workers or os.cpu_count() or 1, what)
+
+
+def _convert_all(
+    paths: Sequence[Path], settings: Settings, progress: bool, workers: int, what: str
+) -> Iterator[Converted]:
     from tqdm.auto import tqdm
 
-    workers = workers or os.cpu_count() or 1
     bar = tqdm(total=len(paths), desc=what, unit="file", disable=not progress)
     with ThreadPoolExecutor(workers) as pool, bar:
         ahead = deque()
