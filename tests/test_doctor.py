@@ -93,6 +93,7 @@ def test_every_kind_of_bad_file_is_named_and_none_crashes(sick):
     assert facts["ann/stereo24"] == ("WAV PCM_24", 2, 16_000)
     assert facts["ann/telephone"] == ("WAV PCM_16", 1, 8000)
     text = str(found)
+    assert repr(found) == text  # what a notebook shows
     for finding in found.findings:
         assert finding.name in text
         assert finding.action in text

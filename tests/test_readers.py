@@ -22,6 +22,8 @@ def test_vctk_080_with_texts_and_facts(tmp_path):
     assert corpus.layout == "vctk"
     assert "wav48" in corpus.reason
     assert len(corpus) == 12
+    assert repr(corpus).startswith("<Corpus ")
+    assert repr(corpus).endswith(": vctk (it has wav48/, as VCTK 0.80), 12 utterances, 3 speakers>")
     assert corpus["p225_001"].text == "Sentence number 1."
     assert corpus.speakers["p225"] == {
         "age": "23", "sex": "F", "accent": "English", "region": "Southern England",

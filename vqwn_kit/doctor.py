@@ -48,7 +48,7 @@ class Finding:
         return KINDS[self.kind]
 
 
-@dataclass
+@dataclass(repr=False)
 class Checkup:
     """What `check` found. Arrays have an entry for each usable recording, in the corpus's order.
 
@@ -120,7 +120,7 @@ class Checkup:
             lines.append("Nothing usable is left.")
         return "\n".join(lines)
 
-    __str__ = text
+    __str__ = __repr__ = text
 
     def _numbers(self) -> list[str]:
         def spread(values, form: str) -> str:
