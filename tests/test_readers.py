@@ -279,3 +279,39 @@ def test_the_inside_of_a_corpus_names_the_folder_above(tmp_path):
     with pytest.raises(InputError, match=r"Aishell-1\): give .*data_aishell;"):
         open_corpus(top / "wav")
     assert open_corpus(top / "wav" / "train").layout == "folders"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b'path,speaker,text\na.wav,ann,"open ' + b"x\n" * 90_000, "quotation mark left open"),
+        (b"path,speaker\na\0.wav,ann\n", "zero bytes"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_refused_by_name(tmp_path, table, message):
+    (tmp_path / "utterances.csv").write_bytes(table)
+    with pytest.raises(InputError, match=rf"utterances\.csv.*{message}"):
+        open_corpus(tmp_path)
+
+
+def test_spaces_around_the_cells_of_a_table_and_paths_that_cannot_be(tmp_path):
+    long = "a" * 5000
+    (tmp_path / "utterances.csv").write_text(f"path, speaker\na.wav, ann \n{long}.wav,ann\n")
+    corpus = open_corpus(tmp_path)
+    assert set(corpus.speakers) == {"ann"}
+    assert [u.key for u in corpus] == ["a", long]
+
+
+def test_a_folder_that_cannot_be_seen_into_is_named(tmp_path, monkeypatch):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0, "bob": 110.0}, 2)
+    real = os.scandir
+
+    def refuse(path):  # simulated, since root may see everything
+        if os.path.basename(path) == "bob":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    corpus = open_corpus(folder)
+    assert list(corpus.speakers) == ["ann"]
+    assert "Permission denied" in corpus.left_out["bob"]

@@ -119,7 +119,12 @@ class Layout:
 def walk(folder: Path) -> Tree:
     """List the files below a folder; a link that leads back up is followed once."""
     names, seen, left_out = [], set(), {}
-    for parent, folders, files in os.walk(folder, followlinks=True):
+
+    def refused(error: OSError) -> None:
+        name = printable(os.path.relpath(error.filename, folder).replace(os.sep, "/"))
+        left_out[name] = f"{error.strerror}: what is in this folder can't be seen"
+
+    for parent, folders, files in os.walk(folder, onerror=refused, followlinks=True):
         here = os.path.realpath(parent)
         if here in seen:
             folders.clear()

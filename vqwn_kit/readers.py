@@ -251,7 +251,7 @@ def _read_table(tree: Tree, choices: Choices) -> Found:
     for number, row in rows:
         if not row["path"] or not row["speaker"]:
             raise InputError(f"{table}, line {number}: path or speaker is empty")
-        if not (tree.folder / row["path"]).exists():  # as a table from Windows has them
+        if not os.path.exists(tree.folder / row["path"]):  # as a table from Windows has them
             row["path"] = row["path"].replace("\\", "/")
         facts = found.speakers.setdefault(row["speaker"], {})
         facts |= {fact: row[fact] for fact in FACTS if row.get(fact)}
@@ -283,7 +283,12 @@ def _keys(rows: list[tuple[int, dict[str, str]]]) -> dict[int, str]:
 
 def _rows(table: Path, needed: set[str]) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a table with their line numbers; .tsv by tabs, .csv as sheets save it."""
-    lines = read_text(table).splitlines(keepends=True)
+    text = read_text(table)
+    if "\0" in text:
+        raise InputError(
+            f"{table} is no table in text (it has zero bytes): save it as .tsv or .csv"
+        )
+    lines = text.splitlines(keepends=True)
     if table.suffix == ".tsv":
         style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     else:
@@ -295,7 +300,15 @@ def _rows(table: Path, needed: set[str]) -> list[tuple[int, dict[str, str]]]:
     if missing:
         wanted = " and ".join(sorted(needed))
         raise InputError(f"{table} needs the columns {wanted}; missing: {sorted(missing)}")
-    return [(reader.line_num, row) for row in reader]
+    try:
+        return [
+            (reader.line_num, {name: row[name].strip() for name in reader.fieldnames})
+            for row in reader
+        ]
+    except csv.Error as error:
+        raise InputError(
+            f"{table}, line {reader.line_num}: {error}; is a quotation mark left open?"
+        ) from error
 
 
 def _split(given: str, where: str) -> str:
