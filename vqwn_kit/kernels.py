@@ -34,7 +34,7 @@ _INT32, _INT64, _BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer
 
 
 class Network(NamedTuple):
-    """A decoder's weights, packed; see `sampler.pack`. Widths are padded."""
+    """A decoder's weights, packed; see `packing.pack`. Widths are padded."""
 
     channels: int  # C between the blocks
     gates: int  # G
@@ -590,7 +590,7 @@ def _choose(net, score, mass, greedy, temperature, top_k, uniform):
 def _keep_likeliest(score, mass, levels, top_k):
     """Take the mass of all but the likeliest `top_k` levels, and of those that equal the last."""
     least, kept = score[_likeliest(score, levels)], 0
-    while True:
+    for _ in range(levels):  # at most; scores that are no numbers never end it
         following = least
         for level in range(levels):
             if score[level] == least:
