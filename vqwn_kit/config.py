@@ -69,7 +69,16 @@ class Preset:
 KEPT = {  # what a part of another class keeps, where it has it too
     "encoder": ("embedding_dim", "filters", "batch_norm_momentum"),
     "bottleneck": ("num_embeddings", "embedding_dim", "commitment_cost", "initializer"),
-    "decoder": ("condition_dim", "speaker_dim", "levels"),
+    "decoder": (
+        "condition_dim",
+        "speaker_dim",
+        "levels",
+        "local_channels",
+        "local_layers",
+        "jitter",
+        "learned_no_speaker",
+        "speaker_dropout",
+    ),  # fmt: skip
 }
 
 

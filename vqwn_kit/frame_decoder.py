@@ -14,16 +14,20 @@ DECIBELS = 20.0  # a unit of what is predicted; speech then spreads over about 1
 class FrameDecoder(Part):
     """Tells the mel bands of each frame, so that encoder and codebook learn without a WaveNet.
 
-    Convolutions of width 3 over the frames, each with ReLU and residual, and a linear layer to the
-    bands. It is trained on the mean squared error of the bands, in units of 20 dB, and can't speak.
+    A linear layer leads from the frames of `Conditions` to the bands. It is trained on the mean
+    squared error of the bands, in units of 20 dB, and can't speak. A `WaveNet` with conditions of
+    the same sizes can start from its own.
 
     Args:
         num_speakers: S.
         hop_length: samples a frame.
         condition_dim: D, channels of the local condition.
         speaker_dim: channels of the vector of a speaker.
-        channels: of the convolutions.
-        num_layers: convolutions.
+        local_channels: as in `Conditions`, like the four that follow.
+        jitter: probability that a frame takes a neighbour's code, in training.
+        learned_no_speaker: learn the vector of 'no speaker', which is zeros otherwise.
+        speaker_dropout: probability that the speaker isn't told, in training.
+        local_layers: residual convolutions over the frames.
         n_mels: bands.
         levels: mu-law levels of the waveform; kept for the decoder that follows.
 
@@ -41,8 +45,11 @@ class FrameDecoder(Part):
         hop_length: int,
         condition_dim: int = 64,
         speaker_dim: int = 64,
-        channels: int = 256,
-        num_layers: int = 3,
+        local_channels: int | None = 256,
+        jitter: float = 0.0,
+        learned_no_speaker: bool = False,
+        speaker_dropout: float = 0.0,
+        local_layers: int = 3,
         n_mels: int = 80,
         levels: int = 256,
         **kwargs,
@@ -52,26 +59,17 @@ class FrameDecoder(Part):
         self.hop_length = hop_length
         self.condition_dim = condition_dim
         self.speaker_dim = speaker_dim
-        self.channels = channels
-        self.num_layers = num_layers
+        self.local_channels = local_channels
+        self.jitter = jitter
+        self.learned_no_speaker = learned_no_speaker
+        self.speaker_dropout = speaker_dropout
+        self.local_layers = local_layers
         self.n_mels = n_mels
         self.levels = levels
-        policy = self.dtype_policy
         self.frames = Conditions(
-            num_speakers, condition_dim, speaker_dim, channels, dtype=policy, name="frames"
-        )
-        self.convs = [
-            keras.layers.Conv1D(
-                channels,
-                3,
-                padding="same",
-                activation="relu",
-                dtype=policy,
-                name=f"conv_{number:02d}",
-            )
-            for number in range(num_layers)
-        ]
-        self.widen = keras.layers.Dense(channels, dtype=policy, name="widen")
+            num_speakers, condition_dim, speaker_dim, local_channels, jitter, learned_no_speaker,
+            speaker_dropout, local_layers, dtype=self.dtype_policy, name="frames",
+        )  # fmt: skip
         self.out = keras.layers.Dense(n_mels, dtype="float32", name="out")
         self.spectrum = LogMel(hop_length, n_mels, name="spectrum")
 
@@ -84,16 +82,11 @@ class FrameDecoder(Part):
         """Build all layers."""
         self.frames.build()
         self.spectrum.build()
-        self.widen.build((None, None, self.frames.channels))
-        for layer in (*self.convs, self.out):
-            layer.build((None, None, self.channels))
+        self.out.build((None, None, self.frames.channels))
 
     def call(self, local_condition, speaker, training: bool | None = None):
         """Return the bands of each frame."""
-        x = self.widen(self.frames(local_condition, speaker, training=training))
-        for conv in self.convs:
-            x = x + conv(x)
-        return self.out(x)
+        return self.out(self.frames(local_condition, speaker, training=training))
 
     def losses_of(self, waveform, levels, z_q, speaker, training: bool) -> dict:
         """Return the mean squared error of the bands of waveform (B, T, 1), by its name."""

@@ -284,21 +284,30 @@ def load_weights(model: "VQVAE", file: Path) -> None:
 # May differ where a part is taken over: they tell how it is trained, not what it computes.
 TRAINED_BY = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
-    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum".split()
+    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp".split()
 )
 
 
 def load_part(model: "VQVAE", part: str, run: "Run") -> None:
-    """Give a part of a model the weights of another run's: `encoder`, `bottleneck` or `decoder`.
+    """Give a part of a model the weights of another run's.
 
-    Of a decoder, the vectors of those speakers are taken that have the same name in both.
+    Of decoders, the vectors of those speakers are taken that have the same name in both.
+
+    Args:
+        model: the model.
+        part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditions` of the
+            decoder, which a `WaveNet` and the `FrameDecoder` of a first stage may have alike.
+        run: the other run.
 
     Raises:
         InputError: the two parts differ in class or settings.
     """
-    if part not in PARTS:
-        raise one_of("part", part, PARTS)
-    mine, other = getattr(model, part), getattr(run.model, part)
+    if part not in (*PARTS, "conditions"):
+        raise one_of("part", part, (*PARTS, "conditions"))
+    mine, other = (
+        of.decoder.frames if part == "conditions" else getattr(of, part)
+        for of in (model, run.model)
+    )
     theirs = other.get_config()
     for key, value in mine.get_config().items():
         differs = key not in TRAINED_BY and theirs.get(key, value) != value
@@ -311,7 +320,7 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
     sources = {_name_within(weight): weight for weight in other.weights}
     for weight in mine.weights:
         name = _name_within(weight)
-        if weight is getattr(mine, "speakers", None):
+        if weight is model.decoder.speakers:
             rows = {speaker: row for row, speaker in enumerate(run.speakers)}
             table, theirs = weight.numpy().copy(), sources[name].numpy()
             for row, speaker in enumerate(model.speaker_names):

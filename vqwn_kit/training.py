@@ -44,7 +44,7 @@ def train(
         restore: a run folder or checkpoint to go on from, exactly as if it hadn't stopped; it
             brings its own preset. It goes on in the same folder, if `save` names no other.
         parts: runs that parts of the model start from, such as `{"encoder": "results/mini"}`; with
-            `freeze=["encoder"]` they stay as they are.
+            `freeze=["encoder"]` they stay as they are. See `load_part`.
         minutes: end after this time even if steps are left.
         log_dir: write scalars and histograms of codes for TensorBoard there.
         callbacks: called with each line of the history and the model, which has its averaged
@@ -93,7 +93,8 @@ def _made(folder: str | Path | None) -> str | Path | None:
 def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, settings) -> Run:
     """Train encoder and codebook first, then the decoder on them frozen; return the last run.
 
-    See `train`. What is wrong with the second stage is refused before the first.
+    See `train`. What is wrong with the second stage is refused before the first. A decoder with
+    `local_layers` starts from the conditions that the first stage's has learnt.
     """
     if preset.training.freeze:
         raise InputError(
@@ -120,6 +121,8 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
         minutes = max(0.0, minutes - (time.perf_counter() - began) / 60)
     preset = preset.change(freeze=("encoder", "bottleneck"))
     parts |= {"encoder": first.run, "bottleneck": first.run}
+    if preset.decoder["config"].get("local_layers") and "decoder" not in parts:
+        parts["conditions"] = first.run
     second = Trainer.fresh(data, preset, speakers, save, parts)
     second.fit(minutes, *settings)
     return second.run

@@ -35,14 +35,16 @@ class WaveNet(Part):
         one_hot: hear the past as one of `levels` channels a sample, instead of as one number.
         interpolate: draw lines between the conditions of frames, instead of repeating them.
         speaker_projection: "shared" with the codes, or "own".
-        local_channels: as in `Conditions`, like the three that follow.
+        local_channels: as in `Conditions`, like the four that follow.
         jitter: probability that a frame takes a neighbour's code, in training.
         learned_no_speaker: learn the vector of 'no speaker', which is zeros otherwise.
         speaker_dropout: probability that the speaker isn't told, in training.
+        local_layers: residual convolutions over the frames of codes and speaker.
         mixtures: logistic components of the output; 0 is a softmax over the levels.
 
     Raises:
-        ValueError: fewer than 2 taps, no dilations, or another `speaker_projection`.
+        ValueError: fewer than 2 taps, no dilations, or another `speaker_projection`; or one of its
+            own with `local_layers`, which mix speaker and codes.
 
     Input shape: levels (B, T) int32; local condition (B, N, D), N a divisor of T; speaker (B,)
         int32, -1..S-1.
@@ -74,6 +76,7 @@ class WaveNet(Part):
         jitter: float = 0.0,
         learned_no_speaker: bool = False,
         speaker_dropout: float = 0.0,
+        local_layers: int = 0,
         mixtures: int = 0,
         **kwargs,
     ):
@@ -88,6 +91,11 @@ class WaveNet(Part):
         if speaker_projection not in ("shared", "own"):
             raise ValueError(
                 f"speaker_projection is {speaker_projection!r}; expected 'shared' or 'own'"
+            )
+        if local_layers and speaker_projection == "own":
+            raise ValueError(
+                "speaker_projection is 'own' with local_layers, which mix speaker and codes; "
+                "expected 'shared', or local_layers=0"
             )
         self.num_speakers = num_speakers
         self.condition_dim = condition_dim
@@ -108,12 +116,13 @@ class WaveNet(Part):
         self.jitter = jitter
         self.learned_no_speaker = learned_no_speaker
         self.speaker_dropout = speaker_dropout
+        self.local_layers = local_layers
         self.mixtures = mixtures
         policy = self.dtype_policy
         dense = keras.layers.Dense
         self.frames = Conditions(
             num_speakers, condition_dim, speaker_dim, local_channels, jitter, learned_no_speaker,
-            speaker_dropout, dtype=policy, name="frames",
+            speaker_dropout, local_layers, dtype=policy, name="frames",
         )  # fmt: skip
         self.first = keras.layers.Conv1D(
             residual_channels, first_kernel_size, padding="causal", dtype=policy, name="first"
@@ -137,10 +146,9 @@ class WaveNet(Part):
 
     def _parts(self) -> list[int]:
         """Return the channels of a frame that have a projection of their own."""
-        local = self.local_channels or self.condition_dim
         if self.speaker_projection == "own":
-            return [local, self.speaker_dim]
-        return [local + self.speaker_dim]
+            return [self.local_channels or self.condition_dim, self.speaker_dim]
+        return [self.frames.channels]
 
     @property
     def receptive_field(self) -> int:
