@@ -24,6 +24,7 @@ from vqwn_kit import (
 )
 from vqwn_kit.blocks import GatedBlock
 from vqwn_kit.conditions import Conditions
+from vqwn_kit.features import hz_to_mel
 from vqwn_kit.layers import Speakers, add_frames, level_to_scalar, mu_law_encode
 from vqwn_kit.wavenet import Projection
 
@@ -59,8 +60,15 @@ LAYERS = {
     ),
     "2019": (lambda **k: ResidualConvEncoder(6, 5, "mfcc", 0.7, **k), waveforms),
     "2019 on mel bands": (lambda **k: ResidualConvEncoder(6, 5, "log_mel", 0.7, **k), waveforms),
-    "mel bands": (lambda **k: LogMel(64, 20, 8000, 100, 128, 50.0, 3000.0, 70.0, **k), waveforms),
-    "cepstrum": (lambda **k: Mfcc(7, 64, 20, 8000, 100, 128, 50.0, 3000.0, **k), waveforms),
+    "2019 at 100 Hz": (lambda **k: ResidualConvEncoder(6, 5, stride=1, warp=0.1, **k), waveforms),
+    "mel bands": (
+        lambda **k: LogMel(64, 20, 8000, 100, 128, 50.0, 3000.0, 70.0, 0.1, **k),
+        waveforms,
+    ),
+    "cepstrum": (
+        lambda **k: Mfcc(7, 64, 20, 8000, 100, 128, 50.0, 3000.0, warp=0.1, **k),
+        waveforms,
+    ),
     "vector quantizer": (lambda **k: VectorQuantizer(7, 6, 0.5, "orthogonal", **k), frames),
     "joint vector quantizer": (
         lambda **k: VectorQuantizer(7, 6, 0.5, "uniform_unit_scaling", joint=True, **k),
@@ -100,6 +108,10 @@ LAYERS = {
         lambda **k: Conditions(3, 6, 5, 4, 0.1, True, 0.2, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
+    "conditions with layers": (
+        lambda **k: Conditions(3, 6, 5, local_layers=2, **k),
+        lambda rng: (*frames(rng), np.array([2, -1], "int32")),
+    ),
     "projection": (lambda **k: Projection(5, [4, 2], **k), frames),
     "wavenet": (small_wavenet, heard),
     "wavenet with all options": (
@@ -111,7 +123,7 @@ LAYERS = {
         heard,
     ),
     "frame decoder": (
-        lambda **k: FrameDecoder(3, 16, 6, 5, 4, 2, 20, **k),
+        lambda **k: FrameDecoder(3, 16, 6, 5, 4, 0.1, True, 0.2, 2, 20, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
 }  # fmt: skip
@@ -292,6 +304,33 @@ def test_cepstrum_and_deltas_equal_librosas(rng, top_db):
         cepstrum = librosa.feature.mfcc(S=bands, n_mfcc=13)
         deltas = [librosa.feature.delta(cepstrum, order=order) for order in (1, 2)]
         assert np.abs(found - np.concatenate([cepstrum, *deltas]).T).max() < 1e-3
+
+
+@pytest.mark.parametrize("warp", [0.05, 0.3])
+def test_frequencies_are_stretched_by_a_factor_of_each_clips_own_in_training_alone(rng, warp):
+    layer = LogMel(warp=warp)
+    tone = np.sin(2 * np.pi * 1500 * np.arange(3200) / 16_000).astype("float32")
+    waves = np.stack([tone] * 64)[..., None]
+    assert np.array_equal(layer(waves), LogMel()(waves))
+    centres = librosa.mel_frequencies(82, fmin=20.0, fmax=8000.0)[1:-1]
+    loudest = np.array(layer(waves, training=True)).mean(axis=1).argmax(axis=1)
+    stretched = np.log(1500 / centres[loudest])
+    assert np.abs(stretched).max() < warp + 0.04
+    assert stretched.std() == pytest.approx(warp / np.sqrt(3), abs=0.25 * warp + 0.01)
+
+
+def test_stretched_bands_are_those_of_the_stretched_frequencies(rng):
+    layer = LogMel(warp=0.2, fmin=50.0, fmax=7000.0)
+    hertz = np.linspace(10, 8000, 99, dtype="float32")
+    assert np.allclose(hz_to_mel(hertz), librosa.hz_to_mel(hertz), atol=1e-4)
+    keras.utils.set_random_seed(3)
+    centres = librosa.mel_frequencies(82, fmin=50.0, fmax=7000.0)[1:-1]
+    line = np.tile(librosa.hz_to_mel(centres).astype("float32"), (5, 3, 1))  # bands tell their mel
+    told = librosa.mel_to_hz(np.array(layer.warped(line)))
+    inside = (told > centres[0] + 1) & (told < centres[-1] - 1)
+    factors = np.where(inside, told / centres, np.nan)
+    assert np.nanmax(np.nanstd(factors, axis=-1)) < 1e-3
+    assert np.nanmean(factors, axis=-1).std() > 0.03
 
 
 @pytest.mark.parametrize("layer", [LogMel(top_db=80.0), Mfcc(top_db=80.0), LogMel(), Mfcc()])

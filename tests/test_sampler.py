@@ -52,6 +52,7 @@ DECODERS = {
     "interpolated": {"interpolate": True},
     "own projections": {"speaker_projection": "own", "learned_no_speaker": True},
     "convolved codes": {"local_channels": 6, "jitter": 0.5},
+    "layers over the codes": {"local_channels": 6, "local_layers": 2},
     "mixture": {"mixtures": 3},
     "several panels": {"residual_channels": 40, "gate_channels": 36, "skip_channels": 70},
     "odd dilations": {"dilations": (1, 3, 20, 48), "kernel_size": 4},

@@ -100,6 +100,25 @@ def test_two_stages_train_the_codes_first_and_then_the_decoder_on_them(store, tm
     assert run.history[-1]["bits"] < 8
 
 
+def test_a_decoder_starts_from_what_the_first_stages_conditions_have_learnt(store, tmp_path):
+    settings = {"steps": 1, "first_stage_steps": 3, "learning_rate": 1e-9, "progress": False}
+    own = {"learning_rate": 1e-2}
+    decoder = {"local_channels": 6, "local_layers": 2}
+    run = train(
+        store, "tiny", save=tmp_path / "w", decoder=decoder, first_stage=own, **settings
+    )  # fmt: skip
+    first = Run(tmp_path / "first_stage").model.decoder.frames
+    assert all(
+        np.allclose(one, two, atol=1e-6)
+        for one, two in zip(first.weights, run.model.decoder.frames.weights, strict=True)
+    )
+    assert str(tmp_path / "first_stage") in run.config["parts"]["conditions"]
+    other = train(store, "tiny", save=tmp_path / "x" / "w", **settings)
+    assert "conditions" not in other.config["parts"]
+    with pytest.raises(InputError, match="local_channels: 6 there, None here"):
+        train(store, "tiny", save=tmp_path / "y" / "w", parts={"conditions": run}, **settings)
+
+
 def test_the_first_stage_may_have_settings_of_its_own(store, tmp_path):
     own = {"batch_size": 3, "segment_length": 640, "learning_rate": 5e-3}
     settings = {"steps": 1, "first_stage_steps": 2, "progress": False}

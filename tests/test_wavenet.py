@@ -78,6 +78,32 @@ def test_a_convolution_over_frames_reaches_one_frame_to_either_side(rng):
     assert changed[24:48].all()
 
 
+def test_layers_over_frames_reach_one_frame_further_each_and_mix_codes_with_the_speaker(rng):
+    wavenet = small_wavenet(local_channels=6, local_layers=2)
+    levels, local, speaker = inputs(rng, length=80, frames=10)
+    other = local.copy()
+    other[0, 5] += 1.0
+    changed = moved(wavenet, (levels, local, speaker), (levels, other, speaker))
+    assert not changed[:16].any()
+    assert changed[16:72].all()
+    conditions = wavenet.frames
+    x = conv(local[0], conditions.conv)
+    x = np.concatenate([x, np.tile(conditions.speakers.table.numpy()[speaker[0]], (10, 1))], axis=1)
+    x = x @ conditions.widen.kernel.numpy() + conditions.widen.bias.numpy()
+    for layer in conditions.residuals:
+        x = x + np.maximum(conv(x, layer), 0)
+    assert np.allclose(conditions(local, speaker)[0], x, atol=1e-5)
+    with pytest.raises(ValueError, match="'own' with local_layers"):
+        small_wavenet(local_layers=1, speaker_projection="own")
+
+
+def conv(x: np.ndarray, layer) -> np.ndarray:
+    """A convolution of width 3 over (N, C), in plain NumPy."""
+    kernel, bias = (weight.numpy() for weight in layer.weights)
+    padded = np.pad(x, ((1, 1), (0, 0)))
+    return sum(padded[tap : tap + len(x)] @ kernel[tap] for tap in range(3)) + bias
+
+
 def test_jitter_of_a_decoder_acts_in_training_alone(rng):
     wavenet = small_wavenet(jitter=0.5)
     data = inputs(rng, batch=4)
@@ -175,7 +201,7 @@ def test_the_nll_of_either_output_is_minus_the_log_of_its_probability(rng):
 
 
 def test_the_frame_decoder_is_measured_on_mel_bands(rng):
-    decoder = FrameDecoder(2, 64, condition_dim=4, channels=6, num_layers=1)
+    decoder = FrameDecoder(2, 64, condition_dim=4, local_channels=6, local_layers=1)
     wave = (0.1 * rng.normal(size=(2, 640, 1))).astype("float32")
     z_q, speaker = rng.normal(size=(2, 10, 4)).astype("float32"), np.array([0, -1], "int32")
     (loss,) = decoder.losses_of(wave, None, z_q, speaker, training=False).values()
