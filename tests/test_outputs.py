@@ -195,8 +195,30 @@ def test_report_says_that_short_training_babbles_and_needs_only_its_folder(tmp_p
     assert "were in training" in known
 
 
-def test_report_copies_the_sounds_of_the_reference_run(tmp_path):
-    folder = make_summary(tmp_path / "run", 3.0)
-    page = write_report(folder, make_summary(tmp_path / "mini", 300.0, "reference")).read_text()
-    assert 'src="reference/audio/x.wav"' in page
-    assert (folder / "reference/audio/x.wav").read_bytes() == b"sound of reference"
+def test_report_copies_sounds_of_the_reference_run(tmp_path):
+    folder, reference = make_summary(tmp_path / "run", 3.0), tmp_path / "mini"
+    files = [f"audio/{utterance}_{kind}.flac" for utterance in "abcd" for kind in ("own", "other")]
+    card = {
+        "rows": [{"name": "bits a sample", "value": 3.0}, {"name": "training time", "value": 7200}],
+        "tracks": [
+            {
+                "utterance": file[6],
+                "text": "",
+                "label": "original",
+                "file": file,
+                "split": "held_out",
+            }
+            for file in files
+        ],
+    }
+    (reference / "audio").mkdir(parents=True)
+    (reference / "score_card.json").write_text(json.dumps(card))
+    for file in files:
+        (reference / file).write_bytes(file.encode())
+    page = write_report(folder, reference).read_text()
+    assert "120 minutes" in page
+    copied = [str(path.relative_to(folder / "reference")) for path in folder.rglob("*.flac")]
+    assert sorted(copied) == sorted(file for file in files if file[6] in "ad")
+    for file in copied:
+        assert f'src="reference/{file}"' in page
+        assert (folder / "reference" / file).read_bytes() == file.encode()

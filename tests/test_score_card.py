@@ -285,9 +285,15 @@ def test_the_card_is_written_as_json_page_and_figures(full, tmp_path):
     run, card = full
     names = {str(path.relative_to(tmp_path)) for path in card.save(tmp_path)}
     assert names == {
-        "score_card.json", "score_card.md", "figures/score_card.png", "figures/code_phones.png"
+        "score_card.json", "score_card.md", "figures/score_card.png", "figures/code_phones.png",
+        *card.sounds,
     }  # fmt: skip
     told = json.loads((tmp_path / "score_card.json").read_text())
+    assert [track["file"] for track in told["tracks"]] == list(card.sounds)
+    kinds = [track["label"].split()[0] for track in told["tracks"]]
+    assert kinds.count("original") == kinds.count("reconstruction") > 0
+    for file, wave in card.sounds.items():
+        assert np.abs(audio.load(tmp_path / file) - wave).max() <= 1 / 32768
     assert [row["name"] for row in told["rows"]] == [row.name for row in card.rows]
     assert told["about"]["step"] == 0
     page = (tmp_path / "score_card.md").read_text()

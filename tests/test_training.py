@@ -4,6 +4,7 @@ import json
 import resource
 import signal
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -475,3 +476,15 @@ def test_a_damaged_training_state_is_named(run, tmp_path):
     (tmp_path / "weights-20.state.npz").write_bytes(b"half of it")
     with pytest.raises(InputError, match="damaged"):
         load_run(tmp_path).load_state(20)
+
+
+def test_the_file_of_weights_holds_the_model_alone(run):
+    count = 0
+
+    def add(name, found):
+        nonlocal count
+        count += found.size if isinstance(found, h5py.Dataset) else 0
+
+    with h5py.File(run.weights_file(run.newest)) as file:
+        file.visititems(add)
+    assert 0 <= count - run.model.count_params() < 50  # and the seeds of what is drawn

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqwn_kit import audio
 from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.files import replacing
 
@@ -66,6 +67,8 @@ class ScoreCard:
         code_phones: how often code and phone met in training, int (K, P), or None, and `phones`:
             the names of the P.
         divergence: (step, bits) of the codes' distance from uniform while training.
+        tracks: what was sampled, and its originals: `utterance`, `text`, `split`, `label` and
+            `file` of each; and `sounds`: the waveform (T,) by file.
 
     Example:
         card = vq.score_card("results/mini")
@@ -79,6 +82,8 @@ class ScoreCard:
     code_phones: np.ndarray | None = None
     phones: tuple[str, ...] = ()
     divergence: list[tuple[int, float]] = field(default_factory=list)
+    tracks: list[dict[str, str]] = field(default_factory=list)
+    sounds: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Row:
         """Return the row of this name."""
@@ -129,6 +134,7 @@ class ScoreCard:
             "skipped": self.skipped,
             "intervals": INTERVALS,
             "divergence": [[step, round(bits, 4)] for step, bits in self.divergence],
+            "tracks": self.tracks,
         }
 
     def _table(self) -> list[tuple[str, str, str, str, str]]:
@@ -207,7 +213,7 @@ class ScoreCard:
         """Write the card into a folder, such as the run's, and return the paths.
 
         `score_card.json`, `score_card.md`, `figures/score_card.png`, and `figures/code_phones.png`
-        where the codes were compared with phones.
+        where the codes were compared with phones; and what was sampled as `audio/*.flac`.
         """
         from matplotlib.figure import Figure
 
@@ -232,4 +238,5 @@ class ScoreCard:
             with replacing(folder / "figures" / f"{name}.png") as scratch:
                 figure.savefig(scratch, dpi=110)
             written.append(folder / "figures" / f"{name}.png")
+        written += [audio.save(folder / name, sound) for name, sound in self.sounds.items()]
         return written

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,3 +70,8 @@ def read_text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
+
+
+def file_name(text: str) -> str:
+    """Return a name for a file: letters, digits and underscores of any script, at most 80."""
+    return re.sub(r"\W+", "_", text).strip("_")[:80]

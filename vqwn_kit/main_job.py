@@ -20,7 +20,7 @@ from vqwn_kit.config import Preset, load_preset
 from vqwn_kit.corpus import Corpus, example_corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import code_counts
-from vqwn_kit.files import replacing, results
+from vqwn_kit.files import file_name, replacing, results
 from vqwn_kit.generation import convert_many
 from vqwn_kit.projector import export_projector
 from vqwn_kit.report import write_report
@@ -100,8 +100,8 @@ def run_main_job(
         _draw(run, tracks, counts)
         export_projector(run, folder / "embeddings", counts)
     _note(folder, _summary(run, _known(folder) | {"tracks": tracks, "seconds": seconds}))
-    reference = results() / run.config["corpus"]  # a committed run, as soon as there is one
-    write_report(folder, reference if (reference / "summary.json").is_file() else None)
+    reference = results() / run.config["corpus"]  # a committed run
+    write_report(folder, reference if (reference / "score_card.json").is_file() else None)
     _note(folder, {"reported_step": run.newest})
     _say_the_end(folder)
     return run
@@ -181,16 +181,11 @@ def _speak(run: Run, store: Store, progress: bool) -> list[dict]:
         labels = [f"original ({utterance.speaker})", f"reconstruction ({utterance.speaker})"]
         labels += [f"as {name}" for name in names[1:]]
         for label, sound in zip(labels, [wave, *sounds], strict=True):
-            file = f"audio/{len(tracks) + 1:02d}_{_safe(f'{utterance.key} {label}')}.wav"
+            file = f"audio/{len(tracks) + 1:02d}_{file_name(f'{utterance.key} {label}')}.wav"
             audio.save(run.folder / file, sound)
             about = {"utterance": utterance.key, "text": utterance.text, "split": utterance.split}
             tracks.append({**about, "label": label, "file": file})
     return tracks
-
-
-def _safe(name: str) -> str:
-    """Return a name for a file: letters, digits and underscores of any script."""
-    return re.sub(r"\W+", "_", name).strip("_")[:80]
 
 
 def _code_use(run: Run, store: Store) -> np.ndarray | None:

@@ -45,8 +45,8 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
 
     Args:
         folder: a run folder with `summary.json`, and the sounds and figures that it names.
-        reference: a longer trained run folder of the same form, whose sounds are copied to
-            `reference/` and played below.
+        reference: a longer trained run folder with a score card, of whose sounds some are copied
+            to `reference/` and played below.
     """
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     body = [
@@ -133,20 +133,20 @@ def _audio(source: str) -> str:
 
 
 def _reference(folder: Path, reference: Path) -> list[str]:
-    summary = json.loads((reference / "summary.json").read_text(encoding="utf-8"))
-    for track in summary["tracks"]:
+    card = json.loads((reference / "score_card.json").read_text(encoding="utf-8"))
+    utterances = list(dict.fromkeys(track["utterance"] for track in card["tracks"]))
+    shown = utterances[:: max(1, len(utterances) - 1)][:2]
+    tracks = [track for track in card["tracks"] if track["utterance"] in shown]
+    for track in tracks:
         target = folder / "reference" / track["file"]
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(reference / track["file"], target)
+    (seconds,) = [row["value"] for row in card["rows"] if row["name"] == "training time"]
     intro = (
-        f"<p>The same kind of model, trained for {summary['train_minutes']:.0f} minutes "
-        f"({html.escape(summary['run'])}):</p>"
+        f"<p>A model of another recipe, trained for {seconds / 60:.0f} minutes "
+        f"(<code>{html.escape(reference.name)}</code>, see its README and its score card):</p>"
     )
-    return [
-        "<h2>What longer training gives</h2>",
-        intro,
-        *_players(summary["tracks"], "reference/"),
-    ]
+    return ["<h2>What longer training gives</h2>", intro, *_players(tracks, "reference/")]
 
 
 def _table(measures: dict[str, str]) -> str:

@@ -204,7 +204,7 @@ class Run:
                 with replacing(file) as scratch:
                     np.save(scratch, table)
             with replacing(self.weights_file(step)) as scratch:
-                model.save_weights(scratch)
+                _save_without_optimizer(model, scratch)
         except OSError:
             for file in (*files, self.state_file(step)):
                 file.unlink(missing_ok=True)
@@ -256,6 +256,16 @@ class Run:
         with replacing(self.folder / "history.jsonl") as scratch:
             lines = (json.dumps(record) + "\n" for record in records)
             scratch.write_text("".join(lines), encoding="utf-8")
+
+
+def _save_without_optimizer(model: "VQVAE", file: Path) -> None:
+    """Save the weights alone: what the optimizer knows goes into the file of the state."""
+    optimizer = getattr(model, "optimizer", None)
+    model.optimizer = None
+    try:
+        model.save_weights(file)
+    finally:
+        model.optimizer = optimizer
 
 
 def _refuse_tensorflow_1(path: Path) -> None:

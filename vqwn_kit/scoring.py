@@ -17,7 +17,7 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.run import Run
 from vqwn_kit.run_codes import store_of
-from vqwn_kit.sound_scores import score_content, score_sound, score_voices, speak
+from vqwn_kit.sound_scores import keep, score_content, score_sound, score_voices, speak
 from vqwn_kit.store import Store
 from vqwn_kit.subject import Subject
 
@@ -89,6 +89,7 @@ def score_card(
     _score_cost(card, subject)
     if spoken:
         sounds = speak(card, subject, spoken, targets, temperature)
+        keep(card, subject, sounds)
         score_content(card, subject, sounds)
         score_voices(card, subject, sounds)
         score_sound(card, subject, sounds)

@@ -18,6 +18,7 @@ from vqwn_kit.evaluation import (
     proportion,
     ratio,
 )
+from vqwn_kit.files import file_name
 from vqwn_kit.generation import convert_many
 from vqwn_kit.hearing import (
     p808,
@@ -93,6 +94,19 @@ def speak(
         kinds = ["reconstruction"] + ["conversion"] * (len(names) - 1)
         sounds += [Sound(number, *rest) for rest in zip(kinds, names, parts, strict=True)]
     return sounds
+
+
+def keep(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
+    """Add the sounds to a card, so that what was judged can be heard."""
+    for sound in sounds:
+        utterance = subject.store.corpus.utterances[sound.number]
+        label = f"{sound.kind} ({sound.voice})"
+        if sound.kind == "conversion":
+            label = f"as {sound.voice}"
+        file = f"audio/{file_name(f'{utterance.key} {label}')}.flac"
+        about = {"utterance": utterance.key, "text": utterance.text, "split": utterance.split}
+        card.tracks.append({**about, "label": label, "file": file})
+        card.sounds[file] = sound.waveform
 
 
 def _names(measure: str, kinds=KINDS) -> list[str]:
