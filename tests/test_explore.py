@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vqwn_kit import InputError, train
-from vqwn_kit.alignment import PHONES
-from vqwn_kit.code_facts import KIND_OF, SOUNDS, commonest
+from vqwn_kit.alignment import KIND_OF, PHONES, SOUNDS
+from vqwn_kit.code_facts import commonest
 from vqwn_kit.explore import (
     _excerpt,
     _faded,

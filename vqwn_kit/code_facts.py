@@ -10,23 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from vqwn_kit.alignment import PHONES
+from vqwn_kit.alignment import PHONES, SOUNDS
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import NotMeasured, code_counts, code_phone_table
 from vqwn_kit.subject import Subject
-
-SOUNDS = (*PHONES, "SIL")
-KINDS = {
-    "front vowel": "IY IH EY EH AE",
-    "other vowel": "AA AO OW UH UW AH ER",
-    "diphthong": "AY AW OY",
-    "approximant": "W Y R L",
-    "nasal": "M N NG",
-    "stop": "P B T D K G",
-    "fricative": "CH JH F V TH DH S Z SH ZH HH",
-    "silence": "SIL",
-}
-KIND_OF = {phone: kind for kind, phones in KINDS.items() for phone in phones.split()}
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vqwn_kit.alignment import phone_times
+from vqwn_kit.alignment import KIND_OF, SOUNDS, phone_times
 from vqwn_kit.code_facts import (
-    KIND_OF,
-    SOUNDS,
     codebook_of,
     commonest,
     facts_of_codes,

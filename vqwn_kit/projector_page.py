@@ -13,31 +13,43 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+from vqwn_kit.alignment import KINDS
 from vqwn_kit.errors import InputError
 from vqwn_kit.projector import CONFIG
 
 BUNDLE = "plugins/projector/tf_projector_plugin/projector_binary.js"
-KINDS = {".html": "text/html", ".js": "text/javascript", ".json": "application/json",
+TYPES = {".html": "text/html", ".js": "text/javascript", ".json": "application/json",
          ".tsv": "text/tab-separated-values"}  # fmt: skip
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # nothing from elsewhere
+SCALE = 0.8  # in a notebook: its panels want 1100 pixels beside each other
 # The projector starts without colours: the first of these columns that a table has gives them.
+# It hands colours out in the order of the rows: kinds of phones get theirs in all tables alike.
 COLOURS = ["phone kind", "sex", "log10 uses", "percent", "speaker"]
 PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>
+<link rel="icon" href="data:,"><style>
 html, body {{ width: 100%; height: 100%; margin: 0; font-family: Roboto, sans-serif; }}
 </style>
 <script>window.polymerSkipLoadingFontRoboto = true;</script></head>
 <body><vz-projector-app serving-mode="demo" projector-config-json-path="{config}">
 </vz-projector-app><script src="projector_binary.js"></script><script>
 const inside = (node, name) => node?.shadowRoot?.querySelector(name);
+const kinds = {kinds};
 let seen = "";
 setInterval(() => {{
-  const app = document.querySelector("vz-projector-app");
-  const panel = inside(inside(app, "vz-projector"), "vz-projector-data-panel");
-  const names = (panel?.colorOptions ?? []).map((option) => option.name);
-  if (names.join() === seen) return;
+  const projector = inside(document.querySelector("vz-projector-app"), "vz-projector");
+  const panel = inside(projector, "vz-projector-data-panel");
+  const options = panel?.colorOptions ?? [], names = options.map((option) => option.name);
+  if (!panel || names.join() === seen) return;
   seen = names.join();
+  const label = panel.labelOptions[0];
+  panel.selectedLabelOption = panel.metadataEditorColumn = label;
+  inside(projector, "vz-projector-inspector-panel").selectedMetadataField = label;
+  for (const option of options.filter((option) => option.name === "phone kind")) {{
+    option.map.domain(kinds);
+    option.items.sort((a, b) => kinds.indexOf(a.label) - kinds.indexOf(b.label));
+  }}
   const colour = {colours}.find((name) => names.includes(name));
+  panel.selectedColorOptionName = names[0]; // else the legend stays that of the table before
   if (colour) panel.selectedColorOptionName = colour;
 }}, 200);
 </script></body></html>
@@ -119,11 +131,13 @@ class ProjectorPage:
         return f"<ProjectorPage {self.url}: {self.folder.name}>"
 
     def _repr_html_(self) -> str:
+        size = 100 / SCALE
         return (
-            f'<iframe src="{self.url}" width="100%" height="{self._height}" frameborder="0" '
-            f'title="Embedding Projector"></iframe><p>{html.escape(self.folder.name)} in the '
-            f'<a href="{self.url}" target="_blank">Embedding Projector</a>, served by this '
-            "machine while its kernel runs.</p>"
+            f'<div style="height: {self._height}px; overflow: hidden"><iframe src="{self.url}" '
+            f'title="Embedding Projector" style="border: 0; width: {size:.4g}%; '
+            f'height: {size:.4g}%; transform: scale({SCALE}); transform-origin: 0 0"></iframe>'
+            f'</div><p>{html.escape(self.folder.name)} in the <a href="{self.url}" '
+            'target="_blank">Embedding Projector</a>, served while this kernel runs.</p>'
         )
 
     def __enter__(self) -> "ProjectorPage":
@@ -137,8 +151,8 @@ class ProjectorPage:
     @cached_property
     def _page(self) -> bytes:
         title = html.escape(f"{self.folder.name}: Embedding Projector")
-        page = PAGE.format(title=title, config=CONFIG, colours=json.dumps(COLOURS))
-        return page.encode()
+        lists = {"colours": json.dumps(COLOURS), "kinds": json.dumps([*KINDS, "-"])}
+        return PAGE.format(title=title, config=CONFIG, **lists).encode()
 
     def read(self, name: str) -> bytes | None:
         """Return what is served under a name, or None: the page, the projector, the tables."""
@@ -176,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         name = self.path.partition("?")[0]
-        kind = KINDS[Path(name).suffix or ".html"]
+        kind = TYPES[Path(name).suffix or ".html"]
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

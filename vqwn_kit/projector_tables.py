@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vqwn_kit.alignment import KIND_OF, SOUNDS
 from vqwn_kit.code_facts import (
-    KIND_OF,
-    SOUNDS,
     CodeFacts,
     FrameFacts,
     commonest,
