@@ -210,6 +210,12 @@ def _visualise(options) -> None:
         written = vq.visualise(options.save, options.embedding, options.speaker)
     for path in written:
         print(path)
+    if options.run and options.frames != 0 and not any("frames" in path.stem for path in written):
+        print(
+            f"the corpus of {options.run} isn't at hand, so there are no frames, and the use of "
+            "codes isn't told: give --data FOLDER",
+            file=sys.stderr,
+        )
     if options.open:
         _show(vq.open_projector(options.save))
 
