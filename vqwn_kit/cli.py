@@ -201,9 +201,7 @@ def _visualise(options) -> None:
         raise InputError("--data and --frames belong to a run: give --run RUN")
     if options.run:
         frames = {} if options.frames is None else {"frames": options.frames}
-        written = vq.export_projector(
-            options.run, options.save, options.data, **frames, progress=True
-        )
+        written = vq.export_projector(options.run, options.save, options.data, **frames)
     elif options.open and not (options.embedding or options.speaker):
         written = []
     else:

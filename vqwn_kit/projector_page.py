@@ -45,7 +45,8 @@ setInterval(() => {{
   panel.selectedLabelOption = panel.metadataEditorColumn = label;
   inside(projector, "vz-projector-inspector-panel").selectedMetadataField = label;
   for (const option of options.filter((option) => option.name === "phone kind")) {{
-    option.map.domain(kinds);
+    const own = option.map.range().slice(0, kinds.length - 1);
+    option.map.domain(kinds).range([...own, "#bbbbbb"]); // grey where none is known
     option.items.sort((a, b) => kinds.indexOf(a.label) - kinds.indexOf(b.label));
   }}
   const colour = {colours}.find((name) => names.includes(name));

@@ -37,7 +37,7 @@ def export_projector(
     utterances: int | None = None,
     train: int = MOST_TRAIN,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool = True,
 ) -> list[Path]:
     """Write codebook, speakers and frames of a run for the Embedding Projector.
 
