@@ -36,7 +36,7 @@ def browser():
 def page(browser):
     """A page that keeps what it asks for, and what it complains of."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(30_000)
     page.asked, page.errors = [], []
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -46,8 +46,8 @@ def page(browser):
 
 
 def shown(page) -> tuple[int, int]:
-    """Return the points and dimensions that the projector says it shows."""
-    texts = [page.get_by_text(re.compile(rf"{name}: \d")).last for name in ("Points", "Dimension")]
+    """Return the points and dimensions that the projector says it shows, once there are some."""
+    texts = [page.get_by_text(re.compile(rf"{n}: [1-9]")).last for n in ("Points", "Dimension")]
     numbers = [re.search(r": ([\d,]+)", text.inner_text())[1].replace(",", "") for text in texts]
     return int(numbers[0]), int(numbers[1])
 
