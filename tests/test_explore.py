@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 
 from vqwn_kit import InputError, train
-from vqwn_kit.alignment import PHONES
+from vqwn_kit.alignment import KIND_OF, PHONES, SOUNDS
+from vqwn_kit.code_facts import commonest
 from vqwn_kit.explore import (
-    KIND_OF,
-    SOUNDS,
-    _commonest,
     _excerpt,
     _faded,
     _subject,
@@ -90,7 +88,7 @@ def test_a_model_without_codes_and_unknown_maps_are_refused(store, run, tmp_path
 
 
 def test_commonest_of_nothing_is_unknown():
-    names, share = _commonest(np.array([[1, 3], [0, 0]]), ["a", "b"])
+    names, share = commonest(np.array([[1, 3], [0, 0]]), ["a", "b"])
     assert names == ["b", ""]
     assert share[0] == 75.0
     assert np.isnan(share[1])

@@ -1,100 +1,12 @@
-"""Projector files, figures and the report."""
+"""Figures, players and the report."""
 
-import csv
 import json
 
 import numpy as np
-import pytest
 
 from tests.conftest import tones
-from vqwn_kit import InputError, export_projector, listen, views, visualise
-from vqwn_kit.projector import speaker_rows, write_table
+from vqwn_kit import listen, views
 from vqwn_kit.report import write_report
-
-
-def read_tsv(path) -> list[list[str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
-def test_export_follows_the_projectors_rules(run, tmp_path):
-    written = export_projector(run, tmp_path, np.arange(32))
-    assert all(path.is_file() for path in written)
-    vectors, labels = (
-        read_tsv(tmp_path / "codebook_vecs.tsv"),
-        read_tsv(tmp_path / "codebook_meta.tsv"),
-    )
-    codebook = run.model.bottleneck.codebook.numpy()
-    assert np.allclose(np.array(vectors, float), codebook, rtol=1e-4, atol=1e-6)
-    assert labels[0] == ["code", "uses", "percent"]
-    assert labels[-1][:2] == ["31", "31"]
-    assert len(labels) == len(vectors) + 1
-    entries = json.loads((tmp_path / "projector_config.json").read_text())["embeddings"]
-    assert [entry["tensorShape"] for entry in entries] == [[32, 8], [2, 4]]
-    assert all((tmp_path / entry["tensorPath"]).is_file() for entry in entries)
-
-
-def test_one_column_of_labels_has_no_header(run, tmp_path):
-    export_projector(run, tmp_path)
-    assert read_tsv(tmp_path / "codebook_meta.tsv") == [[str(code)] for code in range(32)]
-
-
-def test_speakers_have_the_predecessors_form_first():
-    facts = {"age": "23", "sex": "F", "accent": "English", "region": "Southern England"}
-    columns, rows = speaker_rows({"p225": facts, "kumo": {"sex": "M"}, "x": {}})
-    assert columns[:2] == ["facts", "speaker"]
-    assert rows[0][0] == "23#F#English#Southern#England"
-    assert [row[0] for row in rows[1:]] == ["-#M#-#-", "-#-#-#-"]
-    assert rows[0] == [
-        "23#F#English#Southern#England",
-        "p225",
-        "23",
-        "F",
-        "English",
-        "Southern England",
-    ]
-
-
-def test_visualise_writes_beside_the_names_of_the_files(run, tmp_path):
-    paths = [run.folder / "embedding_20.npy", run.folder / "speaker_embedding_20.npy"]
-    visualise(tmp_path, *paths)
-    assert len(read_tsv(tmp_path / "embedding_20_vecs.tsv")) == 32
-    assert len(read_tsv(tmp_path / "embedding_20_meta.tsv")) == 32
-    assert read_tsv(tmp_path / "speaker_embedding_20_meta.tsv")[1][1] == "ann"
-
-
-def test_speakers_without_a_config_are_numbered(tmp_path):
-    np.save(tmp_path / "s.npy", np.eye(3))
-    visualise(tmp_path / "out", speaker=tmp_path / "s.npy")
-    assert read_tsv(tmp_path / "out" / "s_meta.tsv") == [["0"], ["1"], ["2"]]
-
-
-@pytest.mark.parametrize(
-    ("vectors", "rows", "message"),
-    [
-        (np.zeros((3, 1)), [["a"]] * 3, "at least 2"),
-        (np.full((3, 2), np.nan), [["a"]] * 3, "finite"),
-        (np.zeros((3, 2)), [["a"]] * 2, "2 labels for 3"),
-        (np.zeros((3, 2)), [["a"], [" "], ["c"]], "empty label"),
-    ],
-)
-def test_what_the_projector_misreads_is_refused_before_it_is_written(
-    tmp_path, vectors, rows, message
-):
-    with pytest.raises(InputError, match=message):
-        write_table(tmp_path / "t", vectors, ["label"], rows)
-    assert not list(tmp_path.iterdir())
-
-
-def test_files_that_are_no_tables_are_refused(tmp_path):
-    (tmp_path / "x.npy").write_text("no table")
-    with pytest.raises(InputError, match="no .npy"):
-        visualise(tmp_path, tmp_path / "x.npy")
-    with pytest.raises(InputError, match="no such file"):
-        visualise(tmp_path, tmp_path / "y.npy")
-    with pytest.raises(InputError, match="nothing to visualise"):
-        visualise(tmp_path)
-
 
 # figures
 

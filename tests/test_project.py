@@ -19,10 +19,10 @@ ORDER = (
     "blocks features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
     "training_config vqvae config run run_codes optimization validation trainer training kernels "
     "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
-    "prior_folder dreams hearing alignment projector views code_views doctor comparison cards "
-    "prior_scores prior_training subject code_scores sound_scores scoring report listening "
-    "widgets explore info main_job download sampling_bench training_bench bench data_cli "
-    "training_cli prior_cli cli"
+    "prior_folder dreams hearing alignment projector projector_page views code_views doctor "
+    "comparison cards prior_scores prior_training subject code_facts code_scores sound_scores "
+    "scoring projector_tables report listening widgets explore info main_job download "
+    "sampling_bench training_bench bench data_cli training_cli prior_cli cli"
 ).split()
 WIDGETS = "points base blind figures player explorer".split()  # the modules of the folder
 
@@ -81,7 +81,7 @@ def test_measures_and_figures_take_arrays(module):
 def test_data_code_and_help_import_no_tensorflow():
     code = (
         "import sys, vqwn_kit, vqwn_kit.store, vqwn_kit.segments, vqwn_kit.config, vqwn_kit.run\n"
-        "import vqwn_kit.projector, vqwn_kit.views, vqwn_kit.report, vqwn_kit.listening\n"
+        "import vqwn_kit.projector_page, vqwn_kit.views, vqwn_kit.report, vqwn_kit.listening\n"
         "from vqwn_kit.cli import main\n"
         "vqwn_kit.example_corpus()\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"

@@ -69,8 +69,9 @@ _HOME = {
     "score_card": "scoring",
     "ScoreCard": "cards",
     "phone_times": "alignment",
-    "export_projector": "projector",
     "visualise": "projector",
+    "open_projector": "projector_page",
+    "export_projector": "projector_tables",
     "compare": "comparison",
     "Comparison": "comparison",
     "describe": "info",
@@ -87,7 +88,7 @@ _HOME = {
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
     "generation comparison scoring explore main_job run_codes prior prior_folder prior_scores "
-    "prior_training dreams".split()
+    "prior_training dreams projector_tables".split()
 )
 __all__ = ["__version__", *_HOME]
 

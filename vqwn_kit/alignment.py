@@ -25,6 +25,18 @@ PHONES = tuple(
     "IY IH EY EH AE AA AO OW UH UW AH ER AY AW OY W Y R L M N NG P B T D K G CH JH F V TH DH S Z "
     "SH ZH HH".split()
 )
+SOUNDS = (*PHONES, "SIL")
+KINDS = {
+    "front vowel": "IY IH EY EH AE",
+    "other vowel": "AA AO OW UH UW AH ER",
+    "diphthong": "AY AW OY",
+    "approximant": "W Y R L",
+    "nasal": "M N NG",
+    "stop": "P B T D K G",
+    "fricative": "CH JH F V TH DH S Z SH ZH HH",
+    "silence": "SIL",
+}
+KIND_OF = {phone: kind for kind, phones in KINDS.items() for phone in phones.split()}
 PAD = 0.3  # seconds of silence around the sound: without it, silence at the ends isn't found
 FRAME_LAG = 0.013  # the aligner tells where a 25.6 ms window starts; its middle is meant
 FAILED = "?"  # the phone of an utterance that couldn't be aligned

@@ -5,6 +5,7 @@ The predecessor's options work as they were, single dashes included.
 
 import argparse
 import sys
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -180,25 +181,52 @@ def _add_visualise(commands) -> None:
         commands,
         "visualise",
         _visualise,
-        "write a codebook and speakers for projector.tensorflow.org",
+        "write codebook, speakers and frames for the Embedding Projector, and open it offline",
         aliases=["visualize"],
     )
     add = parser.add_argument
     add("--embedding", "-embedding", metavar="FILE", help="a codebook, embedding_STEP.npy")
     add("--speaker", "-speaker", metavar="FILE", help="speakers, speaker_embedding_STEP.npy")
-    add("--run", metavar="RUN", help="both from a run, instead of the two files")
+    add("--run", metavar="RUN", help="all from a run or a checkpoint, instead of the two files")
+    add("--data", metavar="FOLDER", help="with --run: its corpus (default: its own, if at hand)")
+    add("--frames", type=int, metavar="N", help="with --run: frames at most (default: 2000)")
     add("--save", "-save", default="embeddings", metavar="FOLDER", help="(default: embeddings)")
+    add("--open", action="store_true", help="show it in a browser; alone: what --save FOLDER holds")
 
 
 def _visualise(options) -> None:
     one_of_two(options, "run", "embedding")
     one_of_two(options, "run", "speaker")
+    if not options.run and (options.data or options.frames is not None):
+        raise InputError("--data and --frames belong to a run: give --run RUN")
     if options.run:
-        written = vq.export_projector(options.run, options.save)
+        frames = {} if options.frames is None else {"frames": options.frames}
+        written = vq.export_projector(options.run, options.save, options.data, **frames)
+    elif options.open and not (options.embedding or options.speaker):
+        written = []
     else:
         written = vq.visualise(options.save, options.embedding, options.speaker)
     for path in written:
         print(path)
+    if options.run and options.frames != 0 and not any("frames" in path.stem for path in written):
+        print(
+            f"the corpus of {options.run} isn't at hand, so there are no frames, and the use of "
+            "codes isn't told: give --data FOLDER",
+            file=sys.stderr,
+        )
+    if options.open:
+        _show(vq.open_projector(options.save))
+
+
+def _show(page) -> None:
+    """Open a page in a browser, and serve it until Ctrl-C."""
+    with page:
+        print(f"{page.url} shows them until Ctrl-C", flush=True)
+        webbrowser.open(page.url)
+        try:
+            page.wait()
+        except KeyboardInterrupt:
+            print("closed")
 
 
 def _add_info(commands) -> None:

@@ -7,12 +7,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from keras import ops
 
-from vqwn_kit.alignment import PHONES, phone_times
+from vqwn_kit.alignment import KIND_OF, SOUNDS, phone_times
+from vqwn_kit.code_facts import (
+    codebook_of,
+    commonest,
+    facts_of_codes,
+    facts_of_frames,
+)
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.evaluation import NotMeasured, code_counts, code_phone_table
+from vqwn_kit.evaluation import NotMeasured
 from vqwn_kit.generation import convert_voice, generate
 from vqwn_kit.listing import FACTS
 from vqwn_kit.run import Run
@@ -26,18 +31,6 @@ from vqwn_kit.widgets.player import Player
 from vqwn_kit.widgets.points import Colour, Link, followers, nearest, shares
 
 Data = Store | Corpus | str | Path | None
-SOUNDS = (*PHONES, "SIL")
-KINDS = {
-    "front vowel": "IY IH EY EH AE",
-    "other vowel": "AA AO OW UH UW AH ER",
-    "diphthong": "AY AW OY",
-    "approximant": "W Y R L",
-    "nasal": "M N NG",
-    "stop": "P B T D K G",
-    "fricative": "CH JH F V TH DH S Z SH ZH HH",
-    "silence": "SIL",
-}
-KIND_OF = {phone: kind for kind, phones in KINDS.items() for phone in phones.split()}
 AROUND = 0.18  # seconds of speech around a frame: one frame of 4 ms is a click
 GAP = 0.12  # seconds of silence between examples
 EXAMPLES = 5
@@ -128,25 +121,21 @@ def explore_codebook(
         InputError: no such run or corpus, or a model without a codebook.
     """
     subject = _subject(run, data, utterances, progress)
-    codes, size = subject.codes, subject.model.bottleneck.num_embeddings
-    counts = code_counts(np.concatenate(list(codes.values())), size)
-    share, used = 100.0 * counts / counts.sum(), counts > 0
-    vectors = ops.convert_to_numpy(subject.model.bottleneck.vectors())
+    facts, codes = facts_of_codes(subject), subject.codes
+    counts, share, vectors = facts.counts, facts.percent, facts.vectors
+    size, used = len(counts), counts > 0
     names = list(subject.run.speakers)
-    heard_from = {n: np.full(len(codes[n]), names.index(subject.speaker(n))) for n in codes}
-    voices = _meetings(codes, heard_from, size, len(names))
     colours = [Colour("share of frames", np.where(used, share, np.nan), "%", log=True)]
     told = {"frames": [f"{n:,} ({part:.2g} %)" for n, part in zip(counts, share, strict=True)]}
-    try:
-        phones = _meetings(codes, _labels(subject), size, len(SOUNDS))
-        commonest, part = _commonest(phones, SOUNDS)
-        colours.append(Colour("commonest phone", commonest, groups=KIND_OF))
+    if isinstance(facts.phones, NotMeasured):
+        told["phones"] = [f"not known: {facts.phones}"] * size
+    else:
+        phone, part = commonest(facts.phones, SOUNDS)
+        colours.append(Colour("commonest phone", phone, groups=KIND_OF))
         colours.append(Colour("share of that phone", part, "%"))
-        told["phones"] = shares(phones, SOUNDS)
-    except NotMeasured as reason:
-        told["phones"] = [f"not known: {reason}"] * size
-    commonest, part = _commonest(voices, names)
-    colours.append(Colour("commonest speaker", commonest))
+        told["phones"] = shares(facts.phones, SOUNDS)
+    speakers, part = commonest(facts.voices, names)
+    colours.append(Colour("commonest speaker", speakers))
     colours.append(Colour("share of that speaker", part, "%"))
     voice = names[0] if speaker is None else speaker
     hear = {"speech that has it": lambda code: _examples(subject, code)}
@@ -157,7 +146,7 @@ def explore_codebook(
         [f"code {code}" for code in range(size)],
         sizes=share,
         colours=colours,
-        facts=told | {"speakers": shares(voices, names)},
+        facts=told | {"speakers": shares(facts.voices, names)},
         links=[nearest(vectors, among=used), followers(list(codes.values()), size)],
         hear=hear,
         crosses=~used,
@@ -253,52 +242,41 @@ def explore_frames(
         InputError: no such run or corpus, or a model without a codebook.
     """
     subject = _subject(run, data, utterances, progress)
-    every, size = subject.probe_every, subject.model.bottleneck.num_embeddings
-    places = [(n, i) for n in subject.held_out for i in range(len(subject.encoded[n].z_e))]
-    chosen = np.linspace(0, len(places) - 1, min(frames, len(places))).round().astype(int)
-    places = [places[number] for number in chosen]
-    z_e = np.array([subject.encoded[n].z_e[i] for n, i in places])
-    taken = np.array([subject.codes[n][i * every] for n, i in places])
-    codebook = ops.convert_to_numpy(subject.model.bottleneck.vectors())
+    chosen, codebook = facts_of_frames(subject, frames), codebook_of(subject)
+    count, size, taken = len(chosen.z_e), len(codebook), chosen.codes
     used = np.unique(taken)
-    row_of = {int(code): len(places) + row for row, code in enumerate(used)}
+    row_of = {int(code): count + row for row, code in enumerate(used)}
     blank = [""] * len(used)
-    distance = np.linalg.norm(z_e - codebook[taken], axis=1)
-    speakers = [subject.speaker(n) for n, _ in places]
-    colours = [Colour("speaker", [*speakers, *blank])]
-    told = {"code": [*map(str, taken), *blank], "speaker": [*speakers, *blank]}
-    try:
-        labels = _labels(subject)
-        phones = [SOUNDS[labels[n][i * every]] if n in labels else "" for n, i in places]
-        colours.insert(0, Colour("phone", [*phones, *blank], groups=KIND_OF))
-        told["phone"] = [*phones, *blank]
-    except NotMeasured as reason:
-        told["phone"] = [f"not known: {reason}"] * len(places) + blank
-    far = [*distance, *[np.nan] * len(used)]
+    colours = [Colour("speaker", [*chosen.speakers, *blank])]
+    told = {"code": [*map(str, taken), *blank], "speaker": [*chosen.speakers, *blank]}
+    if isinstance(chosen.phones, NotMeasured):
+        told["phone"] = [f"not known: {chosen.phones}"] * count + blank
+    else:
+        told["phone"] = [*chosen.phones, *blank]
+        colours.insert(0, Colour("phone", told["phone"], groups=KIND_OF))
+    far = [*chosen.distance, *[np.nan] * len(used)]
     colours.append(Colour("distance to its code", far))
-    to = np.full((len(places) + len(used), 1), -1)
-    to[: len(places), 0] = [row_of[int(code)] for code in taken]
-    seconds = [i * every / subject.frame_rate for _, i in places]
+    to = np.full((count + len(used), 1), -1)
+    to[:count, 0] = [row_of[int(code)] for code in taken]
 
     def around(point: int) -> np.ndarray:
-        if point >= len(places):
-            return _examples(subject, int(used[point - len(places)]))
-        return _excerpt(subject, places[point][0], places[point][1] * every)
+        if point >= count:
+            return _examples(subject, int(used[point - count]))
+        return _excerpt(subject, chosen.utterances[point], chosen.places[point])
 
-    keys = [subject.store.corpus.utterances[n].key for n, _ in places]
-    names = [f"{key} {time:.2f} s" for key, time in zip(keys, seconds, strict=True)]
+    names = [f"{key} {t:.2f} s" for key, t in zip(chosen.keys, chosen.seconds, strict=True)]
     return Explorer(
-        _maps(np.concatenate([z_e, codebook[used]]), methods),
+        _maps(np.concatenate([chosen.z_e, codebook[used]]), methods),
         names + [f"code {code}" for code in used],
         colours=colours,
         facts=told,
         links=[Link("its code", to)],
         hear={"speech around it": around},
-        crosses=np.arange(len(to)) >= len(places),
+        crosses=np.arange(len(to)) >= count,
         cross_name="codes",
-        numbers=[-1] * len(places) + used.tolist(),
+        numbers=[-1] * count + used.tolist(),
         sample_rate=subject.store.sample_rate,
-        title=f"{subject.run.folder.name}: {len(places)} frames and {len(used)} of {size} codes",
+        title=f"{subject.run.folder.name}: {count} frames and {len(used)} of {size} codes",
     )
 
 
@@ -308,29 +286,6 @@ def _subject(run: Run | str | Path, data: Data, utterances: int | None, progress
         raise InputError(f"{run.folder} has no codebook (an autoencoder): there are no codes")
     store = store_of(run, data, progress)
     return examine(run, store, utterances, progress=progress)
-
-
-def _labels(subject: Subject) -> dict[int, np.ndarray]:
-    """Return the place in SOUNDS of each frame, (N,) by utterance; silence is the last."""
-    phones = subject.phones
-    return {n: np.where(labels < 0, len(PHONES), labels) for n, labels in phones.items()}
-
-
-def _meetings(codes: dict, labels: dict, size: int, count: int) -> np.ndarray:
-    """Return how often code and label meet, (size, count), in utterances that have both."""
-    both = [n for n in codes if n in labels]
-    if not both:
-        raise NotMeasured("no phone times for these utterances")
-    rows = [np.concatenate([part[n] for n in both]) for part in (codes, labels)]
-    return code_phone_table(*rows, size, count)
-
-
-def _commonest(table: np.ndarray, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return the commonest name of each row of counts, "" for none, and its share in %."""
-    total, best = table.sum(axis=1), table.argmax(axis=1)
-    commonest = [names[b] if n else "" for b, n in zip(best, total, strict=True)]
-    share = 100.0 * table.max(axis=1) / np.maximum(1, total)
-    return commonest, np.where(total > 0, share, np.nan)
 
 
 def _maps(vectors: np.ndarray, methods: Sequence[str]) -> dict[str, np.ndarray]:

@@ -22,7 +22,7 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import code_counts
 from vqwn_kit.files import file_name, replacing, results
 from vqwn_kit.generation import convert_many
-from vqwn_kit.projector import export_projector
+from vqwn_kit.projector_tables import export_projector
 from vqwn_kit.report import write_report
 from vqwn_kit.run import Run, run_name
 from vqwn_kit.store import Store, prepare
@@ -98,7 +98,7 @@ def run_main_job(
     with _timed(seconds, "draw"):
         counts = _code_use(run, store)
         _draw(run, tracks, counts)
-        export_projector(run, folder / "embeddings", counts)
+        export_projector(run, folder / "embeddings", store, train=0, progress=progress)
     _note(folder, _summary(run, _known(folder) | {"tracks": tracks, "seconds": seconds}))
     reference = results() / run.config["corpus"]  # a committed run
     write_report(folder, reference if (reference / "score_card.json").is_file() else None)

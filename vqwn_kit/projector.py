@@ -1,64 +1,36 @@
-"""Export for projector.tensorflow.org: tables of vectors and of what is known about them.
+"""Vectors and what is known about them -> files that the Embedding Projector reads.
 
-The projector wants no header in a file of vectors, and a header in a file of metadata only where
-it has two columns or more.
+Each table is `NAME_vecs.tsv` and `NAME_meta.tsv`; `projector_config.json` lists those of the last
+call. The projector wants no header in a file of vectors, and a header in a file of metadata
+only where it has two columns or more. It colours by columns of numbers, and by others that have at
+most 50 different values. What it would misread is refused before anything is written.
 """
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing
-from vqwn_kit.readers import FACTS
-from vqwn_kit.run import Run
+from vqwn_kit.listing import FACTS
+
+CONFIG = "projector_config.json"
+MOST_POINTS = 100_000  # TensorBoard's projector reads no more
 
 
-def export_projector(
-    run: Run | str | Path, folder: str | Path, code_counts: np.ndarray | None = None
-) -> list[Path]:
-    """Write the codebook and the speakers of a run for the Embedding Projector.
+class Table(NamedTuple):
+    """Vectors (M, D), names of what is known about them, and M rows of it.
 
-    Args:
-        run: a run or its path.
-        folder: where `codebook_vecs.tsv`, `codebook_meta.tsv`, `speakers_vecs.tsv`,
-            `speakers_meta.tsv` and `projector_config.json` go.
-        code_counts: int (K,), how often each code was used, for a column to colour by.
-
-    Returns:
-        The paths that were written. To look at them, load a `_vecs` and a `_meta` file at
-        projector.tensorflow.org.
-
-    Raises:
-        InputError: no such run, or vectors that the projector can't show.
+    The first column is what the projector writes beside a point, unless all of it are numbers.
     """
-    run = run if isinstance(run, Run) else Run(run)
-    folder = Path(folder)
-    step = run.newest
-    tables = {}
-    codebook = run.folder / f"embedding_{step}.npy"
-    if codebook.is_file():
-        columns, rows = code_rows(len(np.load(codebook)), code_counts)
-        tables["codebook"] = (np.load(codebook), columns, rows)
-    speakers = np.load(run.folder / f"speaker_embedding_{step}.npy")
-    tables["speakers"] = (speakers, *speaker_rows(run.speakers))
-    written = []
-    for name, (vectors, columns, rows) in tables.items():
-        written += write_table(folder / name, vectors, columns, rows)
-    entries = [
-        {
-            "tensorName": name,
-            "tensorShape": list(vectors.shape),
-            "tensorPath": f"{name}_vecs.tsv",
-            "metadataPath": f"{name}_meta.tsv",
-        }
-        for name, (vectors, *_) in tables.items()
-    ]
-    with replacing(folder / "projector_config.json") as scratch:
-        scratch.write_text(json.dumps({"embeddings": entries}, indent=1), encoding="utf-8")
-    return [*written, folder / "projector_config.json"]
+
+    vectors: np.ndarray
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 def visualise(
@@ -66,7 +38,7 @@ def visualise(
     embedding: str | Path | None = None,
     speaker: str | Path | None = None,
 ) -> list[Path]:
-    """Write `NAME_vecs.tsv` and `NAME_meta.tsv` for saved embeddings, NAME that of each file.
+    """Write saved embeddings for the Embedding Projector; their names are those of the files.
 
     Args:
         save: the folder to write to.
@@ -74,12 +46,15 @@ def visualise(
         speaker: the speakers' vectors, `speaker_embedding_STEP.npy`; with the run's `config.json`
             beside it, its metadata are what is known about each speaker.
 
+    Returns:
+        The paths that were written.
+
     Raises:
-        InputError: neither file was given, or one isn't a table of vectors.
+        InputError: neither file was given, or one isn't a table of vectors that can be shown.
     """
     if embedding is None and speaker is None:
         raise InputError("nothing to visualise: give an embedding_STEP.npy, or one of speakers")
-    written = []
+    tables = {}
     for path in (embedding, speaker):
         if path is None:
             continue
@@ -87,8 +62,10 @@ def visualise(
         columns, rows = ["code"], [[str(number)] for number in range(len(vectors))]
         if path is speaker:
             columns, rows = _known_speakers(Path(path).parent / "config.json", len(vectors))
-        written += write_table(Path(save) / Path(path).stem, vectors, columns, rows)
-    return written
+        if Path(path).stem in tables:
+            raise InputError(f"two files are named {Path(path).stem}: export one after the other")
+        tables[Path(path).stem] = Table(vectors, columns, rows)
+    return write_tables(save, tables)
 
 
 def _load_vectors(path: Path) -> np.ndarray:
@@ -96,7 +73,7 @@ def _load_vectors(path: Path) -> np.ndarray:
         raise InputError(f"no such file: {path}. Give an .npy file that training saved")
     try:
         with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
+            return np.atleast_1d(np.lib.format.read_array(file, allow_pickle=False))
     except (ValueError, EOFError) as error:
         raise InputError(f"{path} is no .npy table of vectors, as training saves them") from error
 
@@ -109,15 +86,6 @@ def _known_speakers(config: Path, count: int) -> tuple[list[str], list[list[str]
     return ["speaker"], [[str(number)] for number in range(count)]
 
 
-def code_rows(size: int, counts: np.ndarray | None = None) -> tuple[list[str], list[list[str]]]:
-    """Return columns and rows about K codes: their numbers, and their use where it is known."""
-    if counts is None:
-        return ["code"], [[str(code)] for code in range(size)]
-    share = 100.0 * np.asarray(counts) / max(1, np.sum(counts))
-    rows = [[str(code), str(int(counts[code])), f"{share[code]:.3f}"] for code in range(size)]
-    return ["code", "uses", "percent"], rows
-
-
 def speaker_rows(speakers: dict[str, dict[str, str]]) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows about speakers.
 
@@ -127,35 +95,93 @@ def speaker_rows(speakers: dict[str, dict[str, str]]) -> tuple[list[str], list[l
     columns = ["facts", "speaker", *FACTS]
     rows = []
     for name, facts in speakers.items():
-        known = [facts.get(fact) or "-" for fact in FACTS]
+        known = [plain(facts.get(fact, "")) for fact in FACTS]
         joined = "#".join([*known[:3], *known[3].split()])
-        rows.append([joined, name, *known])
+        rows.append([joined, plain(name), *known])
     return columns, rows
 
 
-def write_table(
-    path: Path, vectors: np.ndarray, columns: Sequence[str], rows: Sequence[Sequence[str]]
-) -> list[Path]:
-    """Write `PATH_vecs.tsv` and `PATH_meta.tsv` by the projector's rules.
+def plain(text: str) -> str:
+    """Return a text that fits into a cell: in one line, without tabs; `-` for none."""
+    return " ".join(str(text).split()) or "-"
+
+
+def write_tables(folder: str | Path, tables: dict[str, Table]) -> list[Path]:
+    """Write tables by the projector's rules: all of them, or, on any error, none.
+
+    Args:
+        folder: made where it is missing.
+        tables: by the names of their files; the first is shown first.
+
+    Returns:
+        The paths: vectors and metadata of each table, then the config.
 
     Raises:
-        InputError: not (M, >= 2) finite vectors, another number of rows, or an empty label.
+        InputError: what the projector would misread; the folder is as it was.
     """
-    if vectors.ndim != 2 or vectors.shape[1] < 2 or not len(vectors):
-        raise InputError(f"{path.name}: vectors {vectors.shape}; expected (M, at least 2)")
-    if not np.isfinite(vectors).all():
-        raise InputError(f"{path.name}: some vectors aren't finite; the run has diverged")
+    folder = Path(folder)
+    if not tables:
+        raise InputError("no table to write: give one or more")
+    for name, table in tables.items():
+        check_table(name, table)
+    files = {name: [folder / f"{name}_{kind}.tsv" for kind in ("vecs", "meta")] for name in tables}
+    entries = [
+        {
+            "tensorName": name,
+            "tensorShape": list(np.shape(table.vectors)),
+            "tensorPath": files[name][0].name,
+            "metadataPath": files[name][1].name,
+        }
+        for name, table in tables.items()
+    ]
+    with ExitStack() as written:  # renames when all are whole, the config last
+        config = written.enter_context(replacing(folder / CONFIG))
+        config.write_text(json.dumps({"embeddings": entries}, indent=1), encoding="utf-8")
+        for name, (vectors, columns, rows) in tables.items():
+            vecs, meta = (written.enter_context(replacing(path)) for path in files[name])
+            np.savetxt(vecs, vectors, fmt="%.6g", delimiter="\t")
+            header = [columns] if len(columns) > 1 else []
+            lines = ("\t".join(row) + "\n" for row in [*header, *rows])
+            meta.write_text("".join(lines), encoding="utf-8", newline="\n")
+    return [*(path for pair in files.values() for path in pair), folder / CONFIG]
+
+
+def check_table(name: str, table: Table) -> None:
+    """Raise InputError where the projector would misread a table, or couldn't show it."""
+    vectors, columns, rows = np.asarray(table.vectors), table.columns, table.rows
+    if vectors.ndim != 2 or vectors.shape[0] < 2 or vectors.shape[1] < 2:
+        raise InputError(
+            f"{name}: vectors {vectors.shape}; expected (M, D), at least 2 vectors of at least 2 "
+            "dimensions"
+        )
+    if len(vectors) > MOST_POINTS:
+        raise InputError(f"{name}: {len(vectors):,} vectors; at most {MOST_POINTS:,} can be shown")
+    if vectors.dtype.kind not in "fiu":
+        raise InputError(f"{name}: vectors of {vectors.dtype}; expected numbers")
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(vectors.astype(np.float32))  # what the projector holds them as
+    if not finite.all():
+        bad = np.flatnonzero(~finite.all(axis=1))
+        raise InputError(
+            f"{name}: {len(bad)} of {len(vectors)} vectors aren't finite, such as {bad[0]}; the "
+            "run has diverged: export an earlier checkpoint, P-STEP"
+        )
+    if not columns or len(set(columns)) < len(columns):
+        raise InputError(f"{name}: columns {list(columns)}; expected one or more, each once")
     if len(rows) != len(vectors):
-        raise InputError(f"{path.name}: {len(rows)} labels for {len(vectors)} vectors")
-    cells = [[str(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
-    if any(not cell.strip() for row in cells for cell in row):
-        raise InputError(f"{path.name}: an empty label would shift all labels after it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files = [path.with_name(f"{path.name}_{kind}.tsv") for kind in ("vecs", "meta")]
-    with replacing(files[0]) as scratch:
-        np.savetxt(scratch, vectors, fmt="%.6g", delimiter="\t")
-    header = [list(columns)] if len(columns) > 1 else []
-    with replacing(files[1]) as scratch:
-        lines = ("\t".join(row) + "\n" for row in [*header, *cells])
-        scratch.write_text("".join(lines), encoding="utf-8")
-    return files
+        raise InputError(
+            f"{name}: {len(rows)} labels for {len(vectors)} vectors; expected one row for each, "
+            "without a header"
+        )
+    for number, row in enumerate([columns, *rows]):
+        where = f"{name}, row {number - 1}" if number else f"{name}, names of the columns"
+        if len(row) != len(columns):
+            raise InputError(f"{where}: {len(row)} cells for {len(columns)} columns")
+        for cell in row:
+            if not isinstance(cell, str) or not cell.strip():
+                raise InputError(
+                    f"{where}: an empty label ({cell!r}) would shift all labels after it, and stop "
+                    "a search; write '-' for what isn't known"
+                )
+            if any(mark in cell for mark in "\t\n\r"):
+                raise InputError(f"{where}: {cell!r} has a tab or a line break, which part cells")

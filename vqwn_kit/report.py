@@ -68,8 +68,10 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
         if (folder / "figures" / name).is_file():
             body.append(f'<p><img src="figures/{name}" alt=""><br>{caption}</p>')
     body.append(
-        "<p>The vectors of the codes and speakers are in <code>embeddings/</code>: load a "
-        "<code>_vecs.tsv</code> and its <code>_meta.tsv</code> at projector.tensorflow.org.</p>"
+        "<p>The vectors of codes, speakers and frames are in <code>embeddings/</code>: see them in "
+        "the Embedding Projector with <code>vqwn visualise --open --save</code> and that folder, "
+        "or load a <code>_vecs.tsv</code> and its <code>_meta.tsv</code> at "
+        "projector.tensorflow.org.</p>"
     )
     page = (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit.audio import TRIM_DB
-from vqwn_kit.corpus import Corpus, open_corpus
+from vqwn_kit.corpus import Corpus, find_folder, open_corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing
 from vqwn_kit.run import Run
@@ -95,6 +95,14 @@ def silent_frames(
 
 
 KNOWN = {"mini": "mini", "vctk-corpus": "VCTK", "librispeech": "LibriSpeech"}
+
+
+def knows_corpus(run: Run) -> bool:
+    """Say whether the corpus that a run was trained on is where `store_of` looks for it."""
+    try:
+        return find_folder(KNOWN[run.config["corpus"]]).is_dir()
+    except (KeyError, InputError):
+        return False
 
 
 def store_of(

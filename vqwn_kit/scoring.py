@@ -104,23 +104,30 @@ def examine(
     run: Run, store: Store, utterances: int | None = None, seed: int = 0, progress: bool = True
 ) -> Subject:
     """Return a run with the utterances that it is judged on; see `score_card`."""
-    members = {}
-    for split, most in (("held_out", utterances), ("train", MOST_TRAIN)):
-        numbers = store.numbers(split)
-        if not len(numbers):
-            raise InputError(
-                f"{store.corpus.folder} has no utterance in the split {split!r}; a score card "
-                "needs both: name the split of each in an utterances.tsv"
-            )
-        known = [n for n in numbers if store.corpus.utterances[n].speaker in run.speakers]
-        if not known:
-            raise InputError(
-                f"none of the speakers of {store.corpus.folder} is in {run.folder}, which knows "
-                f"{', '.join(list(run.speakers)[:8])}: give the corpus that it was trained on"
-            )
-        places = np.linspace(0, len(known) - 1, min(most or len(known), len(known)))
-        members[split] = np.array(known)[places.round().astype(int)]
-    return Subject(run, store, members["held_out"], members["train"], seed, progress)
+    held_out = members(run, store, "held_out", utterances)
+    return Subject(run, store, held_out, members(run, store, "train", MOST_TRAIN), seed, progress)
+
+
+def members(run: Run, store: Store, split: str, most: int | None = None) -> np.ndarray:
+    """Return numbers of utterances of a split whose speakers a run knows, evenly spread.
+
+    Raises:
+        InputError: there are none.
+    """
+    numbers = store.numbers(split)
+    if not len(numbers):
+        raise InputError(
+            f"{store.corpus.folder} has no utterance in the split {split!r}; a score card "
+            "needs both: name the split of each in an utterances.tsv"
+        )
+    known = [n for n in numbers if store.corpus.utterances[n].speaker in run.speakers]
+    if not known:
+        raise InputError(
+            f"none of the speakers of {store.corpus.folder} is in {run.folder}, which knows "
+            f"{', '.join(list(run.speakers)[:8])}: give the corpus that it was trained on"
+        )
+    places = np.linspace(0, len(known) - 1, min(most or len(known), len(known)))
+    return np.array(known)[places.round().astype(int)]
 
 
 def _score_cost(card: ScoreCard, subject: Subject) -> None:

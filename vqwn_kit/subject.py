@@ -94,10 +94,19 @@ class Subject:
         numbers = [*self.held_out, *self.train]
         return {number: self._encode(number) for number in self.bar(numbers, "encode")}
 
+    @cached_property
+    def _compress(self):
+        """`compress` as a graph: (1, T, 1) -> z_e (1, N, D) and codes (1, N) or None."""
+
+        def compress(waveform):
+            quantized = self.model.compress(waveform, training=False)
+            return quantized.z_e, quantized.codes
+
+        return tf.function(compress, input_signature=[tf.TensorSpec((1, None, 1))])
+
     def _encode(self, number: int) -> "Encoded":
         waveform = as_batch(self.store.waveform(number), self.model.hop_length)
-        quantized = self.model.compress(waveform, training=False)
-        codes, z_e = quantized.codes, quantized.z_e
+        z_e, codes = self._compress(waveform)
         codes = None if codes is None else ops.convert_to_numpy(codes)[0]
         z_e = ops.convert_to_numpy(ops.cast(z_e, "float32"))[0]
         return Encoded(z_e[:: self.probe_every], codes)
