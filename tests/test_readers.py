@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from tests.conftest import (
+    ROOT,
     make_aishell,
     make_folders,
     make_libri,
@@ -315,3 +318,19 @@ def test_a_folder_that_cannot_be_seen_into_is_named(tmp_path, monkeypatch):
     corpus = open_corpus(folder)
     assert list(corpus.speakers) == ["ann"]
     assert "Permission denied" in corpus.left_out["bob"]
+
+
+def test_excerpts_become_one_corpus_with_the_last_two_of_each_speaker_held_out(tmp_path):
+    folders = [make_vctk(tmp_path / "VCTK"), make_libri(tmp_path / "LibriSpeech")]
+    made = tmp_path / "both"
+    command = [sys.executable, ROOT / "data" / "make_vctk_libri.py", *folders, "--save", made]
+    subprocess.run(command, check=True, capture_output=True)
+    corpus = open_corpus(made)
+    assert list(corpus.speakers) == ["367", "p225", "p226", "p243"]
+    assert corpus.speakers["p225"]["accent"] == "English"
+    held_out = [one.key for one in corpus.split("held_out")]
+    assert held_out[:4] == ["367-130732-0001", "367-130732-0002", "p225_003", "p225_004"]
+    assert len(held_out) == 8
+    for one in corpus:
+        assert len(one.load()) > 1000
+        assert one.text

@@ -113,6 +113,14 @@ def test_a_decoder_starts_from_what_the_first_stages_conditions_have_learnt(stor
         for one, two in zip(first.weights, run.model.decoder.frames.weights, strict=True)
     )
     assert str(tmp_path / "first_stage") in run.config["parts"]["conditions"]
+    again = train(
+        store, "tiny", save=tmp_path / "z" / "w", decoder=decoder, first_stage=own, seed=1,
+        parts={"decoder": run}, **settings,
+    )  # fmt: skip
+    first = Run(tmp_path / "z" / "first_stage").model.decoder.frames
+    for one, two in ((first.widen, again.model.decoder.frames.widen),
+                     (run.model.decoder.post, again.model.decoder.post)):  # fmt: skip
+        assert np.allclose(one.kernel, two.kernel, atol=1e-6)
     other = train(store, "tiny", save=tmp_path / "x" / "w", **settings)
     assert "conditions" not in other.config["parts"]
     with pytest.raises(InputError, match="local_channels: 6 there, None here"):

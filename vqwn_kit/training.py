@@ -106,7 +106,9 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
     save = Path(save or default_save(source, preset))
     refuse_checkpoints(save)
     began = time.perf_counter()
-    own = {part: parts.pop(part) for part in ("encoder", "bottleneck") if part in parts}
+    own = {
+        part: parts.pop(part) for part in ("encoder", "bottleneck", "conditions") if part in parts
+    }
     first = first_stage(data, preset, speakers, save, own)
     try:
         first.fit(minutes, *settings)
@@ -121,8 +123,8 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
         minutes = max(0.0, minutes - (time.perf_counter() - began) / 60)
     preset = preset.change(freeze=("encoder", "bottleneck"))
     parts |= {"encoder": first.run, "bottleneck": first.run}
-    if preset.decoder["config"].get("local_layers") and "decoder" not in parts:
-        parts["conditions"] = first.run
+    if preset.decoder["config"].get("local_layers"):
+        parts["conditions"] = first.run  # last: a decoder of another run doesn't know these codes
     second = Trainer.fresh(data, preset, speakers, save, parts)
     second.fit(minutes, *settings)
     return second.run
