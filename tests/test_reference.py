@@ -1,0 +1,73 @@
+"""The run that is shipped: what its score cards say is found again, and its folder is whole."""
+
+import json
+
+import numpy as np
+import pytest
+
+import vqwn_kit as vq
+from tests.conftest import ROOT
+from vqwn_kit.evaluation import ratio
+from vqwn_kit.scoring import examine
+
+FOLDER = ROOT / "results" / "mini"
+
+
+def told(card: str) -> dict[str, float]:
+    rows = json.loads((FOLDER / card).read_text(encoding="utf-8"))["rows"]
+    return {row["name"]: row["value"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def subject(stores):
+    store = vq.prepare(vq.example_corpus(), progress=False)
+    return examine(vq.load_run(FOLDER), store, progress=False)
+
+
+def test_the_cards_likelihood_is_found_again(subject):
+    bits, samples = [], []
+    for number in subject.held_out:
+        wave = subject.store.waveform(number)[None, :, None]
+        wave = wave[:, : wave.shape[1] // subject.model.hop_length * subject.model.hop_length]
+        z_q = subject.model.latents(wave).z_q
+        bits.append(float(subject.bits(wave, subject.speaker_ids([number]), z_q)) * wave.shape[1])
+        samples.append(wave.shape[1])
+    assert len(bits) == 30
+    assert sum(bits) / sum(samples) == pytest.approx(
+        told("score_card.json")["bits a sample"], abs=5e-3
+    )
+
+
+def test_the_priors_bits_are_found_again(subject):
+    prior, costs = vq.load_prior(subject.run), []
+    for number in subject.held_out:
+        codes = subject.model.encode(subject.store.waveform(number))[0]
+        costs.append(prior.surprise(codes, subject.speaker(number)))
+    card = told("prior/score_card.json")
+    found = ratio([one.sum() for one in costs], [len(one) for one in costs]).value
+    assert found == pytest.approx(card["prior, all codes"], abs=5e-3)
+    assert card["prior, all codes"] < 0.9 * card["bigram, all codes"]
+    assert np.log2(subject.model.bottleneck.num_embeddings) == card["uniform, all codes"]
+
+
+def test_the_shipped_run_reaches_what_its_readme_says():
+    card = told("score_card.json")
+    assert card["listening gap, codes shuffled"] > 0.15
+    assert card["codes used"] >= 0.9 * 512
+    assert card["perplexity"] >= 150
+    assert card["phone error, reconstruction"] <= 0.40
+
+
+def test_the_shipped_folder_is_whole_small_and_names_no_other_machine():
+    run = vq.load_run(FOLDER)
+    assert run.weights_file(run.newest).stat().st_size < 25e6
+    card = json.loads((FOLDER / "score_card.json").read_text(encoding="utf-8"))
+    assert card["about"]["step"] == run.newest
+    labels = [track["label"].split()[0] for track in card["tracks"]]
+    assert {"original", "reconstruction", "as"} == set(labels)
+    assert all((FOLDER / track["file"]).stat().st_size > 10_000 for track in card["tracks"])
+    for name in ("README.md", "history.jsonl", "projector/projector_config.json"):
+        assert (FOLDER / name).is_file()
+    for path in FOLDER.rglob("*"):
+        if path.suffix in (".json", ".jsonl", ".md", ".tsv"):
+            assert not any(f' "{root}' in path.read_text(encoding="utf-8") for root in ("/", "C:"))
