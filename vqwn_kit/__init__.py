@@ -83,11 +83,13 @@ _HOME = {
     "explore_codebook": "explore",
     "explore_speakers": "explore",
     "explore_frames": "explore",
+    "TrainingMonitor": "widgets.monitor",
+    "train_monitor": "monitoring",
 }
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring explore main_job run_codes prior prior_folder prior_scores "
-    "prior_training dreams".split()
+    "generation comparison scoring explore monitoring main_job run_codes prior prior_folder "
+    "prior_scores prior_training dreams".split()
 )
 __all__ = ["__version__", *_HOME]
 
