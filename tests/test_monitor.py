@@ -41,7 +41,7 @@ def until(monitor, *states: str) -> None:
 
 
 def weights(run) -> list[np.ndarray]:
-    return [value.numpy() for value in load_run(run.folder).model.variables]
+    return [value.numpy() for value in load_run(run.folder).model.weights]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_another_day_the_run_is_gone_on_with(store, tmp_path):
 
 
 def test_both_of_two_stages_go_on_where_they_were_stopped(store, tmp_path):
-    sizes = {"steps": 4, "first_stage_steps": 3, "save": tmp_path / "w"}
+    sizes = {"steps": 4, "first_stage_steps": 3, "log_every": 1, "save": tmp_path / "w"}
     monitor = train_monitor(store, "tiny", hear_every=0, **sizes)
     at_step(monitor, 2, monitor.stop)
     run = monitor.start().wait(MINUTE)
@@ -159,7 +159,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_run_goes_on(store, tmp_path):
 
 def test_the_model_is_heard_while_it_trains(store, tmp_path):
     monitor = train_monitor(
-        store, "tiny", steps=6, save=tmp_path / "w", hear="bob_000", hear_every=3, seconds=0.1
+        store, "tiny", steps=6, save=tmp_path / "w", hear="bob/bob_000", hear_every=3, seconds=0.1
     )
     assert monitor.player.names == ["original"]
     run = monitor.start().wait(MINUTE)

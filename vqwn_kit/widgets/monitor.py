@@ -78,7 +78,9 @@ class TrainingMonitor(Widget):
         **settings,
     ):
         self.run, self.records, self.asked = None, list(records), threading.Event()
-        self._train, self._thread, self._error = train, None, None
+        self._train, self._error = train, None
+        self._ended = threading.Event()  # an interrupted Thread.join() takes the thread for dead
+        self._ended.set()
         self._wanted, self._changed = "run", threading.Condition()
         self._recent: deque = deque()
         self._heard: dict[int, np.ndarray] = {}
@@ -95,20 +97,20 @@ class TrainingMonitor(Widget):
 
     def start(self) -> "TrainingMonitor":
         """Start the training, or go on with it after a pause or a stop; return the monitor."""
-        if self._alive and self.state not in GOING:
-            self._thread.join()  # it ends with its step
+        if self.state not in GOING:
+            self._ended.wait()  # it ends with its step
         with self._changed:
             self._wanted = "run"
             self.asked.clear()
             self._changed.notify_all()
-            if self._alive:
+            if not self._ended.is_set():
                 if self.state in ("pausing", "paused"):
                     self.state = "running"
                 return self
             self._error, self.problem, self.state = None, "", "starting"
-            self._thread = threading.Thread(target=self._body, name="training", daemon=True)
+            self._ended.clear()
             atexit.register(self._at_exit)
-            self._thread.start()
+            threading.Thread(target=self._body, name="training", daemon=True).start()
         return self
 
     def resume(self) -> "TrainingMonitor":
@@ -136,11 +138,12 @@ class TrainingMonitor(Widget):
         """
         until = math.inf if timeout is None else time.monotonic() + timeout
         try:
-            while self._alive and self.state != "paused" and time.monotonic() < until:
-                self._thread.join(0.1)
+            while self.state != "paused" and time.monotonic() < until:
+                if self._ended.wait(0.1):
+                    break
         except KeyboardInterrupt as interrupt:
             self.stop()
-            self._thread.join()
+            self._ended.wait()
             where = f" at step {self.progress['step']} of {self.progress['steps']}"
             raise KeyboardInterrupt(f"stopped{where} and saved; resume() goes on") from interrupt
         if self._error is not None:
@@ -218,10 +221,6 @@ class TrainingMonitor(Widget):
 
     # ---- within
 
-    @property
-    def _alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def _want(self, what: str, state: str, states: Sequence[str]) -> None:
         with self._changed:
             if self.state not in states:
@@ -244,10 +243,11 @@ class TrainingMonitor(Widget):
         self._show_heard(even_if_heard=True)
         with self._changed:
             self.state = end
+            self._ended.set()
 
     def _at_exit(self) -> None:
         self.stop()
-        self._thread.join(AT_EXIT)
+        self._ended.wait(AT_EXIT)
 
     def _show_heard(self, even_if_heard: bool = False) -> None:
         """Load the reconstructions, but not under the ears of who listens."""
