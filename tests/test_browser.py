@@ -47,6 +47,9 @@ CELLS = [
     "explorer",
     "abx = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='item')\n"
     "abx.blind('abx', 'answers/listening.csv', listener='ann', trials=2, seed=0)",
+    "monitor = vq.train_monitor(vq.example_corpus(), 'tiny', steps=200_000, save='run/weights',\n"
+    "                           log_every=2, hear_every=4, seconds=0.3, progress=False)\n"
+    "monitor",
     "explorer.save_html('map.html'), player.save_html('player.html')",
 ]
 # Whatever reaches the loudspeaker is looked at on its way.
@@ -304,6 +307,36 @@ def test_a_reload_finds_the_state_again(notebook):
     explorer = page.locator(".vq-explorer")
     explorer.locator(".vq-side h4").get_by_text("code 2").wait_for()
     assert explorer.locator(".vq-map-name[aria-pressed=true]").inner_text() == "UMAP"
+
+
+def test_a_training_is_started_and_stopped_and_survives_a_reload(notebook, lab):
+    page, monitor = notebook, notebook.locator(".vq-monitor")
+    steps, state = monitor.locator(".vq-steps"), "[data-state={}].vq-monitor"
+    monitor.scroll_into_view_if_needed()
+    assert monitor.locator(".vq-stop").is_disabled()
+    monitor.locator(".vq-start").click()
+    page.locator(state.format("running")).wait_for()
+    monitor.get_by_text("step 4").first.wait_for()  # the player has what it says by then
+    kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free while it trains
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    before = int(steps.get_attribute("data-step"))
+    page.reload()
+    page.wait_for_function("() => window.jupyterapp?.restored")
+    page.locator(state.format("running")).wait_for()
+    steps.locator(f"xpath=self::*[@data-step > {before + 2}]").wait_for()
+    monitor.focus()
+    page.keyboard.press("p")
+    page.locator(state.format("paused")).wait_for()
+    done = int(steps.get_attribute("data-step"))
+    assert (lab[1] / "run" / f"weights-{done}.weights.h5").is_file()
+    page.keyboard.press("s")
+    page.locator(state.format("running")).wait_for()
+    monitor.locator(".vq-stop").click()
+    page.locator(state.format("stopped")).wait_for()
+    done = int(steps.get_attribute("data-step"))
+    assert (lab[1] / "run" / f"weights-{done}.state.npz").is_file()
+    assert monitor.locator(".vq-start").is_enabled()
 
 
 def test_no_errors_and_no_key_reached_jupyterlab(notebook):
