@@ -91,6 +91,7 @@ class TrainingMonitor(Widget):
             progress=_progress(step, steps, self.records[-1]["seconds"] if records else 0.0),
             about=_about(num_embeddings, self.records), **settings,
         )  # fmt: skip
+        self._latest = self.progress
         self.on_msg(self._asked)
 
     # ---- what the user does
@@ -188,21 +189,22 @@ class TrainingMonitor(Widget):
         self._recent.append((step, seconds, samples))
         while seconds - self._recent[0][1] > RECENT and len(self._recent) > 2:
             self._recent.popleft()
-        if time.monotonic() - self._told < TELL_EVERY and step < steps:
-            return
-        self._told = time.monotonic()
         step0, seconds0, samples0 = self._recent[0]
         took, speed, left = seconds - seconds0, 0.0, -1.0
         if took > 0:
             speed = (samples - samples0) / took
             left = min(most, (steps - step) * took / (step - step0))
-        self.progress = _progress(step, steps, seconds, speed, left)
-        self._show_heard()
+        self._latest = _progress(step, steps, seconds, speed, left)
+        if time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            self.progress = self._latest
+            self._show_heard()
 
     def goes_on(self, save: Callable[[], None]) -> bool:
         """Return whether to take another step; during a pause, save and wait for its end."""
         if self._wanted == "pause":
             save()
+            self.progress = self._latest
             with self._changed:
                 if self._wanted == "pause":
                     self.state = "paused"
@@ -233,13 +235,14 @@ class TrainingMonitor(Widget):
         """Train; keep what is raised for `wait`."""
         try:
             self.run = self._train(self)
-            end = "finished" if self.progress["step"] >= self.progress["steps"] else "stopped"
+            end = "finished" if self._latest["step"] >= self._latest["steps"] else "stopped"
         except BaseException as error:  # raised again by `wait`, in the caller's thread
             self._error, end = error, "failed"
             name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
             self.problem = f"{name}{error}"
         finally:
             atexit.unregister(self._at_exit)
+            self.progress = self._latest  # the last steps may not have been told
         self._show_heard(even_if_heard=True)
         with self._changed:
             self.state = end
