@@ -1,11 +1,14 @@
 """Recordings in and out, and mu-law."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
 
 from tests.conftest import tones
 from vqwn_kit import InputError, audio
+from vqwn_kit.conversion import digest_of
 
 
 def test_mu_law_is_the_identity_on_all_levels():
@@ -140,3 +143,26 @@ def test_a_level_is_reached_unless_it_would_clip():
     assert 20 * np.log10(np.sqrt(np.mean(quiet**2))) == pytest.approx(-40.0, abs=0.01)
     assert np.abs(audio.set_level(wave, 0.0)).max() == pytest.approx(1.0)
     assert quiet == pytest.approx(wave * (quiet[100] / wave[100]), abs=1e-6)
+
+
+def test_telephone_sound_that_cannot_be_wound_back_is_read_whole(tmp_path):
+    wave = np.repeat(tones(1.0, 200.0)[::2], 2)
+    soundfile.write(tmp_path / "a.wav", wave, 8000, "GSM610")
+    recording = audio.read(tmp_path / "a.wav")
+    assert recording.kind == "WAV GSM610"
+    assert recording.seconds == pytest.approx(len(wave) / 8000, abs=0.05)
+    assert len(audio.load(tmp_path / "a.wav")) == pytest.approx(2 * len(wave), rel=0.03)
+
+
+def test_a_rate_that_no_speech_has_is_refused_before_it_asks_for_gigabytes(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tones(0.5, 200.0), 1)
+    with pytest.raises(InputError, match=r"a\.wav says that it has 1 samples a second"):
+        audio.load(tmp_path / "a.wav")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(InputError, match="pipe or a device"):
+        audio.load(tmp_path / "pipe.wav")
+    assert digest_of(tmp_path / "pipe.wav") == ""

@@ -378,11 +378,17 @@ def test_shift_lets_crops_reach_over_the_ends_and_fills_with_zeros(store):
         ({"gain_db": -1.0}, "gain_db is -1"),
         ({"shift": 1024}, "shift is 1024"),
         ({"worker": 2, "workers": 2}, "worker is 2"),
+        ({"workers": 0}, "workers is 0"),
+        ({"length": 0}, "length is 0"),
+        ({"length": 1024.5}, r"length is 1024\.5"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"split": "held-out"}, "did you mean 'held_out'"),
     ],
 )
 def test_settings_of_crops_that_cannot_be_are_refused(store, settings, message):
     with pytest.raises(InputError, match=message):
-        Segments(store, 1024, 3, **settings)
+        Segments(store, **{"length": 1024, "batch_size": 3, **settings})
 
 
 def test_a_dataset_for_fit_has_the_same_batches(store):

@@ -93,6 +93,7 @@ def test_every_kind_of_bad_file_is_named_and_none_crashes(sick):
     assert facts["ann/stereo24"] == ("WAV PCM_24", 2, 16_000)
     assert facts["ann/telephone"] == ("WAV PCM_16", 1, 8000)
     text = str(found)
+    assert repr(found) == text  # what a notebook shows
     for finding in found.findings:
         assert finding.name in text
         assert finding.action in text
@@ -185,6 +186,9 @@ def test_the_command_ends_with_1_only_where_nothing_usable_is_left(sick, tmp_pat
     out = capsys.readouterr().out
     assert "usable: 6 of 14 recordings" in out
     assert figure.stat().st_size > 10_000
+    (tmp_path / "taken.png").mkdir()
+    assert main(["check", str(sick), "--figure", str(tmp_path / "taken.png")]) == 2
+    assert "taken.png" in capsys.readouterr().err
     for path in (sick / "ann").iterdir():
         if path.stem not in UNUSABLE:
             os.remove(path)

@@ -22,6 +22,8 @@ def test_vctk_080_with_texts_and_facts(tmp_path):
     assert corpus.layout == "vctk"
     assert "wav48" in corpus.reason
     assert len(corpus) == 12
+    assert repr(corpus).startswith("<Corpus ")
+    assert repr(corpus).endswith(": vctk (it has wav48/, as VCTK 0.80), 12 utterances, 3 speakers>")
     assert corpus["p225_001"].text == "Sentence number 1."
     assert corpus.speakers["p225"] == {
         "age": "23", "sex": "F", "accent": "English", "region": "Southern England",
@@ -235,3 +237,81 @@ def test_of_two_voices_one_is_held_out_and_of_one_none_can_be(tmp_path):
         voices(tmp_path, ["ann"])
     with pytest.raises(InputError, match="did you mean 'speakers'"):
         open_corpus(tmp_path, hold_out="speaker")
+
+
+def test_a_text_that_leads_nowhere_is_named_and_its_recording_used(tmp_path):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0}, 2)
+    (folder / "ann" / "ann_000.txt").symlink_to(tmp_path / "nowhere.txt")
+    (folder / "ann" / "ann_001.txt").write_text("Good morning.")
+    corpus = open_corpus(folder)
+    assert [utterance.text for utterance in corpus] == ["", "Good morning."]
+    assert list(corpus.left_out) == ["ann/ann_000.txt"]
+    assert "no text" in corpus.left_out["ann/ann_000.txt"]
+
+
+def test_tables_as_sheets_on_windows_save_them(tmp_path):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0, "bob": 110.0}, 1)
+    table = " Path\tSpeaker \tText\nann\\ann_000.wav\tann\tna\u00efve\nbob/bob_000.wav\tbob\thi\n"
+    for encoding in ("utf-8", "utf-16", "utf-16-be"):
+        mark = "\ufeff" if encoding == "utf-16-be" else ""
+        (folder / "utterances.tsv").write_bytes((mark + table).encode(encoding))
+        corpus = open_corpus(folder)
+        assert corpus["ann_000"].text == "na\u00efve"
+        assert corpus["ann_000"].path.is_file()
+        assert corpus.left_out == {}
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart_in_a_table(tmp_path):
+    for name in ("ann/1.wav", "bob/1.wav", "bob/2.wav"):
+        audio.save(tmp_path / name, tones(0.3, 200.0))
+    (tmp_path / "utterances.csv").write_text(
+        "path,speaker\n./ann/1.wav,ann\nbob/1.wav,bob\nbob/2.wav,bob\n"
+    )
+    assert [u.key for u in open_corpus(tmp_path)] == ["2", "ann/1", "bob/1"]
+
+
+def test_the_inside_of_a_corpus_names_the_folder_above(tmp_path):
+    top = make_vctk_092(tmp_path / "VCTK-Corpus-0.92")
+    with pytest.raises(InputError, match=r"VCTK 0\.92\): give .*VCTK-Corpus-0\.92;"):
+        open_corpus(top / "wav48_silence_trimmed")
+    assert open_corpus(top / "wav48_silence_trimmed", "folders").layout == "folders"
+    top = make_aishell(tmp_path / "data_aishell")
+    with pytest.raises(InputError, match=r"Aishell-1\): give .*data_aishell;"):
+        open_corpus(top / "wav")
+    assert open_corpus(top / "wav" / "train").layout == "folders"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b'path,speaker,text\na.wav,ann,"open ' + b"x\n" * 90_000, "quotation mark left open"),
+        (b"path,speaker\na\0.wav,ann\n", "zero bytes"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_refused_by_name(tmp_path, table, message):
+    (tmp_path / "utterances.csv").write_bytes(table)
+    with pytest.raises(InputError, match=rf"utterances\.csv.*{message}"):
+        open_corpus(tmp_path)
+
+
+def test_spaces_around_the_cells_of_a_table_and_paths_that_cannot_be(tmp_path):
+    long = "a" * 5000
+    (tmp_path / "utterances.csv").write_text(f"path, speaker\na.wav, ann \n{long}.wav,ann\n")
+    corpus = open_corpus(tmp_path)
+    assert set(corpus.speakers) == {"ann"}
+    assert [u.key for u in corpus] == ["a", long]
+
+
+def test_a_folder_that_cannot_be_seen_into_is_named(tmp_path, monkeypatch):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0, "bob": 110.0}, 2)
+    real = os.scandir
+
+    def refuse(path):  # simulated, since root may see everything
+        if os.path.basename(path) == "bob":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    corpus = open_corpus(folder)
+    assert list(corpus.speakers) == ["ann"]
+    assert "Permission denied" in corpus.left_out["bob"]

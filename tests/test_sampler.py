@@ -3,6 +3,7 @@
 import sys
 import threading
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numba
@@ -274,6 +275,38 @@ def test_two_threads_may_sample_at_once(rng):
         thread.join()
     assert len(found) == 3
     assert all(np.array_equal(expected, levels) for levels in found)
+
+
+def test_an_interrupt_while_a_team_starts_leaves_nobody_waiting(rng, monkeypatch):
+    sampler = Sampler(random_wavenet(rng, **DECODERS["several panels"]))
+    frames = rng.normal(size=(2, 6, 7))
+    expected, start, started, ended = sampler(frames, 16), ThreadPoolExecutor.submit, [], []
+
+    def submit(pool, *job):
+        started.append(job)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        return start(pool, *job)
+
+    def work():
+        with pytest.raises(KeyboardInterrupt):
+            sampler(frames, 16, threads=2)
+        ended.append(True)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert ended
+    assert np.array_equal(sampler(frames, 16, threads=2), expected)
+
+
+def test_scores_that_are_no_numbers_end(rng):
+    wavenet = random_wavenet(rng)
+    wavenet.out.bias.assign(np.full(256, np.nan))
+    for settings in ({}, {"top_k": 3}, {"mode": "greedy"}):
+        levels = Sampler(wavenet)(np.zeros((1, 2, 7)), 4, **settings)
+        assert 0 <= levels.min() <= levels.max() <= 255
 
 
 @pytest.mark.parametrize(

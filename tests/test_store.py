@@ -14,6 +14,7 @@ import soundfile
 from tests.conftest import ROOT, make_folders, tones
 from vqwn_kit import InputError, audio, open_corpus, prepare
 from vqwn_kit import conversion as conversion_module
+from vqwn_kit import store as store_module
 from vqwn_kit.conversion import Settings, convert
 
 
@@ -267,3 +268,46 @@ def test_conversion_trims_and_says_how_much(tmp_path):
     kept = whole.samples[converted.offset : converted.offset + len(converted.samples)]
     assert np.array_equal(converted.samples, kept)
     assert len(whole.samples) == len(wave)
+
+
+def test_what_waits_to_be_written_does_not_hold_the_whole_recording(own):
+    utterance = open_corpus(own).utterances[0]
+    converted = convert(utterance.path, Settings(trim_db=None))
+    assert converted.recording.seconds == pytest.approx(len(converted.samples) / 16_000)
+    assert converted.recording.waveform.nbytes == 0
+    assert converted.recording.waveform.base is None
+
+
+@pytest.mark.parametrize("damage", ["garbage", '{"a": 1}', None])
+def test_settings_that_were_damaged_are_written_anew(own, decoded, damage):
+    store = prepare(open_corpus(own), progress=False)
+    decoded.clear()
+    file = store.folder / "settings.json"
+    before = file.read_text()
+    file.unlink() if damage is None else file.write_text(damage)
+    assert prepare(open_corpus(own), progress=False).identity == store.identity
+    assert file.read_text() == before
+    assert decoded == []
+
+
+@pytest.mark.parametrize("workers", [0, -3])
+def test_less_than_one_worker_is_refused(own, workers):
+    with pytest.raises(InputError, match=f"workers is {workers}"):
+        prepare(open_corpus(own), progress=False, workers=workers)
+
+
+def test_long_recordings_are_written_one_by_one(own, monkeypatch):
+    monkeypatch.setattr(store_module, "GROUP_SAMPLES", 1000, raising=False)
+    corpus, seen = open_corpus(own), []
+
+    def fail(path, settings):
+        seen.append(path)
+        if len(seen) == 3:
+            raise KeyboardInterrupt  # as a kill: what was written until here must be found
+        return convert(path, settings)
+
+    monkeypatch.setattr(conversion_module, "convert", fail)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(corpus, progress=False, workers=1)
+    index = store_module._folder(corpus, Settings()) / "index.jsonl"
+    assert len(index.read_text().splitlines()) == 2

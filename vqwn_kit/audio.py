@@ -13,6 +13,7 @@ from vqwn_kit.files import replacing
 
 SAMPLE_RATE = 16_000  # Hz; every model of the workbench hears and speaks at this rate
 EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
+LOWEST_RATE = 1000  # Hz; a header that says less is wrong, and would ask for gigabytes
 TRIM_DB = 40.0  # what lies this far below the loudest frame, at either end, is silence
 UNKNOWN_SIZE = (
     0x7FFFFFFF - 4096
@@ -25,6 +26,7 @@ class Recording:
 
     Attributes:
         waveform: float32 (T,), channels averaged, at the file's own rate; not clipped.
+        seconds: its length.
         sample_rate: in Hz.
         channels: how many there were.
         kind: container and sample format, such as `WAV PCM_24`.
@@ -33,6 +35,7 @@ class Recording:
     """
 
     waveform: np.ndarray
+    seconds: float
     sample_rate: int
     channels: int
     kind: str
@@ -48,10 +51,13 @@ def read(path: str | Path) -> Recording:
     """
     path = Path(path)
     if not path.is_file():
+        if path.exists():  # to open a pipe would be to wait for ever
+            raise InputError(f"{path} is a folder, a pipe or a device. Give a sound file")
         raise InputError(f"no such recording: {path}. Give the path of a sound file")
     try:
         with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
+            # by its length, since what can't be wound back (GSM) isn't read to the end else
+            samples = file.read(file.frames, dtype="float32", always_2d=True)
             rate, kind, kept = file.samplerate, f"{file.format} {file.subtype}", _kept(file)
     except soundfile.LibsndfileError as error:
         raise InputError(_unreadable(path, error)) from error
@@ -59,12 +65,14 @@ def read(path: str | Path) -> Recording:
         raise InputError(f"{path} claims to be longer than fits into memory; cut it up") from error
     if not len(samples):
         raise InputError(f"{path} holds no samples; record it again or leave it out")
+    if rate < LOWEST_RATE:
+        raise InputError(f"{path} says that it has {rate} samples a second; export it again")
     if not np.isfinite(samples).all():
         raise InputError(f"{path} holds samples that are NaN or infinite; export it again")
     clipped = np.count_nonzero(np.abs(samples) >= 0.9999) / samples.size
     channels = samples.shape[1]
     waveform = samples[:, 0] if channels == 1 else samples.mean(axis=1)
-    return Recording(waveform, rate, channels, kind, kept, clipped)
+    return Recording(waveform, len(waveform) / rate, rate, channels, kind, kept, clipped)
 
 
 def _kept(file: soundfile.SoundFile) -> float:

@@ -54,7 +54,8 @@ class Converted:
         samples: int16 (T,); empty where there is a problem.
         offset: samples that were trimmed from the front, at the store's rate.
         problem: why the recording can't be used, or "".
-        recording: the file as it was read; None where it couldn't be.
+        recording: what there is to say about the file, its waveform left out, since some that
+            are long would fill the memory; None where it couldn't be read.
         passing: the problem may be gone without the file being changed, such as a missing right.
         digest: a hash of the file's content; "" where it can't be read.
     """
@@ -73,8 +74,9 @@ def convert(path: Path, settings: Settings) -> Converted:
         recording = audio.read(path)
     except (InputError, OSError) as error:
         return _unusable(str(error), passing=_passing(path))
-    rate = settings.sample_rate
-    waveform = np.clip(audio.resample(recording.waveform, recording.sample_rate, rate), -1.0, 1.0)
+    rate, waveform = settings.sample_rate, recording.waveform
+    recording = replace(recording, waveform=np.zeros(0, np.float32))
+    waveform = np.clip(audio.resample(waveform, recording.sample_rate, rate), -1.0, 1.0)
     offset, shortest = 0, int(SHORTEST * rate)
     if len(waveform) < shortest:
         return _unusable(_too_short(path, len(waveform), rate), recording)
@@ -103,6 +105,8 @@ def _too_short(path: Path, length: int, rate: int) -> str:
 
 def _passing(path: Path) -> bool:
     try:
+        if not path.is_file():
+            return True
         with path.open("rb"):
             return False
     except OSError:
@@ -112,6 +116,8 @@ def _passing(path: Path) -> bool:
 def digest_of(path: Path) -> str:
     """Return a hash of a file's content; "" where it can't be read."""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
     except OSError:
@@ -125,14 +131,24 @@ def convert_all(
     workers: int | None = None,
     what: str = "prepare",
 ) -> Iterator[Converted]:
-    """Yield the conversions of files, in order, with their hashes.
+    """Return the conversions of files, in order, with their hashes.
 
     Threads decode a few files ahead: libsndfile, soxr and NumPy do their work without the
     interpreter's lock, and memory holds those few files only.
+
+    Raises:
+        InputError: less than one worker.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}; expected 1 or more threads that decode")
+    return _convert_all(paths, settings, progress, workers or os.cpu_count() or 1, what)
+
+
+def _convert_all(
+    paths: Sequence[Path], settings: Settings, progress: bool, workers: int, what: str
+) -> Iterator[Converted]:
     from tqdm.auto import tqdm
 
-    workers = workers or os.cpu_count() or 1
     bar = tqdm(total=len(paths), desc=what, unit="file", disable=not progress)
     with ThreadPoolExecutor(workers) as pool, bar:
         ahead = deque()

@@ -45,7 +45,7 @@ def example_folder() -> Path:
     return folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Utterances by key, and the speakers by number.
 
@@ -75,6 +75,13 @@ class Corpus:
     def open(cls, folder: str | Path, layout: str | None = None, **choices) -> "Corpus":
         """Open a folder of speech; see `open_corpus`."""
         return open_corpus(folder, layout, **choices)
+
+    def __repr__(self) -> str:
+        """Say what it is in one line, as a notebook shows it."""
+        return (
+            f"<Corpus {self.folder}: {self.layout} ({self.reason}), {len(self)} utterances, "
+            f"{len(self.speakers)} speakers>"
+        )
 
     def __len__(self) -> int:
         """Return the number of utterances."""

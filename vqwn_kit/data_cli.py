@@ -98,8 +98,11 @@ def _check(options) -> int:
     found = vq.check(options.data, **choices_of(options))
     print(found.text(None) if options.all else found)
     if options.figure and found.usable:
-        with replacing(Path(options.figure)) as scratch:
-            found.plot().savefig(scratch, format=form, dpi=120)
+        try:
+            with replacing(Path(options.figure)) as scratch:
+                found.plot().savefig(scratch, format=form, dpi=120)
+        except OSError as error:  # status 1 says that nothing usable is left
+            raise InputError(f"can't draw {options.figure}: {error.strerror}") from error
         print(f"figure: {options.figure}")
     return 0 if found.usable else 1
 

@@ -48,7 +48,7 @@ class Finding:
         return KINDS[self.kind]
 
 
-@dataclass
+@dataclass(repr=False)
 class Checkup:
     """What `check` found. Arrays have an entry for each usable recording, in the corpus's order.
 
@@ -120,7 +120,7 @@ class Checkup:
             lines.append("Nothing usable is left.")
         return "\n".join(lines)
 
-    __str__ = text
+    __str__ = __repr__ = text
 
     def _numbers(self) -> list[str]:
         def spread(values, form: str) -> str:
@@ -211,7 +211,7 @@ def _measure(found: Checkup, key: str, speaker: str, converted: Converted, rate:
     found.keys.append(key)
     found.speakers.append(speaker)
     found.seconds.append(seconds)
-    found.trimmed.append(max(0.0, len(recording.waveform) / recording.sample_rate - seconds))
+    found.trimmed.append(max(0.0, recording.seconds - seconds))
     found.pauses.append(_pauses(samples))
     found.levels.append(float(level))
     found.peaks.append(float(20 * np.log10(max(np.abs(samples).max(), 1e-6))))

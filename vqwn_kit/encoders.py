@@ -323,6 +323,8 @@ class ResidualConvEncoder(Encoder):
         features: "mfcc" or "log_mel".
         batch_norm_momentum: of the features' moving statistics, used outside training.
         stride: of the one strided convolution; 1 for 100 frames a second.
+        warp: in training, stretch the frequencies of each clip at random, see `LogMel`, so that
+            the codes tell less of the voice.
 
     Raises:
         ValueError: other `features`.
@@ -339,6 +341,7 @@ class ResidualConvEncoder(Encoder):
         features: str = "mfcc",
         batch_norm_momentum: float = 0.99,
         stride: int = 2,
+        warp: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -348,10 +351,11 @@ class ResidualConvEncoder(Encoder):
         self.filters = filters
         self.features = features
         self.stride = stride
+        self.warp = warp
         self.batch_norm_momentum = batch_norm_momentum
         self.hop_length = FEATURE_HOP * stride
         spectrum = Mfcc if features == "mfcc" else LogMel
-        self.spectrum = spectrum(hop_length=FEATURE_HOP, name="spectrum")
+        self.spectrum = spectrum(hop_length=FEATURE_HOP, warp=warp, name="spectrum")
         conv = {"padding": "same", "activation": "relu", "dtype": self.dtype_policy}
         self.norm = keras.layers.BatchNormalization(
             momentum=batch_norm_momentum, dtype="float32", name="norm"
@@ -385,7 +389,7 @@ class ResidualConvEncoder(Encoder):
 
     def call(self, waveform, training: bool | None = None):
         """Return z_e (B, N, D)."""
-        x = self.first(self.norm(self.spectrum(waveform), training=training))
+        x = self.first(self.norm(self.spectrum(waveform, training=training), training=training))
         x = x + self.second(x)
         x = self.down(x)
         for layer in self.residuals:

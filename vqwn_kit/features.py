@@ -42,6 +42,7 @@ class LogMel(Part):
         fmin: float = 20.0,
         fmax: float = 8000.0,
         top_db: float | None = None,
+        warp: float = 0.0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -53,6 +54,8 @@ class LogMel(Part):
         self.fmin = fmin
         self.fmax = fmax
         self.top_db = top_db
+        self.warp = warp
+        self.generator = keras.random.SeedGenerator()
 
     @property
     def channels(self) -> int:
@@ -73,7 +76,7 @@ class LogMel(Part):
             fmax=self.fmax, dtype=np.float64,
         ).T  # fmt: skip
 
-    def call(self, waveform):
+    def call(self, waveform, training: bool | None = None):
         """Return the bands in dB; computed in float64, since quiet bands lie beside loud ones."""
         half = self.window_length // 2
         num_frames = ops.shape(waveform)[1] // self.hop_length
@@ -85,7 +88,21 @@ class LogMel(Part):
         if self.top_db is not None:
             loudest = ops.max(decibels, axis=(1, 2), keepdims=True)
             decibels = ops.maximum(decibels, loudest - self.top_db)
-        return decibels
+        return self.warped(decibels) if training and self.warp else decibels
+
+    def warped(self, decibels):
+        """Return bands (B, N, n_mels) of clips whose frequencies are stretched at random."""
+        import librosa
+
+        edges = librosa.mel_frequencies(self.n_mels + 2, fmin=self.fmin, fmax=self.fmax)
+        draws = (ops.shape(decibels)[0], 1)
+        stretch = ops.exp(keras.random.uniform(draws, -self.warp, self.warp, seed=self.generator))
+        hertz = ops.convert_to_tensor(edges[1:-1], "float32") * stretch
+        lowest, step = librosa.hz_to_mel(edges[1]), np.diff(librosa.hz_to_mel(edges[:2]))[0]
+        place = ops.clip((hz_to_mel(hertz) - lowest) / step, 0.0, self.n_mels - 1.0)
+        band = ops.arange(self.n_mels, dtype="float32")[:, None]
+        shares = ops.relu(1.0 - ops.abs(band - place[:, None]))  # (B, n_mels, n_mels)
+        return ops.matmul(decibels, shares)
 
     def compute_output_shape(self, input_shape):
         """Return (B, N, channels)."""
@@ -120,9 +137,10 @@ class Mfcc(LogMel):
         fmin: float = 20.0,
         fmax: float = 8000.0,
         top_db: float | None = None,
+        warp: float = 0.0,
         **kwargs,
     ):
-        spectrum = (n_mels, sample_rate, window_length, n_fft, fmin, fmax, top_db)
+        spectrum = (n_mels, sample_rate, window_length, n_fft, fmin, fmax, top_db, warp)
         super().__init__(hop_length, *spectrum, **kwargs)
         self.n_mfcc = n_mfcc
 
@@ -144,9 +162,9 @@ class Mfcc(LogMel):
         ]
         self.filters = np.stack(filters, axis=1)[:, None]
 
-    def call(self, waveform):
+    def call(self, waveform, training: bool | None = None):
         """Return coefficients, slopes and curvatures, in this order."""
-        decibels = ops.cast(super().call(waveform), "float64")
+        decibels = ops.cast(super().call(waveform, training=training), "float64")
         cepstrum = ops.cast(ops.matmul(decibels, ops.convert_to_tensor(self.dct)), "float32")
         num_frames = ops.shape(cepstrum)[1]
         batch = ops.shape(cepstrum)[0]
@@ -160,3 +178,10 @@ class Mfcc(LogMel):
         slopes, curvatures = deltas[..., 0], deltas[..., 1]
         turned = [ops.transpose(one, (0, 2, 1)) for one in (slopes, curvatures)]
         return ops.concatenate([cepstrum, *turned], axis=-1)
+
+
+def hz_to_mel(hertz):
+    """Return frequencies as librosa's mel: in a line up to 1 kHz, logarithmic above."""
+    linear, knee = 3.0 / 200.0, 1000.0
+    above = ops.log(ops.maximum(hertz, knee) / knee) * (27.0 / np.log(6.4))
+    return linear * ops.minimum(hertz, knee) + above

@@ -1,5 +1,6 @@
 """Where things lie, and how files are written: whole or not at all."""
 
+import codecs
 import os
 import threading
 from collections.abc import Iterator
@@ -60,9 +61,11 @@ def unused(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that people made: UTF-8, with or without a mark, else Windows-1252."""
+    """Read a text file that people made: UTF-8, UTF-16 with its mark, else Windows-1252."""
     content = path.read_bytes()
     try:
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")

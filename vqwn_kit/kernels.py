@@ -34,7 +34,7 @@ _INT32, _INT64, _BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer
 
 
 class Network(NamedTuple):
-    """A decoder's weights, packed; see `sampler.pack`. Widths are padded."""
+    """A decoder's weights, packed; see `packing.pack`. Widths are padded."""
 
     channels: int  # C between the blocks
     gates: int  # G
@@ -432,13 +432,13 @@ def _hear(first, last, net, mem):
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _tell(first, last, column, place, row, net, mem, frames):
+def _tell(first, last, column, place, row, num_frames, net, mem, frames):
     """Write panels of what frame `row` tells, from `column` on, to a place of `told`."""
-    batch, num_frames, heard = frames.shape
-    width = len(net.told_bias)
+    batch, width = mem.recent.shape[0], len(net.told_bias)
+    heard = len(frames) // (batch * num_frames)
     at = column + first * PANEL
     _affine(
-        frames.reshape(-1), row * heard, num_frames * heard, net.told, at * heard, heard * PANEL,
+        frames, row * heard, num_frames * heard, net.told, at * heard, heard * PANEL,
         mem.zeros, 0, net.told_bias, at, 0, net.nothing, at, 0,
         mem.told, place * batch * width + at, width, heard, last - first, batch,
     )  # fmt: skip
@@ -544,25 +544,35 @@ def _remember(b, level, net, mem):
     mem.scalars[b * net.first_taps + last] = level * (2.0 / (net.levels - 1)) - 1.0
 
 
+# NumPy's own functions would take longer to compile than all that is here.
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _likeliest(score, count):
+    """Return the first of the greatest of some scores."""
+    best = 0
+    for level in range(count):
+        if score[level] > score[best]:
+            best = level
+    return best
+
+
 @numba.njit(nogil=True, error_model="numpy")
 def _choose(net, score, mass, greedy, temperature, top_k, uniform):
     """Return a level: the likeliest, or the first whose cumulative probability passes `uniform`."""
     if net.mixtures:
-        sharp = 1.0 if greedy else temperature
-        weights, means, scales = _components(score, net.mixtures, sharp)
+        _components(score, mass, net.mixtures, 1.0 if greedy else temperature)
         if greedy:
-            return _likeliest_of_mixture(weights, means, scales, net.levels)
-        return _draw_from_mixture(weights, means, scales, net.levels, uniform)
+            return _likeliest_of_mixture(score, mass, net.mixtures, net.levels)
+        return _draw_from_mixture(score, mass, net.mixtures, net.levels, uniform)
+    best = _likeliest(score, net.levels)
     if greedy:
-        return np.argmax(score[: net.levels])
-    top = score[: net.levels].max()
+        return best
+    top, sharpness = score[best], score.dtype.type(1.0 / temperature)
     for start in range(0, len(score), LANES):
-        _mass_vector(mass, start, score, start, top, score.dtype.type(1.0 / temperature))
+        _mass_vector(mass, start, score, start, top, sharpness)
     if top_k:
-        least = np.sort(score[: net.levels])[net.levels - top_k]
-        for level in range(net.levels):
-            if score[level] < least:
-                mass[level] = 0
+        _keep_likeliest(score, mass, net.levels, top_k)
     total = 0.0
     for level in range(net.levels):
         total += mass[level]
@@ -577,40 +587,58 @@ def _choose(net, score, mass, greedy, temperature, top_k, uniform):
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _mass_up_to(level, weights, means, scales, levels):
+def _keep_likeliest(score, mass, levels, top_k):
+    """Take the mass of all but the likeliest `top_k` levels, and of those that equal the last."""
+    least, kept = score[_likeliest(score, levels)], 0
+    for _ in range(levels):  # at most; scores that are no numbers never end it
+        following = least
+        for level in range(levels):
+            if score[level] == least:
+                kept += 1
+            elif score[level] < least and (following == least or score[level] > following):
+                following = score[level]
+        if kept >= top_k or following == least:
+            break
+        least = following
+    for level in range(levels):
+        if score[level] < least:
+            mass[level] = 0
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _components(score, mass, mixtures, temperature):
+    """Write the weights and scales of a mixture's parameters (3 M,) into mass (2 M,)."""
+    top = score[_likeliest(score, mixtures)]
+    total = 0.0
+    for m in range(mixtures):
+        mass[m] = np.exp((score[m] - top) / temperature)
+        total += mass[m]
+        log_scale = max(np.float64(score[2 * mixtures + m]), LEAST_LOG_SCALE)
+        mass[mixtures + m] = np.exp(log_scale) * temperature
+    for m in range(mixtures):
+        mass[m] /= total
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _mass_up_to(level, score, mass, mixtures, levels):
     """Return the mixture's probability of all levels up to `level`; 1 from the last one on."""
     if level >= levels - 1:
         return 1.0
     edge = (2.0 * level + 1.0) / (levels - 1) - 1.0
-    mass = 0.0
-    for m in range(len(weights)):
-        mass += weights[m] / (1.0 + np.exp((means[m] - edge) / scales[m]))
-    return mass
+    reached = 0.0
+    for m in range(mixtures):
+        mean, scale = score[mixtures + m], mass[mixtures + m]
+        reached += mass[m] / (1.0 + np.exp((mean - edge) / scale))
+    return reached
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _components(score, mixtures, temperature):
-    """Return weights, means and scales, (M,) each, of a mixture's parameters (3 M,)."""
-    weights, scales = np.empty(mixtures), np.empty(mixtures)
-    top = score[:mixtures].max()
-    total = 0.0
-    for m in range(mixtures):
-        weights[m] = np.exp((score[m] - top) / temperature)
-        total += weights[m]
-        log_scale = max(np.float64(score[2 * mixtures + m]), LEAST_LOG_SCALE)
-        scales[m] = np.exp(log_scale) * temperature
-    for m in range(mixtures):
-        weights[m] /= total
-    return weights, score[mixtures : 2 * mixtures], scales
-
-
-@numba.njit(nogil=True, error_model="numpy")
-def _draw_from_mixture(weights, means, scales, levels, uniform):
+def _draw_from_mixture(score, mass, mixtures, levels, uniform):
     """Return the first level whose cumulative probability passes `uniform`, by halving."""
     low, high = 0, levels - 1
     while low < high:
         middle = (low + high) // 2
-        if _mass_up_to(middle, weights, means, scales, levels) > uniform:
+        if _mass_up_to(middle, score, mass, mixtures, levels) > uniform:
             high = middle
         else:
             low = middle + 1
@@ -618,21 +646,21 @@ def _draw_from_mixture(weights, means, scales, levels, uniform):
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _likeliest_of_mixture(weights, means, scales, levels):
+def _likeliest_of_mixture(score, mass, mixtures, levels):
     """Return the level of the greatest probability."""
     best, most, below = 0, -1.0, 0.0
     for level in range(levels):
-        mass = _mass_up_to(level, weights, means, scales, levels)
-        if mass - below > most:
-            best, most = level, mass - below
-        below = mass
+        reached = _mass_up_to(level, score, mass, mixtures, levels)
+        if reached - below > most:
+            best, most = level, reached - below
+        below = reached
     return best
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def run(
-    me, team, net, mem, frames, lines, hop_length, clock, uniform, known, greedy, temperature,
-    top_k, levels, outputs,
+    me, team, net, mem, num_frames, frames, lines, hop_length, clock, uniform, known, greedy,
+    temperature, top_k, levels, outputs,
 ):  # fmt: skip
     """Step a team's share through a block of samples; all its threads call this at once.
 
@@ -645,7 +673,8 @@ def run(
         team: threads.
         net: the weights.
         mem: the past, left as the next block needs it.
-        frames: (B, N + 2, C), with a neighbour at either end.
+        num_frames: N + 2.
+        frames: (B, N + 2, C), flat, with a neighbour at either end.
         lines: (hop, 3) weights between frames, or (0, 3) to repeat each.
         hop_length: samples a frame.
         clock: samples before this block.
@@ -657,8 +686,7 @@ def run(
         levels: (B, T) int32, to be filled.
         outputs: (B, T, scores) to be filled where levels are known, or (B, 0, scores).
     """
-    batch, num_frames, _ = frames.shape
-    blocks, mixed = len(net.dilations), 2 * net.gates
+    batch, blocks, mixed = mem.recent.shape[0], len(net.dilations), 2 * net.gates
     x0, x1 = _share(net.channels, me, team)
     s0, s1 = _share(net.skips, me, team)
     g0, g1 = _share(mixed, me, team)
@@ -668,8 +696,8 @@ def run(
     meeting = 0
     for row in range(num_frames):
         for block in range(blocks):
-            _tell(g0, g1, block * mixed, row % 3, row, net, mem, frames)
-        _tell(s0, s1, blocks * mixed, row % 3, row, net, mem, frames)
+            _tell(g0, g1, block * mixed, row % 3, row, num_frames, net, mem, frames)
+        _tell(s0, s1, blocks * mixed, row % 3, row, num_frames, net, mem, frames)
         for sample in range(hop_length if row >= 2 else 0):
             t = (row - 2) * hop_length + sample
             now = clock + t
@@ -723,7 +751,8 @@ def run(
                 score = mem.score[b * net.scores : (b + 1) * net.scores]
                 if known.shape[1]:
                     level = known[b, t]
-                    outputs[b, t] = score[: outputs.shape[2]]
+                    for c in range(outputs.shape[2]):
+                        outputs[b, t, c] = score[c]
                 else:
                     mass = mem.mass[b * net.scores : (b + 1) * net.scores]
                     level = _choose(net, score, mass, greedy, temperature, top_k, uniform[b, t])

@@ -85,7 +85,7 @@ class Tree:
         folder: the folder.
         names: all files; hidden ones are left out, links are followed.
         sounds: those of them that libsndfile should read.
-        left_out: reason by path, for sounds that can't be used whatever the layout.
+        left_out: reason by path, for what can't be used whatever the layout.
     """
 
     folder: Path
@@ -94,8 +94,18 @@ class Tree:
     left_out: dict[str, str]
 
     def text(self, name: str) -> str:
-        """Return the text of a file of the tree without white space around it."""
-        return read_text(self.folder / name).strip()
+        """Return the text of a file of the tree without white space around it.
+
+        One that can't be read is added to `left_out`, and is "".
+        """
+        path, reason = self.folder / name, "it is no file"
+        try:
+            if path.is_file():  # else it leads nowhere, or is a pipe, to wait at for ever
+                return read_text(path).strip()
+        except OSError as error:
+            reason = error.strerror
+        self.left_out[printable(name)] = f"{reason}, so its recordings have no text: mend it"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,12 @@ class Layout:
 def walk(folder: Path) -> Tree:
     """List the files below a folder; a link that leads back up is followed once."""
     names, seen, left_out = [], set(), {}
-    for parent, folders, files in os.walk(folder, followlinks=True):
+
+    def refused(error: OSError) -> None:
+        name = printable(os.path.relpath(error.filename, folder).replace(os.sep, "/"))
+        left_out[name] = f"{error.strerror}: what is in this folder can't be seen"
+
+    for parent, folders, files in os.walk(folder, onerror=refused, followlinks=True):
         here = os.path.realpath(parent)
         if here in seen:
             folders.clear()

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from vqwn_kit import audio
@@ -48,6 +49,7 @@ def read_folder(
     tree, choices = walk(folder), Choices(microphone, pattern)
     _refuse_our_own(tree)
     if layout is None:
+        _refuse_insides(tree)
         _refuse_corpora(tree)
     for name in [layout] if layout else LAYOUTS:
         reason = LAYOUTS[name].recognise(tree, choices)
@@ -132,6 +134,20 @@ def _refuse_corpora(tree: Tree) -> None:
         raise InputError(
             f"{tree.folder} holds whole corpora ({', '.join(inside)}): give one of them, such as "
             f"{tree.folder / inside[0]}"
+        )
+
+
+def _refuse_insides(tree: Tree) -> None:
+    """Refuse the inside of a corpus, where takes or parts would pass for utterances and speakers.
+
+    VCTK 0.92 would have each sentence twice, perhaps once to train on and once held out.
+    """
+    here = tree.folder.resolve()
+    parts = any(re.match(r"(train|dev|test)/S\d{4}/", name) for name in tree.names)
+    if here.name == "wav48_silence_trimmed" or (here.name == "wav" and parts):
+        raise InputError(
+            f"{here} is the inside of a corpus ({'Aishell-1' if parts else 'VCTK 0.92'}): give "
+            f"{here.parent}; or choose how to read it (--layout folders)"
         )
 
 
@@ -230,15 +246,19 @@ def _read_table(tree: Tree, choices: Choices) -> Found:
     if not tables:
         raise InputError(f"{tree.folder} has no recordings in a table: there is no {TABLES[0]}")
     table, found, used = tables[0], Found(), set()
-    for number, row in _rows(table, {"path", "speaker"}):
+    rows = _rows(table, {"path", "speaker"})
+    keys = _keys(rows)
+    for number, row in rows:
         if not row["path"] or not row["speaker"]:
             raise InputError(f"{table}, line {number}: path or speaker is empty")
+        if not os.path.exists(tree.folder / row["path"]):  # as a table from Windows has them
+            row["path"] = row["path"].replace("\\", "/")
         facts = found.speakers.setdefault(row["speaker"], {})
         facts |= {fact: row[fact] for fact in FACTS if row.get(fact)}
         used.add(os.path.normpath(row["path"]).replace(os.sep, "/"))
         found.utterances.append(
             Utterance(
-                key=row.get("utterance") or Path(row["path"]).stem,
+                key=row.get("utterance") or keys[number],
                 speaker=row["speaker"],
                 path=tree.folder / row["path"],
                 text=row.get("text", ""),
@@ -250,20 +270,45 @@ def _read_table(tree: Tree, choices: Choices) -> Found:
     return found
 
 
+def _keys(rows: list[tuple[int, dict[str, str]]]) -> dict[int, str]:
+    """Name recordings by their files, and with the folders too where that name isn't the only."""
+    paths = {number: row["path"].replace("\\", "/") for number, row in rows}
+    count = Counter(map(stem, paths.values()))
+    whole = {number: os.path.splitext(os.path.normpath(path))[0] for number, path in paths.items()}
+    return {
+        number: stem(path) if count[stem(path)] == 1 else whole[number].replace(os.sep, "/")
+        for number, path in paths.items()
+    }
+
+
 def _rows(table: Path, needed: set[str]) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a table with their line numbers; .tsv by tabs, .csv as sheets save it."""
-    lines = read_text(table).splitlines(keepends=True)
+    text = read_text(table)
+    if "\0" in text:
+        raise InputError(
+            f"{table} is no table in text (it has zero bytes): save it as .tsv or .csv"
+        )
+    lines = text.splitlines(keepends=True)
     if table.suffix == ".tsv":
         style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     else:
         head = lines[0] if lines else ""
         style = {"delimiter": ";" if head.count(";") > head.count(",") else ","}
     reader = csv.DictReader(lines, restval="", **style)
-    missing = needed - set(reader.fieldnames or ())
+    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+    missing = needed - set(reader.fieldnames)
     if missing:
         wanted = " and ".join(sorted(needed))
         raise InputError(f"{table} needs the columns {wanted}; missing: {sorted(missing)}")
-    return [(reader.line_num, row) for row in reader]
+    try:
+        return [
+            (reader.line_num, {name: row[name].strip() for name in reader.fieldnames})
+            for row in reader
+        ]
+    except csv.Error as error:
+        raise InputError(
+            f"{table}, line {reader.line_num}: {error}; is a quotation mark left open?"
+        ) from error
 
 
 def _split(given: str, where: str) -> str:

@@ -24,6 +24,7 @@ PRECISIONS = ("float32", "bfloat16", "int8", "float64")
 NOTHING = -1  # stands in the past before the first level
 BLOCK_SECONDS = 0.2  # between two looks at the progress bar and the stop button
 MOST_THREADS = 4
+EVERYBODY_IS_THERE = 2**62  # a mark that ends all waiting for a thread that couldn't be started
 WORTH_A_TEAM = 1_500_000  # products a sample, below which threads wait more than they work
 
 
@@ -137,24 +138,8 @@ class Sampler:
                 count = max(1, min(2 * count, int(count * BLOCK_SECONDS / seconds)))
                 yield levels if forced is None else outputs
 
-    def __call__(
-        self,
-        frames: np.ndarray,
-        hop_length: int,
-        *args,
-        **settings,
-    ) -> np.ndarray:
-        """Return all that `stream` yields, which takes the same arguments, as one array.
-
-        Args:
-            frames: as in `stream`.
-            hop_length: as in `stream`.
-            *args: as in `stream`.
-            **settings: as in `stream`.
-
-        Raises:
-            InputError: as `stream`.
-        """
+    def __call__(self, frames: np.ndarray, hop_length: int, *args, **settings) -> np.ndarray:
+        """Return as one array all that `stream` yields for the same arguments."""
         return np.concatenate(list(self.stream(frames, hop_length, *args, **settings)), axis=1)
 
 
@@ -207,11 +192,15 @@ class CompiledEngine:
         """Fill `levels`, and `outputs` where the levels are `known`; see `kernels.run`."""
         memory.marks[:] = 0
         settings = (
-            self.net, memory, frames, lines, hop_length, clock, uniform, known, greedy,
-            float(temperature), top_k, levels, outputs,
+            self.net, memory, frames.shape[1], frames.ravel(), lines, hop_length, clock, uniform,
+            known, greedy, float(temperature), top_k, levels, outputs,
         )  # fmt: skip
         size = team.size()
-        team.wait(self.kernels.run, [(me, size, *settings) for me in range(size)])
+        try:
+            team.wait(self.kernels.run, [(me, size, *settings) for me in range(size)])
+        except BaseException:
+            memory.marks[:] = EVERYBODY_IS_THERE
+            raise
 
 
 def _engine(compiled: bool) -> type:

@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from vqwn_kit.config import load_preset
+from vqwn_kit.errors import InputError
 from vqwn_kit.run import Run
 from vqwn_kit.sampler import Sampler
 from vqwn_kit.store import Store
@@ -139,9 +140,14 @@ def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, fl
 
     Returns:
         Bits a sample of the exact weights, and how many more the others need.
+
+    Raises:
+        InputError: nothing is held out, or other speakers than the run's.
     """
     model = run.model
     held_out = store.numbers("held_out")
+    if not len(held_out):
+        raise InputError(f"{store.corpus.folder} holds nothing out: give a corpus that does")
     picked = held_out[np.linspace(0, len(held_out) - 1, utterances).round().astype(int)]
     told, levels = [], []
     length = 5 * store.sample_rate // model.hop_length * model.hop_length

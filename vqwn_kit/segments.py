@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from vqwn_kit.corpus import Corpus
+from vqwn_kit.corpus import SPLITS, Corpus
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.store import Store, prepare, to_float
 
@@ -63,6 +63,14 @@ class Segments:
         worker: int = 0,
         workers: int = 1,
     ):
+        for what, number, least in (
+            ("length", length, 1), ("batch_size", batch_size, 1), ("seed", seed, 0),
+            ("workers", workers, 1),
+        ):  # fmt: skip
+            if number != int(number) or number < least:
+                raise InputError(f"{what} is {number}; expected a whole number from {least} on")
+        if split not in SPLITS:
+            raise one_of("split", split, SPLITS)
         if sampling not in SAMPLING:
             raise one_of("way of sampling", sampling, SAMPLING)
         if not 0 <= gain_db <= 40:
@@ -130,7 +138,8 @@ class Segments:
         """Return the batches from step `start` on, without end, as a `tf.data.Dataset`.
 
         Example:
-            model.fit(segments.dataset(), steps_per_epoch=segments.steps_per_epoch())
+            steps = segments.steps_per_epoch()
+            model.fit(segments.dataset(), steps_per_epoch=steps, shuffle=False)
         """
         import tensorflow as tf
 

@@ -29,7 +29,8 @@ from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, stores
 
-GROUP = 64  # recordings that are written together; what a kill may cost
+GROUP = 64  # recordings that are written together; what a kill may cost, or
+GROUP_SAMPLES = 1 << 24  # samples, 17 minutes at 16 kHz, where they are long
 FORMAT = 2
 
 try:
@@ -154,7 +155,7 @@ def prepare(
     folder = _folder(corpus, settings)
     files = _files(corpus)
     entries, news = _look_up(corpus, files, _read_index(folder))
-    if news:
+    if news or not _settings_hold(folder, settings):
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             index = _read_index(folder)  # anew, since another process may have been first
@@ -167,9 +168,22 @@ def prepare(
     return Store(corpus, folder, entries, in_memory)
 
 
+def _content(settings: Settings) -> dict:
+    return {**settings.to_dict(), "format": FORMAT}
+
+
+def _settings_hold(folder: Path, settings: Settings) -> bool:
+    """Whether `settings.json` is there and whole."""
+    try:
+        found = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return found == _content(settings)
+
+
 def _folder(corpus: Corpus, settings: Settings) -> Path:
     """Return the store's folder: its name carries a hash of the settings and the corpus's path."""
-    facts = {**settings.to_dict(), "format": FORMAT, "folder": str(corpus.folder.resolve())}
+    facts = {**_content(settings), "folder": str(corpus.folder.resolve())}
     hashed = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return stores() / f"{corpus.name}-{hashed[:12]}"
 
@@ -242,15 +256,14 @@ def _write(
 ) -> None:
     """Convert what `entries` lacks, fill them, and write all that isn't in the index."""
     with replacing(folder / "settings.json") as scratch:
-        content = {**settings.to_dict(), "format": FORMAT}
-        scratch.write_text(json.dumps(content), encoding="utf-8")
+        scratch.write_text(json.dumps(_content(settings)), encoding="utf-8")
     index = _read_index(folder)
     position = max((entry.start + entry.length for entry in index.values()), default=0)
     with (folder / "audio.int16").open("ab") as sound, (folder / "index.jsonl").open("ab") as lines:
         _drop_what_a_kill_left(sound, lines, folder, position)
         _write_lines(lines, [e for e in entries if e is not None and e != index.get(e.path)])
         missing = [number for number, entry in enumerate(entries) if entry is None]
-        group = []
+        group, waiting = [], 0
         paths = [corpus.utterances[number].path for number in missing]
         conversions = convert_all(paths, settings, progress, workers)
         for number, converted in zip(missing, conversions, strict=True):
@@ -263,10 +276,11 @@ def _write(
             sound.write(converted.samples.tobytes())
             if state and converted.digest and not converted.passing:
                 group.append(entries[number])
-            if len(group) == GROUP or number == missing[-1]:
+            waiting += len(converted.samples)
+            if len(group) == GROUP or waiting >= GROUP_SAMPLES or number == missing[-1]:
                 _flush(sound)
                 _write_lines(lines, group)
-                group = []
+                group, waiting = [], 0
 
 
 def _drop_what_a_kill_left(sound, lines, folder: Path, position: int) -> None:
