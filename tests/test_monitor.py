@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import tones
-from vqwn_kit import InputError, load_run, train, train_monitor
+from vqwn_kit import InputError, convert_voice, load_run, train_monitor
 from vqwn_kit.widgets import monitor as module
 from vqwn_kit.widgets.monitor import TrainingMonitor, thinned
 from vqwn_kit.widgets.player import Player
@@ -41,69 +41,56 @@ def until(monitor, *states: str) -> None:
 
 
 def weights(run) -> list[np.ndarray]:
-    return [value.numpy() for value in load_run(run.folder).model.weights]
+    return [value.numpy() for value in run.model.weights]
 
 
-@pytest.fixture(scope="module")
-def whole(store, tmp_path_factory):
-    """A run of ten steps without a monitor."""
-    folder = tmp_path_factory.mktemp("whole")
-    return train(store, "tiny", steps=10, save=folder / "weights", progress=False)
-
-
-def test_a_training_that_was_paused_and_stopped_is_as_if_it_was_not(store, whole, tmp_path):
-    monitor = train_monitor(store, "tiny", steps=10, save=tmp_path / "w", hear_every=0)
+def test_a_training_that_was_paused_stopped_and_restored_is_as_if_it_was_not(store, run, tmp_path):
+    monitor = train_monitor(store, "tiny", steps=8, save=tmp_path / "w", hear_every=0)
     assert monitor.state == "ready"
     at_step(monitor, 3, monitor.pause)
-    run = monitor.start().wait(PATIENCE)
+    paused = monitor.start().wait(PATIENCE)
     assert monitor.state == "paused"
-    assert (run.steps, monitor.progress["step"]) == ([3], 3)  # a checkpoint whatever comes
-    time.sleep(0.2)
-    assert run.steps == [3]
+    assert (paused.steps, monitor.progress["step"]) == ([3], 3)  # a checkpoint whatever comes
+    before = monitor.progress["seconds"]
+    time.sleep(1.5)
+    assert paused.steps == [3]
     at_step(monitor, 6, monitor.stop)
     assert monitor.resume().wait(PATIENCE).newest == 6
     assert monitor.state == "stopped"
-    assert not monitor.asked.wait(0) or monitor.resume() is monitor
-    run = monitor.wait(PATIENCE)
-    assert (monitor.state, run.newest, run.folder) == ("finished", 10, tmp_path)
-    for mine, theirs in zip(weights(run), weights(whole), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    untimed = [[(r["step"], r["bits"]) for r in which.history] for which in (run, whole)]
+    assert monitor.progress["seconds"] - before < 1.4  # a pause is no training
+    another_day = train_monitor(
+        store, restore=tmp_path, steps=20, hear="bob/bob_000", hear_every=10, seconds=0.1
+    )
+    assert (another_day.progress["step"], another_day.progress["steps"]) == (6, 20)
+    assert another_day.player.names == ["original"]
+    mine = another_day.start().wait(PATIENCE)
+    assert (another_day.state, mine.folder, mine.newest) == ("finished", tmp_path, 20)
+    for one, other in zip(weights(mine), weights(run), strict=True):
+        np.testing.assert_array_equal(one, other)
+    untimed = [[(r["step"], r["bits"]) for r in which.history] for which in (mine, run)]
     assert untimed[0] == untimed[1]
-    assert monitor.records == run.history
-    assert [point[1] for point in monitor.curves["loss"]] == [r["bits"] for r in run.history]
-    assert len(monitor.curves["held_out"]) == 1
-    assert monitor.figure().axes
+    assert another_day.records == mine.history
+    assert [point[1] for point in another_day.curves["loss"]] == [r["bits"] for r in run.history]
+    assert len(another_day.curves["held_out"]) == 2
+    assert another_day.figure().axes
+    _check_what_was_heard(another_day.player, mine)
+    page = another_day.save_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '"names": ["original", "step 20"' in page
+    assert page.count("export default") == 0
 
 
-def test_a_pause_is_not_counted_as_training(store, tmp_path):
-    monitor = train_monitor(store, "tiny", steps=4, save=tmp_path / "w", hear_every=0)
-    at_step(monitor, 2, monitor.pause)
-    monitor.start()
-    until(monitor, "paused")
-    before = monitor.progress["seconds"]
-    time.sleep(1.5)
-    monitor.resume()
-    monitor.wait(PATIENCE)
-    assert monitor.progress["seconds"] - before < 1.4
+def _check_what_was_heard(player: Player, run) -> None:
+    assert player.names == ["original", "step 20", "step 10"]
+    assert {len(wave) for wave in player.tracks.values()} == {1600}
+    codes = run.model.encode(player.tracks["original"])[0]
+    assert player.codes == codes.tolist()
+    again = convert_voice(run.model, player.tracks["original"], ["bob"])[0]
+    np.testing.assert_array_equal(player.tracks["step 20"], again)
 
 
-def test_another_day_the_run_is_gone_on_with(store, tmp_path):
-    monitor = train_monitor(store, "tiny", steps=6, save=tmp_path / "w", hear_every=0)
-    at_step(monitor, 2, monitor.stop)
-    monitor.start().wait(PATIENCE)
-    again = train_monitor(store, restore=tmp_path, hear_every=0)
-    assert (again.progress["step"], again.progress["steps"]) == (2, 6)
-    run = again.start().wait(PATIENCE)
-    assert (run.folder, run.newest) == (tmp_path, 6)
-    longer = train_monitor(store, restore=run, steps=8, hear_every=0)
-    assert longer.start().wait(PATIENCE).newest == 8
-    assert len(longer.curves["loss"]) == len(run.history)
-
-
-def test_both_of_two_stages_go_on_where_they_were_stopped(store, tmp_path):
-    sizes = {"steps": 4, "first_stage_steps": 3, "log_every": 1, "save": tmp_path / "w"}
-    monitor = train_monitor(store, "tiny", hear_every=0, **sizes)
+def test_both_of_two_stages_go_on_after_a_stop_and_after_ctrl_c(store, tmp_path):
+    sizes = {"steps": 4, "first_stage_steps": 3, "log_every": 1, "decoder": {"num_cycle_layers": 1}}
+    monitor = train_monitor(store, "tiny", save=tmp_path / "w", hear_every=0, **sizes)
     at_step(monitor, 2, monitor.stop)
     run = monitor.start().wait(PATIENCE)
     assert (run.folder.name, run.newest) == ("first_stage", 2)
@@ -111,9 +98,12 @@ def test_both_of_two_stages_go_on_where_they_were_stopped(store, tmp_path):
     assert monitor.about["unit"].startswith("error")
     stages = []
     monitor.observe(lambda change: stages.append(change.new["stage"]), "about")
-    at_step(monitor, 3, lambda: at_step(monitor, 2, monitor.stop))
-    run = monitor.resume().wait(PATIENCE)
-    assert (run.folder, run.newest, monitor.about["unit"]) == (tmp_path, 2, "bits a sample")
+    ctrl_c = lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(0.3)  # noqa: E731
+    at_step(monitor, 3, lambda: at_step(monitor, 2, ctrl_c))
+    with pytest.raises(KeyboardInterrupt, match=r"stopped at step . of 4 and saved"):
+        monitor.resume().wait(PATIENCE)
+    assert (monitor.state, monitor.about["unit"]) == ("stopped", "bits a sample")
+    assert load_run(tmp_path).newest in (2, 3)
     assert stages[-1] == "the second of two stages"
     assert monitor.resume().wait(PATIENCE).newest == 4
     assert monitor.state == "finished"
@@ -126,7 +116,7 @@ def test_what_the_training_raises_is_raised_by_wait(tmp_path):
         raise RuntimeError("the disk is gone")
 
     monitor = train_monitor(
-        speech(), "tiny", speakers=["ann"], steps=9, save=tmp_path / "w", warm_start_batches=1
+        speech(), "tiny", speakers=["ann"], steps=9, save=tmp_path / "w", warm_start_batches=9
     )
     assert monitor.player is None  # there is no utterance to speak again
     monitor.start()
@@ -136,41 +126,15 @@ def test_what_the_training_raises_is_raised_by_wait(tmp_path):
     assert monitor.problem == "RuntimeError: the disk is gone"
 
 
-def test_bad_input_is_refused_before_anything_starts(store, tmp_path, whole):
+def test_bad_input_is_refused_before_anything_starts(store, tmp_path, run):
     with pytest.raises(InputError, match="did you mean 'tiny'"):
         train_monitor(store, "tyny")
     with pytest.raises(InputError, match="already has checkpoints"):
-        train_monitor(store, "tiny", save=whole.folder / "weights")
+        train_monitor(store, "tiny", save=run.folder / "weights")
     with pytest.raises(InputError, match="no data to train on"):
         train_monitor()
     with pytest.raises(InputError, match="utterance"):
         train_monitor(store, "tiny", save=tmp_path / "w", hear="nobody_007")
-
-
-def test_ctrl_c_stops_with_a_checkpoint_and_the_run_goes_on(store, tmp_path):
-    monitor = train_monitor(store, "tiny", steps=5, save=tmp_path / "w", hear_every=0)
-    at_step(monitor, 2, lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(0.3))
-    with pytest.raises(KeyboardInterrupt, match=r"stopped at step . of 5 and saved"):
-        monitor.start().wait(PATIENCE)
-    assert load_run(tmp_path).newest in (2, 3)
-    assert monitor.state == "stopped"
-    assert monitor.resume().wait(PATIENCE).newest == 5
-
-
-def test_the_model_is_heard_while_it_trains(store, tmp_path):
-    monitor = train_monitor(
-        store, "tiny", steps=6, save=tmp_path / "w", hear="bob/bob_000", hear_every=3, seconds=0.1
-    )
-    assert monitor.player.names == ["original"]
-    run = monitor.start().wait(PATIENCE)
-    assert monitor.player.names == ["original", "step 6", "step 3", "step 1"]
-    assert {len(wave) for wave in monitor.player.tracks.values()} == {1600}
-    assert monitor.player.codes == load_run(run.folder).model.encode(
-        monitor.player.tracks["original"]
-    )[0].tolist()  # fmt: skip
-    page = monitor.save_html(tmp_path / "page.html").read_text(encoding="utf-8")
-    assert '"names": ["original", "step 6"' in page
-    assert page.count("export default") == 0
 
 
 # ---- the widget alone: its training is any callback
