@@ -58,6 +58,7 @@ _HOME = {
     "convert_voice": "generation",
     "convert_many": "generation",
     "audio_log": "generation",
+    "voice_between": "generation",
     "NGram": "ngrams",
     "codes_of": "run_codes",
     "PriorConfig": "prior_config",
