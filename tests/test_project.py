@@ -21,10 +21,12 @@ ORDER = (
     "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
     "prior_folder dreams hearing alignment projector views code_views doctor comparison cards "
     "prior_scores prior_training subject code_scores sound_scores scoring report listening "
-    "widgets explore monitoring info main_job download sampling_bench training_bench bench "
+    "widgets explore monitoring voicing info main_job download sampling_bench training_bench bench "
     "data_cli training_cli prior_cli cli"
 ).split()
-WIDGETS = "points base blind figures player explorer monitor".split()  # the modules of the folder
+WIDGETS = (
+    "points base blind figures player explorer monitor strip lab".split()
+)  # the modules of the folder
 
 
 def imports_of(module: str) -> set[str]:

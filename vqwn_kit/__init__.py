@@ -86,11 +86,14 @@ _HOME = {
     "explore_frames": "explore",
     "TrainingMonitor": "widgets.monitor",
     "train_monitor": "monitoring",
+    "VoiceLab": "widgets.lab",
+    "voice_lab": "voicing",
+    "time_lapse": "voicing",
 }
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring explore monitoring main_job run_codes prior prior_folder "
-    "prior_scores prior_training dreams".split()
+    "generation comparison scoring explore monitoring voicing main_job run_codes prior "
+    "prior_folder prior_scores prior_training dreams".split()
 )
 __all__ = ["__version__", *_HOME]
 

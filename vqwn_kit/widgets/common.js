@@ -45,7 +45,7 @@ function prepareRoot(el, name, label, onkey) {
     if (onkey(event)) { event.preventDefault(); event.stopPropagation(); }
   });
   // A button clicked by mouse would take the space bar from the player.
-  el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")) el.focus({ preventScroll: true }); });
+  el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")?.closest(".vq") === el) el.focus({ preventScroll: true }); });
 }
 
 const helpOf = (keys) => keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key), ` ${what}`), " "]);
