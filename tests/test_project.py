@@ -24,9 +24,8 @@ ORDER = (
     "widgets explore monitoring voicing info main_job download sampling_bench training_bench bench "
     "data_cli training_cli prior_cli cli"
 ).split()
-WIDGETS = (
-    "points base blind figures player explorer monitor strip lab".split()
-)  # the modules of the folder
+# the modules of the folder
+WIDGETS = "points base blind figures player explorer monitor strip voices lab".split()
 
 
 def imports_of(module: str) -> set[str]:

@@ -13,8 +13,9 @@ from vqwn_kit.generation import convert_voice, frames_of, stream, stream_frames,
 from vqwn_kit.run import Run
 from vqwn_kit.run_codes import store_of
 from vqwn_kit.store import Store
-from vqwn_kit.widgets.lab import Blend, VoiceLab
+from vqwn_kit.widgets.lab import VoiceLab
 from vqwn_kit.widgets.player import Player
+from vqwn_kit.widgets.voices import Blend
 
 Data = Store | Corpus | str | Path | None
 MOST_OFFERED = 200  # utterances in the lab's list
@@ -65,7 +66,7 @@ def voice_lab(
 
 
 class _RunVoice:
-    """The model of a run as a lab needs it; see `widgets.lab.Voice`."""
+    """The model of a run as a lab needs it; see `widgets.voices.Voice`."""
 
     sample_rate = audio.SAMPLE_RATE
 

@@ -1,6 +1,6 @@
 // The voice lab: a microphone, voices, sound that appears while it is made, and the tape of codes.
 
-const EDGE = 58, CELL = 24, LANE = 44; // pixels: names at the left, height of a code, of a voice
+const LANE = 44; // pixels; height of a voice that is coming
 const FEW = 16; // voices up to this number are buttons, more are a list
 const HELP = [["R", "record, and end"], ["S", "speak"], ["X", "stop"]];
 const TAPE_HELP = [["← → ↑ ↓", "in the codes, with Shift to select"], ["Del", "cut"], ["Ctrl C, V", "copy, splice in"], ["D", "repeat"],
@@ -69,11 +69,9 @@ function growingSound(rate, changed) {
 
 function render({ model, el }) {
   const page = model.get("page"), { rate, hop, codes: K, note, most } = model.get("about"), names = model.get("speakers").map(([name]) => name);
-  const palette = bytesOf(model.get("palette")), frame = hop / rate;
   const send = (message, buffers) => { complaint = ""; model.send(message, undefined, buffers); };
   const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, text);
-  let waiting = null; // keys pressed while an edit is on its way, which belong behind it
-  let complaint = "", recording = null, inner = null, anchor = 0, columns = 1, width = 0, dragging = false;
+  let complaint = "", recording = null, inner = null;
 
   // ---- where the sound comes from
   const record = button("record", "● Record", () => (recording ? recording.end() : startRecording()));
@@ -101,17 +99,8 @@ function render({ model, el }) {
   const status = h("div", { class: "vq-note vq-state", role: "status" }), problem = h("div", { class: "vq-problem", role: "alert" });
   const stream = h("div", { class: "vq-stream", hidden: true });
 
-  // ---- the tape
-  const edits = {
-    cut: ["Cut", () => edit("cut")], copy: ["Copy", () => edit("copy")], splice: ["Splice in", () => edit("splice")], repeat: ["Repeat", () => edit("repeat", 2)],
-    half: ["½ as long", () => edit("stretch", 0.5)], twice: ["Twice as long", () => edit("stretch", 2)], undo: ["Undo", () => edit("undo")], redo: ["Redo", () => edit("redo")],
-    reset: ["Back to the original", () => edit("reset")], hear: ["▶ Play part", () => hearSpan()],
-  };
-  for (const [name, [text, does]] of Object.entries(edits)) edits[name] = button(name, text, does);
-  const tape = h("canvas", { role: "img", "aria-label": "the codes" }), over = h("canvas");
-  const stack = h("div", { class: "vq-stack" }, tape, over), roll = h("div", { class: "vq-roll" }, stack), place = h("div", { class: "vq-note vq-place" });
   const why = h("div", { class: "vq-note vq-why" }, K ? "" : "This model has no codebook (an autoencoder), so there are no codes to edit.");
-  const strip = h("div", { class: "vq-strip" }, ...(page ? [] : [h("div", { class: "vq-bar" }, ...Object.values(edits))]), roll, place);
+  const strip = h("div", { class: "vq-strip" });
   const within = h("div", { class: "vq-within" });
 
   const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row" }, ...children.filter(Boolean))];
@@ -125,6 +114,7 @@ function render({ model, el }) {
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")), form ?? source, status, problem, stream, strip, why, within,
     page ? null : h("div", { class: "vq-help" }, ...helpOf(K ? [...HELP, ...TAPE_HELP] : HELP))].filter(Boolean));
   prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
+  const codes = tape.render({ model, el: strip, home: el, send });
 
   // ---- recording
   function complain(error) { complaint = error.message ?? String(error); dress(); }
@@ -190,7 +180,7 @@ function render({ model, el }) {
   }
   function dress() {
     const state = model.get("state"), { names: lanes, done, total, speed } = model.get("progress"), ready = state === "ready" && !recording;
-    const about = model.get("source"), tapeState = model.get("tape"), spoken = state === "speaking";
+    const about = model.get("source"), spoken = state === "speaking";
     record.textContent = recording ? "■ End" : "● Record";
     record.setAttribute("aria-pressed", String(Boolean(recording)));
     record.disabled = state !== "ready";
@@ -198,7 +188,7 @@ function render({ model, el }) {
     meter.hidden = !recording;
     if (!recording) clock.textContent = "";
     utterance.value = model.get("utterances").some(([key]) => key === about.name) ? about.name : "";
-    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} codes, ${(1 / frame).toFixed(0)} a second`, ...about.notes].filter(Boolean).join("  ·  ")
+    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} codes, ${(rate / hop).toFixed(0)} a second`, ...about.notes].filter(Boolean).join("  ·  ")
       : ["Record something, drop a file here, or choose one.", note].filter(Boolean).join(" ");
     speak.disabled = !ready || !about.name || !(model.get("voices").length || model.get("blend").on);
     stop.disabled = !spoken;
@@ -214,14 +204,7 @@ function render({ model, el }) {
     degrees.textContent = model.get("temperature").toFixed(2);
     if (document.activeElement !== warmth) warmth.value = model.get("temperature");
     seed.value = model.get("seed");
-    strip.hidden = !K || !model.get("codes").length;
     why.hidden = Boolean(K);
-    const [a, b] = span();
-    for (const name of ["cut", "copy", "repeat", "half", "twice"]) edits[name].disabled = a >= b;
-    edits.hear.disabled = a >= b || !fits();
-    edits.splice.disabled = !tapeState.held; edits.undo.disabled = !tapeState.undo; edits.redo.disabled = !tapeState.redo; edits.reset.disabled = !tapeState.edited;
-    edits.splice.textContent = tapeState.held ? `Splice in (${tapeState.held})` : "Splice in";
-    tellPlace();
   }
 
   // ---- sound that comes
@@ -268,131 +251,13 @@ function render({ model, el }) {
     });
   }
 
-  // ---- the codes
-  const selected = () => { const [a, b] = model.get("selection"), N = model.get("codes").length; return [clamp(a, 0, N), clamp(b, 0, N)]; };
-  /** What an edit is about: the selection, or the code behind the caret. */
-  const span = () => { const [a, b] = selected(); return a < b ? [a, b] : [a, Math.min(a + 1, model.get("codes").length)]; };
-  /** Whether the player plays these very codes. */
-  const fits = () => inner && Math.abs(soundLength() - model.get("codes").length * hop) < hop;
-  const soundLength = () => { const all = inner.get("pcm"); return (all[inner.get("active")]?.byteLength ?? 0) / 2; };
-  const select = (a, b) => put(model, { selection: [a, b] });
-  function edit(what, amount) {
-    if (page || !K) return;
-    const [a, b] = what === "splice" ? selected() : span();
-    waiting = [];
-    send({ do: "edit", what, start: a, end: b, ...(amount ? { amount } : {}) });
-  }
-  function hearSpan() {
-    if (!fits()) return;
-    const [a, b] = span();
-    put(inner, { playing: false });
-    put(inner, { loop: [a * frame, Math.max(b * frame, a * frame + 0.02)], position: a * frame });
-    put(inner, { playing: true });
-  }
-  const digits = String(Math.max(10, K - 1)).length, cell = 12 + 8 * digits;
-  const cellOf = (n) => [EDGE + (n % columns) * cell, Math.floor(n / columns) * (CELL + 2)];
-  function draw() {
-    drawStream();
-    const codes = model.get("codes");
-    width = stack.clientWidth;
-    if (strip.hidden || width < EDGE + cell) return;
-    columns = Math.floor((width - EDGE) / cell);
-    const height = Math.ceil(codes.length / columns) * (CELL + 2), g = fitCanvas(tape, width, height);
-    codes.forEach((code, n) => {
-      const [x, y] = cellOf(n), [r, green, b] = palette.subarray(3 * code, 3 * code + 3);
-      if (n % columns === 0) { g.fillStyle = colourOf(el, "--faint"); g.textAlign = "right"; g.fillText(`${(n * frame).toFixed(2)} s`, EDGE - 8, y + CELL / 2); }
-      const joined = n % columns && codes[n - 1] === code;
-      g.fillStyle = rgb(palette, code); g.fillRect(x - (joined ? 1 : 0), y, cell - 1 + (joined ? 1 : 0), CELL);
-      g.fillStyle = 0.299 * r + 0.587 * green + 0.114 * b > 140 ? "#000" : "#fff"; g.textAlign = "center";
-      if (!joined) g.fillText(code, x + (cell - 1) / 2, y + CELL / 2 + 1);
-    });
-    drawOver();
-  }
-  function drawOver() {
-    if (strip.hidden || width < EDGE + cell) return;
-    const N = model.get("codes").length, height = Math.ceil(N / columns) * (CELL + 2), g = fitCanvas(over, width, height), [a, b] = selected();
-    const ink = colourOf(el, "--ink"), mark = colourOf(el, "--mark");
-    const from = Math.min(a, b), to = Math.max(a, b);
-    if (from < to) {
-      g.fillStyle = colourOf(el, "--paper"); g.globalAlpha = 0.3;
-      for (let n = 0; n < N; n++) if (n < from || n >= to) { const [x, y] = cellOf(n); g.fillRect(x - 1, y, cell, CELL); }
-      g.globalAlpha = 1; g.fillStyle = ink;
-      for (let n = from; n < to; n++) { const [x, y] = cellOf(n); g.fillRect(x - 1, y - 2, cell, 3); g.fillRect(x - 1, y + CELL - 1, cell, 3); }
-    }
-    g.fillStyle = ink;
-    for (const [n, end] of from < to ? [[from, 0], [to - 1, 1]] : [[Math.min(a, N - 1), a >= N ? 1 : 0]]) {
-      const [x, y] = cellOf(n), edge = x + end * cell - 2;
-      g.fillRect(edge, y - 2, 3, CELL + 4);
-      if (from === to) { g.fillRect(edge - 2, y - 2, 7, 3); g.fillRect(edge - 2, y + CELL - 1, 7, 3); }
-    }
-    if (!fits()) return;
-    const at = Math.floor(inner.get("position") / frame);
-    if (at >= N || (at === 0 && !inner.get("playing"))) return;
-    const [x, y] = cellOf(at);
-    g.strokeStyle = mark; g.lineWidth = 3; g.strokeRect(x - 1, y + 1, cell + 1, CELL - 2);
-  }
-  function tellPlace() {
-    const codes = model.get("codes"), [a, b] = selected(), edited = model.get("tape").edited ? `edited: ${codes.length} codes, ${formatTime(codes.length * frame)} s` : "";
-    const what = a < b ? `selected: ${b - a} code${b - a > 1 ? "s" : ""}, ${formatTime(a * frame)}–${formatTime(b * frame)} s` : a < codes.length ? `at ${formatTime(a * frame)} s, before code ${codes[a]}` : "at the end";
-    place.textContent = [what, edited, edited && "Speak says what stands here"].filter(Boolean).join("   ·   ");
-  }
-  const codeAt = (event) => {
-    const box = over.getBoundingClientRect(), N = model.get("codes").length;
-    const column = clamp((event.clientX - box.left - EDGE) / cell, 0, columns), line = clamp(Math.floor((event.clientY - box.top) / (CELL + 2)), 0, Math.ceil(N / columns) - 1);
-    return Math.min(N, line * columns + Math.round(column));
-  };
-  over.onpointerdown = (event) => {
-    if (event.button !== 0) return;
-    over.setPointerCapture(event.pointerId);
-    dragging = true; el.focus({ preventScroll: true });
-    const n = codeAt(event);
-    if (!event.shiftKey) anchor = n;
-    select(Math.min(anchor, n), Math.max(anchor, n));
-  };
-  over.onpointermove = (event) => { if (dragging) { const n = codeAt(event); select(Math.min(anchor, n), Math.max(anchor, n)); } };
-  over.onpointerup = over.onpointercancel = () => { dragging = false; };
-
   // ---- keys
-  function move(to, extend) {
-    const N = model.get("codes").length, [a, b] = selected(), n = clamp(to, 0, N);
-    if (!extend) { anchor = n; select(n, n); }
-    else select(Math.min(anchor, n), Math.max(anchor, n));
-    const [, y] = cellOf(Math.min(n, N - 1));
-    if (y < roll.scrollTop || y + CELL > roll.scrollTop + roll.clientHeight) roll.scrollTop = y - roll.clientHeight / 2;
-  }
   function onkey(event) {
     if (page) return false;
-    const { key, shiftKey } = event, own = event.target.closest(".vq") === el;
+    const { key } = event, own = event.target.closest(".vq") === el;
     const press = { s: speak, x: stop, r: own && record }[key.toLowerCase()];
     if (press) { if (!press.disabled) press.click(); return true; }
-    if (!own || strip.hidden) return false;
-    if (waiting) { waiting.push(() => onkey(event)); return true; }
-    const [a, b] = selected(), caret = anchor <= a ? b : a; // the end that moves
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -1e9, End: 1e9 };
-    const press2 = { Delete: "cut", Backspace: "cut", d: "repeat", ",": "half", ".": "twice", p: "hear" }[key.length === 1 ? key.toLowerCase() : key];
-    if (key in steps) move(caret + steps[key], shiftKey);
-    else if (press2) { if (!edits[press2].disabled) edits[press2].click(); }
-    else if (key === "Escape") move(caret, false);
-    else return false;
-    return true;
-  }
-  function oncommand(event) { // as in any editor
-    if (!(event.ctrlKey || event.metaKey) || event.altKey || page || strip.hidden) return;
-    if (event.target.matches("input, select") || event.target.closest(".vq") !== el) return;
-    const key = event.key.toLowerCase(), what = key === "z" ? (event.shiftKey ? "redo" : "undo") : { x: "cut", c: "copy", v: "splice", y: "redo" }[key];
-    if (waiting && (what || key === "a")) waiting.push(() => oncommand(event));
-    else if (key === "a") { anchor = 0; select(0, model.get("codes").length); }
-    else if (!what) return;
-    else if (!edits[what].disabled) edit(what);
-    event.preventDefault(); event.stopPropagation();
-  }
-  el.addEventListener("keydown", oncommand);
-  function edited() {
-    const later = waiting ?? [];
-    waiting = null;
-    anchor = selected()[0];
-    dress();
-    for (const press of later) press();
+    return own && codes.onkey(event);
   }
 
   // ---- what follows what
@@ -405,18 +270,16 @@ function render({ model, el }) {
       within.replaceChildren(box);
       inner = found;
       leavePlayer = player.render({ model: inner, el: box });
-      unfollowPlayer = follow(inner, { "position playing": drawOver, "pcm active": () => { dress(); drawOver(); } });
-      dress(); draw();
+      unfollowPlayer = follow(inner, { names: dress });
+      codes.listenTo(inner);
+      dress();
     });
   }
-  const all = () => { dressVoices(); dress(); draw(); };
+  const draw = () => { drawStream(); codes.draw(); };
   const unfollow = follow(model, {
     "voices blend": () => { dressVoices(); dress(); },
-    tape: edited,
     "state problem source temperature seed": () => { dress(); drawStream(); },
     progress: () => { if (!model.get("progress").done) { rows = []; layStream(); } dress(); },
-    codes: () => { dress(); draw(); },
-    selection: () => { if (!dragging) { const [a, b] = selected(); if (anchor !== a && anchor !== b) anchor = a; } dress(); drawOver(); },
     player: showPlayer,
   });
   const listen = (message, buffers) => { if ("at" in message) addSound(message, buffers); };
@@ -425,9 +288,9 @@ function render({ model, el }) {
   const resize = new ResizeObserver(draw);
   resize.observe(el);
   const unwatch = watchTheme(el, draw);
-  all(); showPlayer();
+  dressVoices(); dress(); draw(); showPlayer();
   return () => {
-    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); unfollow(); unwatch(); resize.disconnect();
+    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); unfollow(); unwatch(); resize.disconnect();
     if (!page) model.off("msg:custom", listen);
   };
 }

@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import traitlets as t
@@ -13,44 +12,9 @@ from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.widgets.base import Widget, checked_waveform, code_colours, module_of, to_pcm
 from vqwn_kit.widgets.player import Player
 from vqwn_kit.widgets.strip import EDITS, CodeStrip
+from vqwn_kit.widgets.voices import NOBODY, Blend, Takes, Voice
 
-NOBODY = "no voice"  # the decoder isn't told who speaks
-MOST_TAKES = 8  # beside the original: the player has nine keys for tracks
 MOST_SECONDS = 30.0  # of a recording; a longer one is cut
-
-Blend = tuple[str, str, float]  # a point between two voices: first, second, share of the second
-
-
-class Voice(Protocol):
-    """What the lab needs to be told by a model.
-
-    Attributes:
-        sample_rate: in Hz.
-        hop_length: samples a code.
-        num_embeddings: K; 0 where there is no codebook.
-        speakers: what is known of each, by name.
-        utterances: recordings to choose from, their texts by key.
-    """
-
-    sample_rate: int
-    hop_length: int
-    num_embeddings: int
-    speakers: Mapping[str, str]
-    utterances: Mapping[str, str]
-
-    def prepare(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-        """Return a recording (T',) at the model's rate, without silence at its ends."""
-
-    def fetch(self, key: str) -> tuple[np.ndarray, str]:
-        """Return an utterance (T,) and the name of its speaker."""
-
-    def encode(self, waveform: np.ndarray) -> np.ndarray:
-        """Return codes (N,) of a waveform (T,); called only where there is a codebook."""
-
-    def stream(
-        self, told: np.ndarray, voices: Sequence[str | Blend | None], temperature: float, seed: int
-    ) -> Iterator[np.ndarray]:
-        """Yield what voices say, (S', t), of codes (N,), or without a codebook of a waveform."""
 
 
 class VoiceLab(Widget):
@@ -72,7 +36,6 @@ class VoiceLab(Widget):
         temperature: below 1 is less noisy and less lively.
         seed: the same seed gives the same sound.
         strip: the codes, see `CodeStrip`; edit them by `edit`, so that the browser learns of it.
-        takes: what was spoken, float32 (T,), by name.
         player: of the original and the takes; None before there is an original.
         problem: what went wrong, or "".
 
@@ -85,7 +48,7 @@ class VoiceLab(Widget):
         lab.speak().wait()
     """
 
-    _esm = module_of("lab", "player")
+    _esm = module_of("lab", "player", "tape")
 
     state = t.Unicode("ready").tag(sync=True)
     source = t.Dict().tag(sync=True)
@@ -98,6 +61,7 @@ class VoiceLab(Widget):
     codes = t.List(t.Int()).tag(sync=True)
     selection = t.List(t.Int(), default_value=[0, 0]).tag(sync=True)
     tape = t.Dict().tag(sync=True)  # what can be undone, and so on
+    alike = t.List(t.Unicode()).tag(sync=True)  # tracks that have just these codes
     palette = t.Bytes().tag(sync=True)
     progress = t.Dict().tag(sync=True)
     about = t.Dict().tag(sync=True)
@@ -107,8 +71,7 @@ class VoiceLab(Widget):
     def __init__(self, voice: Voice, *, title: str = "", note: str = "", **settings):
         self.voice, self.strip = voice, CodeStrip()
         self.waveform: np.ndarray | None = None
-        self.takes: dict[str, np.ndarray] = {}
-        self._edits: dict[tuple, int] = {}  # numbers of the edited codes that were spoken
+        self._takes = Takes()
         self._said: list[np.ndarray] = []
         self._stop, self._ended = threading.Event(), threading.Event()
         self._ended.set()
@@ -130,6 +93,11 @@ class VoiceLab(Widget):
         self.on_msg(self._asked)
 
     # ---- what the user does
+
+    @property
+    def takes(self) -> dict[str, np.ndarray]:
+        """What was spoken, float32 (T,), by name."""
+        return self._takes.sounds
 
     def take(
         self, waveform: np.ndarray, sample_rate: int | None = None, name: str = "recording"
@@ -170,9 +138,10 @@ class VoiceLab(Widget):
         if not voices:
             raise InputError("nobody is chosen to speak: choose a voice")
         told = np.array(self.strip.codes) if self.voice.num_embeddings else self.waveform
-        names = [self._name(voice) for voice in voices]
+        codes = self.strip.codes
         settings = {"temperature": self.temperature, "seed": self.seed}
-        self._begin("speaking", lambda: self._speak(names, told, voices, settings))
+        names = [self._takes.name(voice, codes, **settings) for voice in voices]
+        self._begin("speaking", lambda: self._speak(names, codes, told, voices, settings))
         return self
 
     def stop(self) -> None:
@@ -222,7 +191,7 @@ class VoiceLab(Widget):
 
     def clear(self) -> None:
         """Forget what was spoken; the original stays."""
-        self.takes, self._edits = {}, {}
+        self._takes = Takes(self._takes.original, self._takes.speaker)
         if self.waveform is not None:
             self._show()
 
@@ -280,8 +249,9 @@ class VoiceLab(Widget):
         """Take a waveform at the model's rate as the original."""
         waveform = checked_waveform(name, waveform)
         codes = self.voice.encode(waveform) if self.voice.num_embeddings else ()
-        self.waveform, self.takes, self._edits = waveform, {}, {}
+        self.waveform = waveform
         self.strip.load(codes)
+        self._takes = Takes(self.strip.original, speaker)
         seconds = len(waveform) / self.voice.sample_rate
         self.source = {
             "name": name, "speaker": speaker, "seconds": seconds, "codes": len(codes),
@@ -290,7 +260,7 @@ class VoiceLab(Widget):
         self._show_strip((0, 0))
         self._show()
 
-    def _speak(self, names: list[str], told: np.ndarray, voices: list, settings: dict) -> None:
+    def _speak(self, names: list[str], codes: tuple, told, voices: list, settings: dict) -> None:
         total = len(told) * (self.voice.hop_length if self.voice.num_embeddings else 1)
         self._said, done, began = [], 0, time.perf_counter()
         self.progress = _progress(names, 0, total)
@@ -305,11 +275,7 @@ class VoiceLab(Widget):
                 break
         if not done:
             return
-        for name, sound in zip(names, np.concatenate(self._said, axis=1), strict=True):
-            self.takes.pop(name, None)
-            self.takes[name] = sound
-        while len(self.takes) > MOST_TAKES:
-            del self.takes[next(iter(self.takes))]
+        self._takes.add(names, np.concatenate(self._said, axis=1), codes)
         self._show(names[0])
 
     # ---- within
@@ -320,40 +286,24 @@ class VoiceLab(Widget):
             voices.append((self.blend["first"], self.blend["second"], float(self.blend["share"])))
         return voices
 
-    def _name(self, voice: str | Blend | None) -> str:
-        """Return what a take is called: who, and what sets it apart."""
-        if isinstance(voice, tuple):
-            first, second, share = voice
-            who = f"{100 - round(100 * share)} % {first}, {round(100 * share)} % {second}"
-        elif voice is None:
-            who = NOBODY
-        else:
-            own = voice == self.source["speaker"]
-            who = f"reconstruction ({voice})" if own else f"as {voice}"
-        parts = [who]
-        if self.temperature != 1.0:
-            parts.append(f"T {self.temperature:g}")
-        if self.seed:
-            parts.append(f"seed {self.seed}")
-        if self.strip.edited:
-            parts.append(f"edit {self._edits.setdefault(self.strip.codes, len(self._edits) + 1)}")
-        return ", ".join(parts)
-
     def _show(self, track: str | None = None) -> None:
         """Put the original and the takes into the player."""
         tracks = {"original": self.waveform, **self.takes}
-        codes = None if self._edits or not len(self.strip) else self.strip.original
+        same = len(self._takes.alike(self._takes.original)) == len(tracks)
+        codes = (self.strip.original or None) if same else None  # one strip is below all tracks
         settings = {"codes": codes, "hop_length": self.voice.hop_length}
         if self.player is None:
             self.player = Player(tracks, self.voice.sample_rate, **settings)
         else:
             self.player.load(tracks, **settings)
+        self.alike = self._takes.alike(self.strip.codes)
         self.player.position = 0.0
         self.player.track = track or "original"
 
     def _show_strip(self, span: Sequence[int]) -> None:
         with self.hold_sync():
             self.codes, self.selection = list(self.strip.codes), list(span)
+            self.alike = self._takes.alike(self.strip.codes)
         self.tape = self._tape()  # the browser must know the rest by then
 
     def _tape(self) -> dict:
