@@ -334,12 +334,12 @@ def test_a_training_is_started_and_stopped_and_survives_a_reload(notebook, lab):
     page.locator(state.format("running")).wait_for()
     steps.locator(f"xpath=self::*[@data-step > {before + 2}]").wait_for()
     monitor.locator(".vq-pause").click()
-    page.locator(state.format("paused")).wait_for(timeout=40_000)
+    page.locator(state.format("paused")).wait_for()
     done = int(steps.get_attribute("data-step"))
     assert (lab[1] / "run" / f"weights-{done}.weights.h5").is_file()
     monitor.focus()
     page.keyboard.press("s")
-    page.locator(state.format("running")).wait_for(timeout=40_000)
+    page.locator(state.format("running")).wait_for()
     monitor.locator(".vq-stop").click()
     page.locator(state.format("stopped")).wait_for()
     done = int(steps.get_attribute("data-step"))
@@ -405,7 +405,7 @@ def test_codes_are_edited_by_mouse_and_keyboard_and_spoken(notebook):
     lab.locator(".vq-reset").click()
     lab.focus()
     page.keyboard.press("Control+a")
-    for length in (2, 4):
+    for length in (2, 4, 8):  # long enough to be reloaded while it is spoken
         page.keyboard.press(".")
         place.get_by_text(f"edited: {length * count} codes").wait_for()
 
@@ -415,6 +415,7 @@ def test_speech_is_heard_while_it_comes_and_a_reload_loses_nothing(notebook):
     lab.locator(".vq-voice").get_by_text("no voice").click()
     lab.locator(".vq-seed").fill("7")
     lab.locator(".vq-mixed").click()
+    page.locator("[data-state=ready].vq-lab").wait_for()
     lab.focus()
     page.keyboard.press("s")
     lab.locator(".vq-listen").first.wait_for()

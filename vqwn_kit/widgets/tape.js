@@ -83,7 +83,7 @@ function render({ model, el, home, send }) {
   function tellPlace() {
     const codes = model.get("codes"), [a, b] = selected(), edited = model.get("tape").edited ? `edited: ${codes.length} codes, ${formatTime(codes.length * frame)} s` : "";
     const what = a < b ? `selected: ${b - a} code${b - a > 1 ? "s" : ""}, ${formatTime(a * frame)}–${formatTime(b * frame)} s` : a < codes.length ? `at ${formatTime(a * frame)} s, before code ${codes[a]}` : "at the end";
-    place.textContent = [what, edited, edited && "Speak says what stands here"].filter(Boolean).join("   ·   ");
+    place.textContent = [what, edited, edited && !page && "Speak says what stands here"].filter(Boolean).join("   ·   ");
   }
   const codeAt = (event) => {
     const box = over.getBoundingClientRect(), N = model.get("codes").length;
