@@ -305,7 +305,7 @@ def test_a_page_holds_the_sound_and_no_buttons_are_needed(lab, tmp_path):
 
 
 def test_a_lab_of_a_run_speaks_as_generate_does(run, store):
-    lab = voice_lab(run, store, voices=["bob"], temperature=0.9)
+    lab = voice_lab(run, store, voices=["bob"], temperature=0.9, blend={"share": 0.5})
     assert [name for name, _ in lab.speakers] == ["ann", "bob"]
     assert [key for key, _ in lab.utterances] == [
         store.corpus.utterances[n].key for n in store.numbers("held_out")
@@ -315,7 +315,7 @@ def test_a_lab_of_a_run_speaks_as_generate_does(run, store):
     model, codes = run.model, np.array(lab.codes)
     assert np.array_equal(codes, model.encode(lab.waveform)[0])
     lab.edit("stretch", 0, 4, 2)
-    lab.blend = {"on": True, "share": 0.5}
+    lab.blend = {"on": True}
     lab.speak().wait(PATIENCE)
     between = voice_between(model, "ann", "bob", 0.5)
     expected = generate(model, [*codes[:4].repeat(2), *codes[4:]], ["bob", between],

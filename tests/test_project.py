@@ -162,6 +162,7 @@ def test_widgets_import_no_tensorflow():
         "import sys, numpy as np, vqwn_kit as vq\n"
         "vq.Player({'a': np.zeros(800, 'f4')}).figure()\n"
         "vq.Explorer({'PCA': np.eye(2)}, ['a', 'b']).figure()\n"
+        "vq.VoiceLab\n"
         "vq.TrainingMonitor(lambda monitor: None).start().wait()\n"
         "sys.exit('TensorFlow came along' if 'tensorflow' in sys.modules else 0)"
     )

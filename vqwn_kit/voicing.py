@@ -19,6 +19,7 @@ from vqwn_kit.widgets.voices import Blend
 
 Data = Store | Corpus | str | Path | None
 MOST_OFFERED = 200  # utterances in the lab's list
+SETTINGS = ("voices", "blend", "temperature", "seed")
 LAPSE = 6  # steps of a time-lapse
 
 
@@ -38,7 +39,7 @@ def voice_lab(
             where it isn't found.
         precision: of the sampler's weights; see `Sampler`.
         progress: show a progress bar while the corpus is prepared.
-        **settings: voices, temperature, seed; see `VoiceLab`.
+        **settings: voices, blend, temperature, seed; see `VoiceLab`.
 
     Raises:
         InputError: no such run, a first stage, which can't speak, or no such corpus.
@@ -57,12 +58,10 @@ def voice_lab(
             raise
         note = f"No utterances to choose from: {error}"
     title = f"{run.folder.name}, step {run.newest:,}"
-    lab = VoiceLab(_RunVoice(run, store, precision), title=title, note=note)
-    for name, value in settings.items():
-        if not lab.has_trait(name):
-            raise one_of("setting", name, ["voices", "blend", "temperature", "seed"])
-        setattr(lab, name, value)
-    return lab
+    for name in settings:
+        if name not in SETTINGS:
+            raise one_of("setting", name, SETTINGS)
+    return VoiceLab(_RunVoice(run, store, precision), title=title, note=note, **settings)
 
 
 class _RunVoice:

@@ -77,8 +77,7 @@ class VoiceLab(Widget):
         self._ended.set()
         self._lock, self._error = threading.Lock(), None
         names, size = list(voice.speakers), voice.num_embeddings
-        super().__init__(
-            title=title,
+        content = dict(
             speakers=[[name, about] for name, about in voice.speakers.items()],
             utterances=[[key, text] for key, text in voice.utterances.items()],
             voices=names[:2],
@@ -88,8 +87,11 @@ class VoiceLab(Widget):
                 "rate": voice.sample_rate, "hop": voice.hop_length, "codes": size, "note": note,
                 "most": MOST_SECONDS,
             },
-            progress=_progress([], 0, 0), tape=self._tape(), **settings,
+            progress=_progress([], 0, 0), tape=self._tape(),
         )  # fmt: skip
+        if "blend" in settings:
+            settings["blend"] = content["blend"] | settings["blend"]
+        super().__init__(title=title, **content | settings)
         self.on_msg(self._asked)
 
     # ---- what the user does
