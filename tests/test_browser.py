@@ -6,6 +6,7 @@ Skipped where there is no Chromium, playwright or JupyterLab.
 import csv
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,16 +15,19 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, tones
+from vqwn_kit import audio
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
                 None)  # fmt: skip
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required "
-    "--mute-audio"
+    "--mute-audio --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
 CELLS = [
     "import numpy as np, ipywidgets as W, vqwn_kit as vq\n"
@@ -47,6 +51,12 @@ CELLS = [
     "explorer",
     "abx = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='item')\n"
     "abx.blind('abx', 'answers/listening.csv', listener='ann', trials=2, seed=0)",
+    "monitor = vq.train_monitor(vq.example_corpus(), 'tiny', steps=200_000, save='run/weights',\n"
+    "                           log_every=2, hear_every=4, seconds=0.3, progress=False)\n"
+    "monitor",
+    "speech = vq.voice_lab('voices', vq.example_corpus())\n"
+    "speech.choose('kumo_036').save_html('speech.html')\n"
+    "speech",
     "explorer.save_html('map.html'), player.save_html('player.html')",
 ]
 # Whatever reaches the loudspeaker is looked at on its way.
@@ -94,8 +104,8 @@ def seconds(root) -> float:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> tuple[str, Path]:
-    """A JupyterLab server of its own; its address and folder."""
+def lab(tmp_path_factory, run) -> tuple[str, Path]:
+    """A JupyterLab server of its own; its address and folder, in which there is a run."""
     pytest.importorskip("jupyterlab", reason="jupyterlab isn't installed")
     nbformat = pytest.importorskip("nbformat")
     folder = tmp_path_factory.mktemp("lab")
@@ -103,6 +113,7 @@ def lab(tmp_path_factory) -> tuple[str, Path]:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(book, folder / "widgets.ipynb")
+    shutil.copytree(run.folder, folder / "voices")
     quiet = folder / ".settings/@jupyterlab/apputils-extension"
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text(
@@ -306,6 +317,137 @@ def test_a_reload_finds_the_state_again(notebook):
     assert explorer.locator(".vq-map-name[aria-pressed=true]").inner_text() == "UMAP"
 
 
+def test_a_training_is_started_and_stopped_and_survives_a_reload(notebook, lab):
+    page, monitor = notebook, notebook.locator(".vq-monitor")
+    steps, state = monitor.locator(".vq-steps"), "[data-state={}].vq-monitor"
+    monitor.scroll_into_view_if_needed()
+    assert monitor.locator(".vq-stop").is_disabled()
+    monitor.locator(".vq-start").click()
+    page.locator(state.format("running")).wait_for()
+    monitor.get_by_text("step 4").first.wait_for()  # the player has what it says by then
+    kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free while it trains
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    before = int(steps.get_attribute("data-step"))
+    page.reload()
+    page.wait_for_function("() => window.jupyterapp?.restored")
+    page.locator(state.format("running")).wait_for()
+    steps.locator(f"xpath=self::*[@data-step > {before + 2}]").wait_for()
+    monitor.locator(".vq-pause").click()
+    page.locator(state.format("paused")).wait_for()
+    done = int(steps.get_attribute("data-step"))
+    assert (lab[1] / "run" / f"weights-{done}.weights.h5").is_file()
+    monitor.focus()
+    page.keyboard.press("s")
+    page.locator(state.format("running")).wait_for()
+    monitor.locator(".vq-stop").click()
+    page.locator(state.format("stopped")).wait_for()
+    done = int(steps.get_attribute("data-step"))
+    assert (lab[1] / "run" / f"weights-{done}.state.npz").is_file()
+    assert monitor.locator(".vq-start").is_enabled()
+
+
+def speech_lab(page):
+    lab = page.locator(".vq-lab")
+    lab.scroll_into_view_if_needed()
+    lab.focus()
+    return lab
+
+
+def seconds_of_source(lab) -> float:
+    return float(re.search(r"([\d.]+) s ", lab.locator(".vq-source").inner_text())[1])
+
+
+def test_the_microphone_and_files_of_many_kinds_are_heard(notebook, tmp_path):
+    page, lab = notebook, speech_lab(notebook)
+    page.keyboard.press("r")
+    lab.locator(".vq-record[aria-pressed=true]").wait_for()
+    page.wait_for_timeout(2300)
+    page.keyboard.press("r")
+    lab.get_by_text("recording").wait_for()
+    assert 0.9 < seconds_of_source(lab) < 10  # Chromium's microphone beeps twice a second
+    assert lab.locator(".vq-track").all_inner_texts() == ["1 original"]
+    sound = np.stack([tones(0.8, 200.0)] * 2, axis=1)
+    for name, rate in (("a.wav", 44_100), ("b.flac", 48_000), ("c.ogg", 16_000), ("d.mp3", 22_050)):
+        soundfile.write(tmp_path / name, audio.resample(sound, 16_000, rate), rate)
+        lab.locator("input[type=file]").set_input_files(tmp_path / name)
+        lab.get_by_text(name).wait_for()
+        assert seconds_of_source(lab) == pytest.approx(0.8, abs=0.12), name
+    lab.focus()
+    page.keyboard.press("Space")  # goes to nobody: the player isn't focused
+    lab.locator(".vq-play").click()
+    page.wait_for_timeout(350)
+    assert level(page) > 0.2
+    lab.locator(".vq-play").click()
+    (tmp_path / "e.wav").write_bytes(b"no sound at all")
+    lab.locator("input[type=file]").set_input_files(tmp_path / "e.wav")
+    lab.get_by_text("e.wav: this browser can't decode it").wait_for()
+    assert "d.mp3" in lab.locator(".vq-source").inner_text()
+
+
+def test_codes_are_edited_by_mouse_and_keyboard_and_spoken(notebook):
+    page, lab = notebook, speech_lab(notebook)
+    place = lab.locator(".vq-place")
+    lab.locator(".vq-utterance").select_option("kumo_036")
+    lab.get_by_text("kumo_036  ·  kumo").wait_for()
+    count = int(re.search(r"(\d+) codes", lab.locator(".vq-source").inner_text())[1])
+    box = lab.locator(".vq-strip canvas").last.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 12)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 12, steps=4)
+    page.mouse.up()
+    place.get_by_text("selected: 5 codes, 0.00").wait_for()
+    for key in ("d", "Control+c", "End", "Control+v", ".", "Control+z"):  # as fast as can be
+        page.keyboard.press(key)
+    place.get_by_text(f"edited: {count + 15} codes").wait_for()
+    lab.locator(".vq-undo").click()
+    place.get_by_text(f"edited: {count + 5} codes").wait_for()
+    lab.locator(".vq-reset").click()
+    lab.focus()
+    page.keyboard.press("Control+a")
+    for length in (2, 4, 8):  # long enough to be reloaded while it is spoken
+        page.keyboard.press(".")
+        place.get_by_text(f"edited: {length * count} codes").wait_for()
+
+
+def test_speech_is_heard_while_it_comes_and_a_reload_loses_nothing(notebook):
+    page, lab = notebook, speech_lab(notebook)
+    lab.locator(".vq-voice").get_by_text("no voice").click()
+    lab.locator(".vq-seed").fill("7")
+    lab.locator(".vq-mixed").click()
+    page.locator("[data-state=ready].vq-lab").wait_for()
+    lab.focus()
+    page.keyboard.press("s")
+    lab.locator(".vq-listen").first.wait_for()
+    names = lab.locator(".vq-listen").all_inner_texts()
+    assert names == [f"▶ {who}, seed 7, edit 1"
+                     for who in ("as ann", "as bob", "no voice", "50 % ann, 50 % bob")]  # fmt: skip
+    lab.locator(".vq-listen").nth(1).click()
+    page.wait_for_timeout(400)
+    assert level(page) > 0.01
+    assert lab.get_attribute("data-state") == "speaking"
+    kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free while it speaks
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    page.wait_for_function("() => window.jupyterapp?.restored")
+    lab.locator(".vq-listen").nth(3).wait_for()  # what was said until now came again
+    lab.focus()
+    page.keyboard.press("x")
+    lab.get_by_text("Stopped after").wait_for()
+    tracks = lab.locator(".vq-track").all_inner_texts()
+    assert tracks[:2] == ["1 original", "2 as ann, seed 7, edit 1"]
+    assert len(tracks) == 5
+    assert lab.locator(".vq-seed").input_value() == "7"
+    assert lab.locator(".vq-voice[aria-pressed=true]").count() == 3
+    lab.locator(".vq-player").focus()
+    page.keyboard.press("2")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(350)
+    assert level(page) > 0.01
+    page.keyboard.press("Space")
+
+
 def test_no_errors_and_no_key_reached_jupyterlab(notebook):
     assert notebook.errors == []
     kinds = "() => jupyterapp.shell.currentWidget.content.widgets.map((cell) => cell.model.type)"
@@ -333,6 +475,12 @@ def test_pages_play_from_disk_without_a_network(notebook, lab, browser, scheme):
     page.locator(".vq-search").fill("3")
     page.keyboard.press("Enter")
     page.get_by_text("brings no sound of code 3").wait_for()
+    page.goto((lab[1] / "speech.html").as_uri())
+    page.locator(".vq-play").click()
+    page.wait_for_timeout(1000)
+    assert level(page) > 0.01
+    assert page.locator(".vq-strip canvas").first.is_visible()
+    assert page.locator(".vq-form, .vq-strip button").count() == 0  # there is no model to ask
     overflow = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
     assert page.errors == []

@@ -16,8 +16,9 @@ from vqwn_kit import (
     load_preset,
     reconstruct,
     stream,
+    voice_between,
 )
-from vqwn_kit.generation import convert_many
+from vqwn_kit.generation import convert_many, frames_of
 from vqwn_kit.layers import mu_law_encode
 
 # the verbs
@@ -40,6 +41,42 @@ def test_a_stream_is_what_generate_returns_in_parts(model):
     assert len(parts) > 1
     whole = generate(model, codes, ["ann", "bob"], temperature=0.8, seed=3)
     assert np.array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_a_point_between_two_voices_is_each_of_them_at_its_ends(model):
+    codes = np.arange(12) % 32
+    ends = [voice_between(model, "ann", "bob", share) for share in (0.0, 1.0)]
+    sound = generate(model, codes, ends)
+    assert np.array_equal(sound, generate(model, codes, ["ann", "bob"]))
+    assert not np.array_equal(sound[0], sound[1])
+    table = model.decoder.speakers.numpy()
+    assert np.array_equal(ends, table)
+    quarter = voice_between(model, "ann", "bob", 0.25)
+    np.testing.assert_allclose(quarter, 0.75 * table[0] + 0.25 * table[1], rtol=1e-6)
+    z_q = np.array(model.bottleneck.embed(codes[None]))
+    told = frames_of(model, z_q, [quarter, "ann", "bob", None])
+    assert np.array_equal(told[0, :, -4:], np.tile(quarter, (12, 1)))
+    by_number = model.decoder.frames(np.repeat(z_q, 2, axis=0), np.array([0, 1], np.int32))
+    assert np.array_equal(told[1:2], np.array(by_number)[:1])
+    assert not told[3, :, -4:].any()
+    nobody = voice_between(model, None, "bob", 0.5)
+    np.testing.assert_allclose(nobody, table[1] / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("speaker", "match"),
+    [
+        (np.zeros(3), r"a voice of shape \(3,\); expected a name, a number, or a vector of 4"),
+        (np.full(4, np.nan), "4 finite numbers"),
+        (0.5, "no speaker 0.5; expected a name or a whole number"),
+        ("an", "did you mean 'ann'"),
+    ],
+)
+def test_voices_that_are_none_are_refused(model, speaker, match):
+    with pytest.raises(InputError, match=match):
+        generate(model, np.zeros(2, int), [speaker])
+    with pytest.raises(InputError, match="share=1.5"):
+        voice_between(model, "ann", "bob", 1.5)
 
 
 def test_what_was_spoken_is_kept_when_it_is_stopped(model, monkeypatch):

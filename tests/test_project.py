@@ -21,10 +21,11 @@ ORDER = (
     "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
     "prior_folder dreams hearing alignment projector projector_page views code_views doctor "
     "comparison cards prior_scores prior_training subject code_facts code_scores sound_scores "
-    "scoring projector_tables report listening widgets explore info main_job download "
-    "sampling_bench training_bench bench data_cli training_cli prior_cli cli"
+    "scoring projector_tables report listening widgets explore monitoring voicing info main_job "
+    "download sampling_bench training_bench bench data_cli training_cli prior_cli cli"
 ).split()
-WIDGETS = "points base blind figures player explorer".split()  # the modules of the folder
+# the modules of the folder
+WIDGETS = "points base blind figures player explorer monitor strip voices lab".split()
 
 
 def imports_of(module: str) -> set[str]:
@@ -161,6 +162,8 @@ def test_widgets_import_no_tensorflow():
         "import sys, numpy as np, vqwn_kit as vq\n"
         "vq.Player({'a': np.zeros(800, 'f4')}).figure()\n"
         "vq.Explorer({'PCA': np.eye(2)}, ['a', 'b']).figure()\n"
+        "vq.VoiceLab\n"
+        "vq.TrainingMonitor(lambda monitor: None).start().wait()\n"
         "sys.exit('TensorFlow came along' if 'tensorflow' in sys.modules else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -58,6 +58,7 @@ _HOME = {
     "convert_voice": "generation",
     "convert_many": "generation",
     "audio_log": "generation",
+    "voice_between": "generation",
     "NGram": "ngrams",
     "codes_of": "run_codes",
     "PriorConfig": "prior_config",
@@ -84,11 +85,16 @@ _HOME = {
     "explore_codebook": "explore",
     "explore_speakers": "explore",
     "explore_frames": "explore",
+    "TrainingMonitor": "widgets.monitor",
+    "train_monitor": "monitoring",
+    "VoiceLab": "widgets.lab",
+    "voice_lab": "voicing",
+    "time_lapse": "voicing",
 }
 _ON_TENSORFLOW = set(
     "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring explore main_job run_codes prior prior_folder prior_scores "
-    "prior_training dreams projector_tables".split()
+    "generation comparison scoring explore monitoring voicing main_job run_codes prior "
+    "prior_folder prior_scores prior_training dreams projector_tables".split()
 )
 __all__ = ["__version__", *_HOME]
 

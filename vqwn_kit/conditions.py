@@ -26,7 +26,7 @@ class Conditions(Part):
         speaker_dropout: probability, in training, that the speaker isn't told; see `Speakers`.
         local_layers: residual convolutions over the frames.
 
-    Input shape: (B, N, D), and (B,) int32, -1..S-1.
+    Input shape: (B, N, D), and (B,) int32, -1..S-1, or vectors of voices, (B, speaker_dim).
     Output shape: (B, N, local_channels or D), with `speaker_dim` more if there are no layers.
     """
 
@@ -94,7 +94,9 @@ class Conditions(Part):
         local = self.time_jitter(local_condition, training=training)
         if self.local_channels:
             local = self.conv(local)
-        vectors = ops.cast(self.speakers(speaker, training=training), local.dtype)
+        told = ops.ndim(speaker) == 2
+        vectors = speaker if told else self.speakers(speaker, training=training)
+        vectors = ops.cast(vectors, local.dtype)
         repeated = ops.repeat(vectors[:, None], ops.shape(local)[1], axis=1)
         x = ops.concatenate([local, repeated], axis=-1)
         if self.local_layers:

@@ -11,7 +11,8 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.sampler import Sampler
 from vqwn_kit.vqvae import VQVAE, as_floats
 
-Speaker = str | int | None  # a name, a number, or None for 'no speaker'
+# A name, a number, None for 'no speaker', or a voice's vector (speaker_dim,).
+Speaker = str | int | None | np.ndarray
 
 
 def generate(
@@ -32,7 +33,8 @@ def generate(
     Args:
         model: a trained model.
         codes: int (N,), (1, N): the same for all speakers, or (S', N), one row a speaker.
-        speakers: names or numbers of S' speakers; None for no speaker.
+        speakers: names or numbers of S' speakers; None for no speaker; or vectors of voices, such
+            as `voice_between` returns.
         mode: `sample` or `greedy`.
         temperature: below 1 is less noisy and less lively.
         top_k: draw from the likeliest so many levels only.
@@ -77,8 +79,14 @@ def stream(
     Raises:
         InputError: as `generate`.
     """
-    told = _told(model, codes, speakers)
-    parts = Sampler(model.decoder, precision).stream(told, model.hop_length, **settings)
+    return stream_frames(model, _told(model, codes, speakers), precision, **settings)
+
+
+def stream_frames(
+    model: VQVAE, frames: np.ndarray, precision: str = "float32", **settings
+) -> Iterator[np.ndarray]:
+    """Speak what `frames_of` returned, float32 (S', N, C), as `stream` speaks codes."""
+    parts = Sampler(model.decoder, precision).stream(frames, model.hop_length, **settings)
     return (audio.mu_law_decode(part, model.decoder.levels) for part in parts)
 
 
@@ -172,13 +180,34 @@ def frames_of(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.
             "this model is a first stage, without a WaveNet, and can't speak: train a second on it "
             "with parts={'encoder': run, 'bottleneck': run} and freeze=['encoder', 'bottleneck']"
         )
-    ids = model.speaker_ids([speakers] if isinstance(speakers, str) else speakers)
-    if not len(ids):
+    voices = model.speaker_vectors([speakers] if isinstance(speakers, str) else list(speakers))
+    if not len(voices):
         raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
-    rows = np.repeat(z_q, len(ids), axis=0) if len(z_q) == 1 else z_q
-    if len(rows) != len(ids):
-        raise InputError(f"{len(rows)} rows of codes for {len(ids)} speakers; expected one each")
-    return np.array(model.decoder.frames(rows, ids), np.float32)
+    rows = np.repeat(z_q, len(voices), axis=0) if len(z_q) == 1 else z_q
+    if len(rows) != len(voices):
+        raise InputError(f"{len(rows)} rows of codes for {len(voices)} speakers; expected one each")
+    return np.array(model.decoder.frames(rows, voices), np.float32)
+
+
+def voice_between(model: VQVAE, first: Speaker, second: Speaker, share: float) -> np.ndarray:
+    """Return a point between two voices, float32 (speaker_dim,), to be given as a speaker.
+
+    Args:
+        model: a trained model.
+        first: whose voice it is at a share of 0, to the last bit.
+        second: whose voice it is at a share of 1, to the last bit.
+        share: how far from the first to the second, 0 to 1.
+
+    Raises:
+        InputError: no such speaker, or a share outside 0..1.
+
+    Example:
+        generate(model, codes, ["alpha", voice_between(model, "alpha", "joe", 0.5), "joe"])
+    """
+    if not 0.0 <= share <= 1.0:
+        raise InputError(f"share={share}; expected 0, the first voice, to 1, the second")
+    one, other = model.speaker_vectors([first, second])
+    return np.float32(1.0 - share) * one + np.float32(share) * other
 
 
 class Interrupted(KeyboardInterrupt):

@@ -100,8 +100,12 @@ class Trainer:
         log_dir: str | Path | None = None,
         callbacks: Iterable[Callback] = (),
         progress: bool = True,
+        after_step: Callable[["Trainer"], None] | None = None,
     ) -> None:
-        """Train until all steps are taken, the time is over or a stop is requested."""
+        """Train until all steps are taken, the time is over or a stop is requested.
+
+        The arguments are those of `train`. What `after_step` takes isn't counted as training.
+        """
         from tqdm import tqdm
 
         if minutes is not None and minutes < 0:
@@ -134,6 +138,11 @@ class Trainer:
                     bar.set_postfix_str(_short(self._log(writer, callbacks)))
                 if self._due(config.save_every):
                     self.save()
+                if after_step is not None:
+                    asked = time.perf_counter()
+                    after_step(self)
+                    idle = time.perf_counter() - asked
+                    began, deadline = began + idle, deadline + idle
             self.save()
         if interrupted.is_set():
             raise KeyboardInterrupt(

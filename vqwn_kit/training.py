@@ -1,7 +1,7 @@
 """Training a model on speech: a corpus and a preset -> a run folder, in one stage or two."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vqwn_kit.config import Preset, build_model, load_preset
@@ -31,6 +31,7 @@ def train(
     log_dir: str | Path | None = None,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
+    after_step: Callable[[Trainer], None] | None = None,
     **changes,
 ) -> Run:
     """Train a model and return its run folder.
@@ -50,6 +51,8 @@ def train(
         callbacks: called with each line of the history and the model, which has its averaged
             weights where the line tells of held-out utterances; see `audio_log`.
         progress: show a progress bar with the time left.
+        after_step: called with the trainer after each step; it may set `trainer.stop_requested`,
+            which ends the training with a checkpoint, and may wait as long as it likes.
         **changes: parts or settings to exchange, such as `encoder="2019"` or `steps=2000`, the
             number of steps in all; see `Preset.change` and `TrainingConfig`.
 
@@ -62,7 +65,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C or the notebook's stop button, when the step is done and
             its checkpoint written; `restore` goes on from there.
     """
-    settings = (_made(log_dir), callbacks, progress)
+    settings = (_made(log_dir), callbacks, progress, after_step)
     if restore is not None:
         if parts:
             raise InputError(

@@ -137,6 +137,31 @@ class VQVAE(keras.Model):
         """
         return np.array([self._speaker_id(speaker) for speaker in speakers], np.int32)
 
+    def speaker_vectors(self, speakers) -> np.ndarray:
+        """Return the vectors, float32 (S', speaker_dim), that the decoder has of speakers.
+
+        Args:
+            speakers: as in `speaker_ids`; what is a vector (speaker_dim,) already stays as it is.
+
+        Raises:
+            InputError: no such speaker, or a vector of another size or that isn't finite.
+        """
+        size = self.decoder.speakers.shape[1]
+        rows = np.zeros((len(speakers), size), np.float32)
+        for row, speaker in zip(rows, speakers, strict=True):
+            if np.ndim(speaker):
+                vector = np.asarray(speaker, np.float32)
+                if vector.shape != (size,) or not np.isfinite(vector).all():
+                    raise InputError(
+                        f"a voice of shape {vector.shape}; expected a name, a number, or a vector "
+                        f"of {size} finite numbers"
+                    )
+                row[:] = vector
+            else:
+                number = self.speaker_ids([speaker])
+                row[:] = ops.convert_to_numpy(self.decoder.frames.speakers(number))[0]
+        return rows
+
     def _speaker_id(self, speaker: str | int | None) -> int:
         if speaker is None:
             return -1
@@ -144,6 +169,8 @@ class VQVAE(keras.Model):
             if speaker not in self.speaker_names:
                 raise one_of("speaker", speaker, self.speaker_names)
             return self.speaker_names.index(speaker)
+        if int(speaker) != speaker:
+            raise InputError(f"no speaker {speaker}; expected a name or a whole number")
         if not -1 <= int(speaker) < self.decoder.num_speakers:
             raise InputError(
                 f"no speaker {speaker}: the numbers are 0..{self.decoder.num_speakers - 1}, "

@@ -29,10 +29,16 @@ GROUP_COLOURS = (
 )  # fmt: skip
 
 
-def module_of(name: str) -> str:
-    """Return a widget's ES module as one string: what all share, then its own."""
-    parts = [(HERE / f"{file}.js").read_text(encoding="utf-8") for file in ("common", name)]
-    return "\n".join(parts)
+def module_of(name: str, *within: str) -> str:
+    """Return a widget's ES module as one string: what all share, then its own.
+
+    Widgets that it has `within` it stand between, each as a constant: `player` has its `render`.
+    """
+    source = {file: (HERE / f"{file}.js").read_text("utf-8") for file in ("common", *within, name)}
+    for file in within:
+        inner = source[file].replace(EXPORT, "return { render };")
+        source[file] = f"const {file} = (() => {{\n{inner}\n}})();"
+    return "\n".join(source.values())
 
 
 class Widget(anywidget.AnyWidget):

@@ -45,7 +45,7 @@ function prepareRoot(el, name, label, onkey) {
     if (onkey(event)) { event.preventDefault(); event.stopPropagation(); }
   });
   // A button clicked by mouse would take the space bar from the player.
-  el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")) el.focus({ preventScroll: true }); });
+  el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")?.closest(".vq") === el) el.focus({ preventScroll: true }); });
 }
 
 const helpOf = (keys) => keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key), ` ${what}`), " "]);
@@ -242,7 +242,10 @@ function pageModel(text) {
     if (typeof value.base64 === "string") return new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer);
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unpack(item)]));
   };
-  const state = unpack(JSON.parse(text));
+  return modelOf(unpack(JSON.parse(text)));
+}
+
+function modelOf(state) {
   const calls = new Map();
   return {
     get: (name) => state[name],
@@ -256,4 +259,11 @@ function pageModel(text) {
     save_changes() {},
     send() {},
   };
+}
+
+/** The model of a widget within a widget, by its trait; null where there is none. */
+async function modelWithin(model, name) {
+  const value = model.get(name);
+  if (!value) return null;
+  return typeof value === "string" ? model.widget_manager.get_model(value.slice("IPY_MODEL_".length)) : modelOf(value);
 }

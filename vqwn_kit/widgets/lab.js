@@ -1,0 +1,298 @@
+// The voice lab: a microphone, voices, sound that appears while it is made, and the tape of codes.
+
+const LANE = 44; // pixels; height of a voice that is coming
+const FEW = 16; // voices up to this number are buttons, more are a list
+const HELP = [["R", "record, and end"], ["S", "speak"], ["X", "stop"]];
+const TAPE_HELP = [["← → ↑ ↓", "in the codes, with Shift to select"], ["Del", "cut"], ["Ctrl C, V", "copy, splice in"], ["D", "repeat"],
+  [", .", "half, twice as long"], ["Ctrl Z, Y", "undo, redo"], ["P", "play this part"]];
+const SAYS = { ready: "", listening: "Listening to it…", speaking: "The voice is warming up…" };
+
+/** Decode any sound that the browser knows to 16-bit samples of one channel at a rate. */
+async function decode(blob, name, wanted, most) {
+  const rate = wanted >= 8000 && wanted <= 96000 ? wanted : 48000; // all that browsers promise
+  let sound;
+  try { sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await blob.arrayBuffer()); }
+  catch { throw new Error(`${name}: this browser can't decode it${blob.type ? ` (${blob.type})` : ""}. Give a WAV, FLAC, MP3 or Ogg file.`); }
+  if (!sound.length) throw new Error(`${name}: there is no sound in it.`);
+  const length = Math.min(sound.length, Math.ceil(most * rate) + 1), pcm = new Int16Array(length);
+  const channels = [...Array(sound.numberOfChannels).keys()].map((n) => sound.getChannelData(n));
+  for (let k = 0; k < length; k++) {
+    let sum = 0;
+    for (const channel of channels) sum += channel[k];
+    pcm[k] = Math.round(32767 * clamp(sum / channels.length, -1, 1));
+  }
+  return { pcm, rate };
+}
+
+/** Plays sound while it is still being made, from its start; waits where it has caught up. */
+function growingSound(rate, changed) {
+  const me = { lane: -1, sounds: [], done: 0, ended: true };
+  let sources = [], cursor = 0, when = 0, timer = 0, master = null;
+  const now = () => contextOf(rate).currentTime;
+  me.position = () => Math.max(0, cursor - Math.max(0, when - now()) * rate);
+  me.waiting = () => me.lane >= 0 && cursor >= me.done && now() >= when;
+  me.stop = () => {
+    clearInterval(timer);
+    sources.forEach((source) => source.stop());
+    master?.disconnect();
+    Object.assign(me, { lane: -1 }); sources = []; master = null;
+    changed();
+  };
+  const feed = () => {
+    const context = contextOf(rate);
+    if (cursor < me.done && when - context.currentTime < 0.3) {
+      const source = context.createBufferSource(), part = me.sounds[me.lane].subarray(cursor, me.done);
+      source.buffer = context.createBuffer(1, part.length, rate);
+      source.buffer.copyToChannel(part, 0);
+      source.connect(master);
+      const start = Math.ceil(Math.max(when, context.currentTime + 0.02) * rate) / rate;
+      source.start(start);
+      source.onended = () => { sources = sources.filter((other) => other !== source); };
+      sources.push(source);
+      [when, cursor] = [start + part.length / rate, me.done];
+    }
+    if (me.ended && cursor >= me.done && context.currentTime >= when) me.stop();
+    else changed();
+  };
+  me.play = (lane) => {
+    globalThis.vqwnPlaying?.stop();
+    globalThis.vqwnPlaying = me;
+    contextOf(rate).resume();
+    master = contextOf(rate).createGain();
+    master.connect(contextOf(rate).destination);
+    [cursor, when, me.lane] = [0, 0, lane];
+    timer = setInterval(feed, 50);
+    feed();
+  };
+  return me;
+}
+
+function render({ model, el }) {
+  const page = model.get("page"), { rate, hop, codes: K, note, most } = model.get("about"), names = model.get("speakers").map(([name]) => name);
+  const send = (message, buffers) => { complaint = ""; model.send(message, undefined, buffers); };
+  const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, text);
+  let complaint = "", recording = null, inner = null;
+
+  // ---- where the sound comes from
+  const record = button("record", "● Record", () => (recording ? recording.end() : startRecording()));
+  const file = h("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", hidden: true, onchange: () => { if (file.files[0]) heard(file.files[0], file.files[0].name); file.value = ""; } });
+  const choose = button("choose", "Choose a file…", () => file.click(), "or drop one anywhere on this widget");
+  const utterance = h("select", { class: "vq-utterance", "aria-label": "utterance", onchange: () => { if (utterance.value) send({ do: "choose", key: utterance.value }); } },
+    h("option", { value: "" }, "an utterance…"), ...model.get("utterances").map(([key, text]) => h("option", { value: key }, text ? `${key}: ${text}` : key)));
+  const level = h("div", { class: "vq-fill" }), meter = h("div", { class: "vq-progress vq-meter", role: "meter", "aria-label": "level of the microphone", hidden: true }, level);
+  const clock = h("span", { class: "vq-time vq-clock" }), source = h("div", { class: "vq-note vq-source" });
+
+  // ---- who speaks, and how
+  const voices = h("div", { class: "vq-chips vq-voices" });
+  const ends = ["first", "second"].map((end) => h("select", { "aria-label": `${end} voice`, onchange: (event) => mix({ [end]: event.target.value }) }, ...names.map((name) => h("option", {}, name))));
+  const share = h("input", { type: "range", min: 0, max: 100, step: 5, class: "vq-share", "aria-label": "point between the two voices, in percent of the second", oninput: () => mix({ share: share.value / 100 }) });
+  const shares = h("span", { class: "vq-time vq-shares" });
+  const mixed = button("mixed", "Speak it, too", () => mix({ on: !model.get("blend").on }));
+  const warmth = h("input", { type: "range", min: 0.05, max: 1.5, step: 0.05, class: "vq-temperature", "aria-label": "temperature", oninput: () => put(model, { temperature: Number(warmth.value) }) });
+  const degrees = h("span", { class: "vq-time vq-degrees" });
+  const seed = h("input", { type: "number", min: 0, step: 1, class: "vq-seed", "aria-label": "seed", onchange: () => put(model, { seed: Math.max(0, Math.round(Number(seed.value)) || 0) }) });
+  const another = button("another", "Another", () => put(model, { seed: model.get("seed") + 1 }), "take the next seed: other random numbers");
+  const speak = h("button", { class: "vq-primary vq-speak", onclick: () => send({ do: "speak" }) }, "▶ Speak");
+  const stop = button("stop", "■ Stop", () => send({ do: "stop" }));
+  const clear = button("clear", "Forget takes", () => send({ do: "clear" }));
+  const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress vq-spoken", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "spoken" }, fill);
+  const status = h("div", { class: "vq-note vq-state", role: "status" }), problem = h("div", { class: "vq-problem", role: "alert" });
+  const stream = h("div", { class: "vq-stream", hidden: true });
+
+  const why = h("div", { class: "vq-note vq-why" }, K ? "" : "This model has no codebook (an autoencoder), so there are no codes to edit.");
+  const strip = h("div", { class: "vq-strip" });
+  const within = h("div", { class: "vq-within" });
+
+  const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row" }, ...children.filter(Boolean))];
+  const form = page ? null : h("div", { class: "vq-form" },
+    ...row("Sound", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock),
+    ...row("", source),
+    ...row("Voices", voices),
+    ...(names.length > 1 ? row("Between", ends[0], share, ends[1], shares, mixed) : []),
+    ...row("How", h("label", {}, "temperature", warmth), degrees, h("label", {}, "seed", seed), another),
+    ...row("", speak, stop, bar, clear));
+  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")), form ?? source, status, problem, stream, strip, why, within,
+    page ? null : h("div", { class: "vq-help" }, ...helpOf(K ? [...HELP, ...TAPE_HELP] : HELP))].filter(Boolean));
+  prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
+  const codes = tape.render({ model, el: strip, home: el, send });
+
+  // ---- recording
+  function complain(error) { complaint = error.message ?? String(error); dress(); }
+  async function startRecording() {
+    complaint = "";
+    if (!navigator.mediaDevices?.getUserMedia) return complain("This browser gives no microphone here: it does so on pages of this machine (localhost) or over https only.");
+    let input;
+    try { input = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false } }); }
+    catch (error) { return complain(error.name === "NotFoundError" ? "There is no microphone." : `The microphone can't be used (${error.name}): allow it in the browser's settings of this page.`); }
+    const recorder = new MediaRecorder(input), parts = [], context = new AudioContext(), ear = context.createAnalyser(), began = performance.now();
+    context.createMediaStreamSource(input).connect(ear);
+    const samples = new Float32Array(ear.fftSize);
+    const watch = setInterval(() => {
+      ear.getFloatTimeDomainData(samples);
+      const loudest = Math.max(1e-4, ...samples.map(Math.abs)), seconds = (performance.now() - began) / 1000;
+      level.style.width = `${clamp(100 + 2 * 20 * Math.log10(loudest), 0, 100)}%`; // 50 dB
+      level.classList.toggle("vq-over", loudest > 0.98);
+      meter.setAttribute("aria-valuenow", Math.round(20 * Math.log10(loudest)));
+      clock.textContent = `${formatTime(seconds, 1)} of ${most} s`;
+      if (seconds >= most) recording?.end();
+    }, 60);
+    const close = () => { clearInterval(watch); input.getTracks().forEach((track) => track.stop()); context.close(); recording = null; };
+    recorder.ondataavailable = ({ data }) => parts.push(data);
+    recorder.onstop = () => { close(); dress(); heard(new Blob(parts, { type: recorder.mimeType }), "recording"); };
+    recording = { end: () => { if (recorder.state !== "inactive") recorder.stop(); }, drop: () => { recorder.onstop = null; recorder.stop(); close(); } };
+    globalThis.vqwnPlaying?.stop(); // or it would hear itself
+    recorder.start();
+    dress();
+  }
+  async function heard(blob, name) {
+    try {
+      const { pcm, rate: at } = await decode(blob, name, rate, most);
+      send({ do: "sound", name, rate: at }, [pcm.buffer]);
+      dress();
+    } catch (error) { complain(error); }
+  }
+  const refuses = () => page || recording || model.get("state") !== "ready";
+  el.addEventListener("dragover", (event) => { if ([...event.dataTransfer.types].includes("Files")) { event.preventDefault(); event.stopPropagation(); el.classList.toggle("vq-drop", !refuses()); } });
+  el.addEventListener("dragleave", () => el.classList.remove("vq-drop"));
+  el.addEventListener("drop", (event) => {
+    const dropped = event.dataTransfer.files[0];
+    el.classList.remove("vq-drop");
+    if (!dropped) return;
+    event.preventDefault(); event.stopPropagation();
+    if (!refuses()) heard(dropped, dropped.name);
+  });
+
+  // ---- buttons
+  const toggleVoice = (name) => { const now = model.get("voices"); put(model, { voices: now.includes(name) ? now.filter((other) => other !== name) : [...now, name] }); };
+  const mix = (change) => put(model, { blend: { ...model.get("blend"), ...change } });
+  const known = Object.fromEntries(model.get("speakers"));
+  function dressVoices() {
+    const chosen = model.get("voices"), all = [...names, "no voice"];
+    const shown = all.length <= FEW ? all : chosen;
+    const chips = shown.map((name) => h("button", { class: "vq-voice", "aria-pressed": String(chosen.includes(name)), title: name === "no voice" ? "the decoder isn't told who speaks" : known[name], onclick: () => toggleVoice(name) }, name));
+    const more = all.length <= FEW ? null : h("select", { class: "vq-more", "aria-label": "add a voice", onchange: (event) => toggleVoice(event.target.value) },
+      h("option", { value: "" }, "add a voice…"), ...all.filter((name) => !chosen.includes(name)).map((name) => h("option", { value: name }, known[name] ? `${name} (${known[name]})` : name)));
+    refill(voices, ...chips, ...(more ? [more] : []));
+    const { first, second, share: part, on } = model.get("blend"), percent = Math.round(100 * part);
+    [ends[0].value, ends[1].value, share.value] = [first, second, percent];
+    shares.textContent = `${100 - percent} % ${first}, ${percent} % ${second}`;
+    mixed.setAttribute("aria-pressed", String(on));
+  }
+  function dress() {
+    const state = model.get("state"), { names: lanes, done, total, speed } = model.get("progress"), ready = state === "ready" && !recording;
+    const about = model.get("source"), spoken = state === "speaking";
+    record.textContent = recording ? "■ End" : "● Record";
+    record.setAttribute("aria-pressed", String(Boolean(recording)));
+    record.disabled = state !== "ready";
+    for (const node of [choose, utterance]) node.disabled = !ready;
+    meter.hidden = !recording;
+    if (!recording) clock.textContent = "";
+    utterance.value = model.get("utterances").some(([key]) => key === about.name) ? about.name : "";
+    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} codes, ${(rate / hop).toFixed(0)} a second`, ...about.notes].filter(Boolean).join("  ·  ")
+      : ["Record something, drop a file here, or choose one.", note].filter(Boolean).join(" ");
+    speak.disabled = !ready || !about.name || !(model.get("voices").length || model.get("blend").on);
+    stop.disabled = !spoken;
+    clear.disabled = !ready || (inner?.get("names").length ?? 0) < 2;
+    fill.style.width = `${total ? (100 * done) / total : 0}%`;
+    bar.setAttribute("aria-valuenow", total ? Math.round((100 * done) / total) : 0);
+    const told = done ? `${formatTime(done / rate)} of ${formatTime(total / rate)} s${lanes.length > 1 ? ` in ${lanes.length} voices` : ""}, ${((speed * lanes.length) / rate).toFixed(2)} s of sound a second` : "";
+    status.textContent = page ? "" : spoken ? told || SAYS.speaking : SAYS[state] || (done ? (done < total ? `Stopped after ${told}.` : `Spoken: ${told}.`) : "");
+    status.hidden = !status.textContent;
+    problem.textContent = complaint || model.get("problem");
+    problem.hidden = !problem.textContent;
+    el.dataset.state = state;
+    degrees.textContent = model.get("temperature").toFixed(2);
+    if (document.activeElement !== warmth) warmth.value = model.get("temperature");
+    seed.value = model.get("seed");
+    why.hidden = Boolean(K);
+  }
+
+  // ---- sound that comes
+  const growing = growingSound(rate, () => drawStream());
+  let rows = [];
+  function layStream() {
+    const { names: lanes, total } = model.get("progress");
+    growing.stop();
+    Object.assign(growing, { sounds: lanes.map(() => new Float32Array(total)), done: 0, ended: false });
+    rows = lanes.map((name, lane) => {
+      const canvas = h("canvas", { role: "img", "aria-label": `${name}, as it comes` });
+      const listen = h("button", { class: "vq-listen", onclick: () => (growing.lane === lane ? growing.stop() : (growing.lane >= 0 && growing.stop(), growing.play(lane))) });
+      return { name, canvas, listen, box: h("div", { class: "vq-lane" }, listen, h("div", { class: "vq-wave" }, canvas)) };
+    });
+    refill(stream, ...rows.map(({ box }) => box));
+  }
+  function addSound({ at }, buffers) {
+    if (growing.sounds.length !== buffers.length) layStream();
+    buffers.forEach((part, lane) => { const floats = floatsOf(part); growing.sounds[lane].set(floats, at); growing.done = Math.max(growing.done, at + floats.length); });
+    drawStream();
+  }
+  function drawStream() {
+    growing.ended = model.get("state") !== "speaking";
+    stream.hidden = (growing.ended && growing.lane < 0) || !rows.length || !growing.done;
+    if (stream.hidden) return;
+    rows.forEach(({ name, canvas, listen }, lane) => {
+      const on = growing.lane === lane;
+      listen.textContent = `${on ? "■" : "▶"} ${name}`;
+      listen.setAttribute("aria-pressed", String(on));
+      const wide = canvas.parentNode.clientWidth;
+      if (wide < 20) return;
+      const g = fitCanvas(canvas, wide, LANE), sound = growing.sounds[lane], perPixel = sound.length / wide;
+      g.fillStyle = colourOf(el, "--field"); g.fillRect(0, 0, wide, LANE);
+      g.fillStyle = colourOf(el, "--line"); g.fillRect(0, LANE / 2, wide, 1);
+      g.fillStyle = colourOf(el, "--accent");
+      for (let x = 0; x < growing.done / perPixel; x++) {
+        let low = 1, high = -1;
+        for (let k = Math.floor(x * perPixel); k < Math.min(growing.done, (x + 1) * perPixel); k++) { low = Math.min(low, sound[k]); high = Math.max(high, sound[k]); }
+        if (high >= low) g.fillRect(x, (LANE / 2) * (1 - high), 1, Math.max(1, (LANE / 2) * (high - low)));
+      }
+      g.fillStyle = colourOf(el, "--mark");
+      if (on) g.fillRect(growing.position() / perPixel - 1, 0, 2, LANE);
+      if (on && growing.waiting() && !growing.ended) { g.textAlign = "right"; g.fillText("waiting for more", wide - 6, 10); }
+    });
+  }
+
+  // ---- keys
+  function onkey(event) {
+    if (page) return false;
+    const { key } = event, own = event.target.closest(".vq") === el;
+    const press = { s: speak, x: stop, r: own && record }[key.toLowerCase()];
+    if (press) { if (!press.disabled) press.click(); return true; }
+    return own && codes.onkey(event);
+  }
+
+  // ---- what follows what
+  let gone = false, leavePlayer = () => {}, unfollowPlayer = () => {};
+  function showPlayer() {
+    modelWithin(model, "player").then((found) => {
+      if (gone || !found || found === inner) return;
+      leavePlayer(); unfollowPlayer();
+      const box = h("div");
+      within.replaceChildren(box);
+      inner = found;
+      leavePlayer = player.render({ model: inner, el: box });
+      unfollowPlayer = follow(inner, { names: dress });
+      codes.listenTo(inner);
+      dress();
+    });
+  }
+  const draw = () => { drawStream(); codes.draw(); };
+  const unfollow = follow(model, {
+    "voices blend": () => { dressVoices(); dress(); },
+    "state problem source temperature seed": () => { dress(); drawStream(); },
+    progress: () => { if (!model.get("progress").done) { rows = []; layStream(); } dress(); },
+    player: showPlayer,
+  });
+  const listen = (message, buffers) => { if ("at" in message) addSound(message, buffers); };
+  if (!page) model.on("msg:custom", listen);
+  if (model.get("state") === "speaking") { layStream(); send({ do: "again" }); }
+  const resize = new ResizeObserver(draw);
+  resize.observe(el);
+  const unwatch = watchTheme(el, draw);
+  dressVoices(); dress(); draw(); showPlayer();
+  return () => {
+    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); unfollow(); unwatch(); resize.disconnect();
+    if (!page) model.off("msg:custom", listen);
+  };
+}
+
+export default { render };
