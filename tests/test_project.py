@@ -16,13 +16,13 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments layers "
-    "blocks features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
-    "training_config vqvae config run run_codes optimization validation trainer training kernels "
-    "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
-    "prior_folder dreams hearing alignment projector views code_views doctor comparison cards "
-    "prior_scores prior_training subject code_scores sound_scores scoring report listening "
-    "widgets explore info main_job download sampling_bench training_bench bench data_cli "
-    "training_cli prior_cli cli"
+    "blocks features encoders probing codebook bottlenecks toy conditions logistics wavenet "
+    "frame_decoder training_config vqvae config run run_codes optimization validation trainer "
+    "training kernels packing plain_sampler sampler generation evaluation ngrams recurrence "
+    "prior_config prior prior_folder dreams hearing alignment projector views code_views "
+    "part_views toy_views doctor comparison cards prior_scores prior_training subject "
+    "code_scores sound_scores scoring report listening widgets explore info main_job download "
+    "sampling_bench training_bench bench data_cli training_cli prior_cli cli"
 ).split()
 WIDGETS = "points base blind figures player explorer".split()  # the modules of the folder
 
@@ -73,7 +73,7 @@ def test_parts_of_the_model_know_only_keras_and_what_they_share(module):
     assert set(names) <= {"inspect", "keras", "librosa", "math", "numpy"}
 
 
-@pytest.mark.parametrize("module", ["evaluation", "views", "code_views"])
+@pytest.mark.parametrize("module", ["evaluation", "views", "code_views", "part_views", "toy_views"])
 def test_measures_and_figures_take_arrays(module):
     assert imports_of(module) <= {"evaluation", "views"}
 

@@ -22,6 +22,7 @@ _HOME = {
     "open_corpus": "corpus",
     "example_corpus": "corpus",
     "results": "files",
+    "set_seed": "quiet",
     "Store": "store",
     "prepare": "store",
     "Checkup": "doctor",
@@ -39,6 +40,11 @@ _HOME = {
     "VectorQuantizerEMA": "bottlenecks",
     "SoftmaxBottleneck": "bottlenecks",
     "Identity": "bottlenecks",
+    "reach": "probing",
+    "listening_profile": "probing",
+    "point_clouds": "toy",
+    "follow_codebook": "toy",
+    "codebook_pulls": "toy",
     "TimeJitter": "layers",
     "WaveNet": "wavenet",
     "FrameDecoder": "frame_decoder",
@@ -85,9 +91,9 @@ _HOME = {
     "explore_frames": "explore",
 }
 _ON_TENSORFLOW = set(
-    "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring explore main_job run_codes prior prior_folder prior_scores "
-    "prior_training dreams".split()
+    "layers features encoders probing bottlenecks toy wavenet frame_decoder vqvae training "
+    "validation sampler generation comparison scoring explore main_job run_codes prior "
+    "prior_folder prior_scores prior_training dreams".split()
 )
 __all__ = ["__version__", *_HOME]
 
