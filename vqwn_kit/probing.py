@@ -56,7 +56,8 @@ def _halve(low: int, high: int, holds) -> int:
 def listening_profile(encoder, waveform: np.ndarray, frame: int, block: int) -> np.ndarray:
     """Return how much a frame changes when each block of samples falls silent, (T / block,).
 
-    In units of the frame's size: the length of the difference over the length of z_e.
+    In units of how much the waveform's frames vary: the length of the difference over the root
+    mean square distance of all frames from their mean.
 
     Args:
         encoder: waveform (B, T, 1) -> z_e (B, N, D), built.
@@ -74,10 +75,11 @@ def listening_profile(encoder, waveform: np.ndarray, frame: int, block: int) -> 
             f"frame {frame} of {len(waveform)} samples; expected one of "
             f"{len(waveform) // encoder.hop_length} frames"
         )
-    watched = _frame(encoder, waveform[None, :, None], frame)
+    frames = ops.convert_to_numpy(encoder(waveform[None, :, None], training=False))[0]
+    spread = np.sqrt(((frames - frames.mean(axis=0)) ** 2).sum(axis=1).mean())
     changed = []
     for begin in range(0, len(waveform), block):
         silenced = waveform.copy()
         silenced[begin : begin + block] = 0.0
-        changed.append(_frame(encoder, silenced[None, :, None], frame) - watched)
-    return np.linalg.norm(np.concatenate(changed), axis=1) / np.linalg.norm(watched)
+        changed.append(_frame(encoder, silenced[None, :, None], frame) - frames[frame])
+    return np.linalg.norm(np.concatenate(changed), axis=1) / spread

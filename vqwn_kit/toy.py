@@ -115,19 +115,26 @@ def _nearest(bottleneck: VectorQuantizer, points: np.ndarray) -> np.ndarray:
 
 
 def codebook_pulls(
-    bottleneck: VectorQuantizer, points: np.ndarray
+    bottleneck: VectorQuantizer, points: np.ndarray, wish: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how its losses pull at a codebook, (K, 2), and at points, (M, 2).
+    """Return how the losses pull at a codebook, (K, 2), and at points, (M, 2).
 
     That is the loss's gradient downhill, in units in which a pull of e - z on a point z would bring
     it onto its code e, and a pull on a code would bring it to the mean of the points that have it.
     Gradients alone are seen: the codebook of a `VectorQuantizerEMA` isn't pulled, it follows.
+
+    Args:
+        bottleneck: a `VectorQuantizer` of two dimensions, built.
+        points: (M, 2).
+        wish: where a decoder would like to have each z_q moved, (M, 2); nowhere by default.
     """
     z_e = tf.constant(np.asarray(points, np.float32)[None])
     with tf.GradientTape() as tape:
         tape.watch(z_e)
         quantized = bottleneck(z_e, training=False)
         loss = sum(quantized.losses.values())
+        if wish is not None:
+            loss -= tf.reduce_mean(quantized.z_q * np.asarray(wish, np.float32)[None]) * 2.0
     at_codes, at_points = tape.gradient(loss, [bottleneck.codebook.value, z_e])
     unit = -z_e.shape[1] * z_e.shape[2] / 2.0  # the losses are means over points and dimensions
     size = bottleneck.num_embeddings

@@ -33,7 +33,7 @@ def plot_plane(
     for code in range(len(last)):
         if (cells == code).any():
             ax.contour(grid, grid, cells == code, [0.5], colors="0.75", linewidths=0.8)
-    ax.scatter(*points.T, s=5, color=GREY, alpha=0.45, linewidth=0, label="points")
+    ax.scatter(*points.T, s=8, color=GREY, alpha=0.45, linewidth=0, label="points")
     for way in ways.transpose(1, 0, 2):
         ax.plot(*way.T, color=BLUE, linewidth=0.9, alpha=0.7)
     used = np.isin(np.arange(len(last)), codes)
@@ -52,21 +52,10 @@ def plot_planes(planes: dict[str, tuple], limit: float | None = None, figure=Non
 
     Under them stands one legend for all.
     """
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure()
-    figure.set_size_inches(3.6 * len(planes), 4.6)
-    figure.set_layout_engine("constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(planes), sharex=True, sharey=True))
+    figure, axes = _beside(len(planes), figure)
     for ax, (title, plane) in zip(axes, planes.items(), strict=True):
         plot_plane(*plane, title=title, limit=limit, ax=ax)
-        ax.label_outer()
-    marks = {}
-    for ax in axes:
-        marks |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(marks.values(), marks, loc="outside lower center", ncols=3, frameon=False)
-    return figure
+    return _one_legend(figure, axes)
 
 
 def plot_pulls(
@@ -79,20 +68,40 @@ def plot_pulls(
 ):
     """Draw points (M, 2) and codes (K, 2), and the pulls at both as arrows; see `toy`."""
     ax = _axes(ax, (4.2, 4.2))
-    scale = {"angles": "xy", "scale_units": "xy", "scale": 1.0}
+    arrows = {"angles": "xy", "scale_units": "xy", "scale": 1.0}
     ax.scatter(*points.T, s=8, color=GREY, linewidth=0)
-    ax.quiver(*points.T, *at_points.T, color=BLUE, width=0.004, label="pull at a frame", **scale)
+    ax.quiver(*points.T, *at_points.T, color=BLUE, width=0.004, label="pull at a frame", **arrows)
     ax.scatter(*codebook.T, s=60, color=ORANGE, edgecolor="white", zorder=3)
-    ax.quiver(
-        *codebook.T,
-        *at_codes.T,
-        color=ORANGE,
-        width=0.009,
-        zorder=4,
-        label="pull at a code",
-        **scale,
-    )
+    arrows |= {"width": 0.009, "zorder": 4, "label": "pull at a code"}
+    ax.quiver(*codebook.T, *at_codes.T, color=ORANGE, **arrows)
     ax.set(xlabel="dimension 1", ylabel="dimension 2")
     ax.set_aspect("equal")
     ax.set_title(title, parse_math=False)
     return ax
+
+
+def plot_pulls_beside(pictures: dict[str, tuple], figure=None):
+    """Draw `plot_pulls` for its first four arguments by title, side by side; return the figure."""
+    figure, axes = _beside(len(pictures), figure)
+    for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
+        plot_pulls(*picture, title=title, ax=ax)
+    return _one_legend(figure, axes)
+
+
+def _beside(count: int, figure):
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    figure.set_size_inches(3.6 * count + 0.4, 4.5)
+    figure.set_layout_engine("constrained")
+    return figure, np.atleast_1d(figure.subplots(1, count, sharex=True, sharey=True))
+
+
+def _one_legend(figure, axes):
+    marks = {}
+    for ax in axes:
+        ax.label_outer()
+        marks |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(marks.values(), marks, loc="outside lower center", ncols=3, frameon=False)
+    return figure
