@@ -177,7 +177,7 @@ def plot_next_sample(
     ax = _axes(ax, (8.0, 3.6))
     begin, end = 1000 * start, 1000 * (start + len(levels) / sample_rate)
     drawn = ax.imshow(
-        np.maximum(probabilities.T, 1e-9), origin="lower", aspect="auto", cmap="viridis",
+        np.maximum(probabilities.T, 1e-9), origin="lower", aspect="auto", cmap="Greys",
         norm=LogNorm(1e-4, 1.0), extent=(begin, end, 0, probabilities.shape[1]),
         interpolation="nearest",
     )  # fmt: skip
