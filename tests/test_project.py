@@ -154,6 +154,16 @@ def test_committed_notebooks_are_executed_lean_and_clean():
         assert any("image/png" in output.get("data", {}) for output in outputs), path.name
         assert not any(output["output_type"] == "error" for output in outputs), path.name
         assert str(Path.home()) not in json.dumps(outputs), path.name
+        sources = ["".join(cell["source"]) for cell in content["cells"]]
+        assert sources[0].startswith(f"# {path.name[:2]} · "), path.name
+        assert {"## Setup", "## What we learned", "## Try it"} <= set(
+            "\n".join(sources).split("\n")
+        )
+        assert any('environ.get("VQWN_PRESET"' in source for source in sources), path.name
+        for cell in code:
+            for node in ast.walk(ast.parse("".join(cell["source"]))):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    assert node.end_lineno - node.lineno < 8, f"{path.name}: {node.name}"
 
 
 def test_widgets_import_no_tensorflow():
