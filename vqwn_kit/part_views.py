@@ -200,13 +200,15 @@ def plot_trade(
 ):
     """Draw models as points of two measures; those `named` are marked and have their names."""
     ax = _axes(ax, (7.0, 4.5))
+    edge = min(x) + 0.8 * (max(x) - min(x))  # beyond it a name would leave the figure
     for name, left, up in zip(names, x, y, strict=True):
         marked = name in named
         ax.scatter(left, up, s=45 if marked else 25, color=ORANGE if marked else BLUE, alpha=0.85)
         if marked:
+            outside = left > edge
             ax.annotate(
-                name, (left, up), xytext=(6, 4), textcoords="offset points", fontsize=9,
-                parse_math=False,
+                name, (left, up), xytext=(-6 if outside else 6, -13), textcoords="offset points",
+                ha="right" if outside else "left", fontsize=9, parse_math=False,
             )  # fmt: skip
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.margins(0.12)
