@@ -16,13 +16,14 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments layers "
-    "blocks features encoders codebook bottlenecks conditions logistics wavenet frame_decoder "
-    "training_config vqvae config run run_codes optimization validation trainer training kernels "
-    "packing plain_sampler sampler generation evaluation ngrams recurrence prior_config prior "
-    "prior_folder dreams hearing alignment projector projector_page views code_views doctor "
-    "comparison cards prior_scores prior_training subject code_facts code_scores sound_scores "
-    "scoring projector_tables report listening widgets explore monitoring voicing info main_job "
-    "download sampling_bench training_bench bench data_cli training_cli prior_cli cli"
+    "blocks features encoders probing codebook bottlenecks toy conditions logistics wavenet "
+    "frame_decoder training_config vqvae config run run_codes optimization validation trainer "
+    "training kernels packing plain_sampler sampler generation evaluation ngrams recurrence "
+    "prior_config prior prior_folder dreams hearing alignment projector projector_page views "
+    "code_views part_views toy_views doctor comparison cards prior_scores prior_training subject "
+    "code_facts code_scores sound_scores scoring projector_tables report listening widgets explore "
+    "monitoring voicing info main_job download sampling_bench training_bench bench data_cli "
+    "training_cli prior_cli cli"
 ).split()
 # the modules of the folder
 WIDGETS = "points base blind figures player explorer monitor strip voices lab".split()
@@ -74,7 +75,7 @@ def test_parts_of_the_model_know_only_keras_and_what_they_share(module):
     assert set(names) <= {"inspect", "keras", "librosa", "math", "numpy"}
 
 
-@pytest.mark.parametrize("module", ["evaluation", "views", "code_views"])
+@pytest.mark.parametrize("module", ["evaluation", "views", "code_views", "part_views", "toy_views"])
 def test_measures_and_figures_take_arrays(module):
     assert imports_of(module) <= {"evaluation", "views"}
 
@@ -155,6 +156,16 @@ def test_committed_notebooks_are_executed_lean_and_clean():
         assert any("image/png" in output.get("data", {}) for output in outputs), path.name
         assert not any(output["output_type"] == "error" for output in outputs), path.name
         assert str(Path.home()) not in json.dumps(outputs), path.name
+        sources = ["".join(cell["source"]) for cell in content["cells"]]
+        assert sources[0].startswith(f"# {path.name[:2]} · "), path.name
+        assert {"## Setup", "## What we learned", "## Try it"} <= set(
+            "\n".join(sources).split("\n")
+        )
+        assert any('environ.get("VQWN_PRESET"' in source for source in sources), path.name
+        for cell in code:
+            for node in ast.walk(ast.parse("".join(cell["source"]))):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    assert node.end_lineno - node.lineno < 8, f"{path.name}: {node.name}"
 
 
 def test_widgets_import_no_tensorflow():

@@ -22,6 +22,7 @@ _HOME = {
     "open_corpus": "corpus",
     "example_corpus": "corpus",
     "results": "files",
+    "set_seed": "quiet",
     "Store": "store",
     "prepare": "store",
     "Checkup": "doctor",
@@ -39,6 +40,11 @@ _HOME = {
     "VectorQuantizerEMA": "bottlenecks",
     "SoftmaxBottleneck": "bottlenecks",
     "Identity": "bottlenecks",
+    "reach": "probing",
+    "listening_profile": "probing",
+    "point_clouds": "toy",
+    "follow_codebook": "toy",
+    "codebook_pulls": "toy",
     "TimeJitter": "layers",
     "WaveNet": "wavenet",
     "FrameDecoder": "frame_decoder",
@@ -92,9 +98,9 @@ _HOME = {
     "time_lapse": "voicing",
 }
 _ON_TENSORFLOW = set(
-    "layers features encoders bottlenecks wavenet frame_decoder vqvae training validation sampler "
-    "generation comparison scoring explore monitoring voicing main_job run_codes prior "
-    "prior_folder prior_scores prior_training dreams projector_tables".split()
+    "layers features encoders probing bottlenecks toy wavenet frame_decoder vqvae training "
+    "validation sampler generation comparison scoring explore monitoring voicing main_job "
+    "run_codes prior prior_folder prior_scores prior_training dreams projector_tables".split()
 )
 __all__ = ["__version__", *_HOME]
 

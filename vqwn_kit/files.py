@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vqwn_kit.errors import one_of
+
 
 def project_root() -> Path:
     """Return the folder that holds `data/` and `results/`.
@@ -22,9 +24,25 @@ def project_root() -> Path:
     return here
 
 
-def results() -> Path:
-    """Return the folder of run folders: $VQWN_RESULTS, or `results` in the project."""
-    return Path(os.environ.get("VQWN_RESULTS") or project_root() / "results")
+def results(name: str | None = None) -> Path:
+    """Return the folder of run folders: $VQWN_RESULTS, or `results` in the project.
+
+    Args:
+        name: of a run in it, whose folder is returned then; one that isn't there is looked for
+            among those shipped with the project, so that scratch results can lie elsewhere.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    shipped = project_root() / "results"
+    folder = Path(os.environ.get("VQWN_RESULTS") or shipped)
+    if name is None:
+        return folder
+    for place in (folder, shipped):
+        if (place / name).is_dir():
+            return place / name
+    there = {path.name for place in (folder, shipped) for path in place.glob("*/")}
+    raise one_of("run", name, there)
 
 
 def stores() -> Path:

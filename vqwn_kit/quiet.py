@@ -25,3 +25,11 @@ def import_tensorflow() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def set_seed(seed: int) -> None:
+    """Make random weights the same each time: seed Python, NumPy and Keras."""
+    import_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(seed)
