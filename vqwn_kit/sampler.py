@@ -40,7 +40,7 @@ class Sampler:
             to rounding. "bfloat16" and "int8" (a scale for each column) read a half and a
             quarter of it; `vqwn bench` prints what they cost in bits a sample. All sums are
             float32. "float64" computes everything in it, for comparisons.
-        compiled: step in compiled code; False is NumPy, some 20 times slower.
+        compiled: step in compiled code; False is NumPy, some ten times slower.
 
     Raises:
         InputError: an unknown precision.
@@ -209,7 +209,7 @@ def _engine(compiled: bool) -> type:
             from vqwn_kit import kernels  # noqa: F401
         except ImportError as error:
             warnings.warn(
-                f"no compiled sampler ({error}); NumPy steps instead, some 20 times slower: "
+                f"no compiled sampler ({error}); NumPy steps instead, some ten times slower: "
                 "install numba",
                 stacklevel=3,
             )
