@@ -20,7 +20,7 @@ from vqwn_kit.config import Preset, load_preset
 from vqwn_kit.corpus import Corpus, example_corpus
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import code_counts
-from vqwn_kit.files import file_name, replacing, results
+from vqwn_kit.files import file_name, project_root, replacing, results
 from vqwn_kit.generation import convert_many
 from vqwn_kit.projector_tables import export_projector
 from vqwn_kit.report import write_report
@@ -100,7 +100,7 @@ def run_main_job(
         _draw(run, tracks, counts)
         export_projector(run, folder / "embeddings", store, train=0, progress=progress)
     _note(folder, _summary(run, _known(folder) | {"tracks": tracks, "seconds": seconds}))
-    reference = results() / run.config["corpus"]  # a committed run
+    reference = project_root() / "results" / run.config["corpus"]  # shipped
     write_report(folder, reference if (reference / "score_card.json").is_file() else None)
     _note(folder, {"reported_step": run.newest})
     _say_the_end(folder)

@@ -1,4 +1,4 @@
-"""One WaveNet step in NumPy, for where there is no compiler: the same levels, some ten times slower.
+"""One WaveNet step in NumPy, for where there is no compiler: the same levels, ten times slower.
 
 It computes in float64, so that rounding never decides a level. The compiled step in float64 draws
 the very same ones; in float32 about one in ten thousand differs, and the streams part from there.
