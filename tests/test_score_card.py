@@ -305,6 +305,25 @@ def test_the_card_is_written_as_json_page_and_figures(full, tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in names if name.endswith("png"))
 
 
+def test_a_card_is_read_back_as_it_was_written(full, tmp_path):
+    _, card = full
+    card.save(tmp_path)
+    again = vq.ScoreCard.load(tmp_path)
+    assert again.rows == card.rows
+    assert (str(again), again._repr_html_()) == (str(card), card._repr_html_())
+    again.save(tmp_path / "copy")
+    texts = [(tmp_path / at / "score_card.json").read_text() for at in (".", "copy")]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("text", [None, "no json", "[]", "{}", '{"rows": [{"name": "alone"}]}'])
+def test_what_is_no_card_is_refused(text, tmp_path):
+    if text is not None:
+        (tmp_path / "score_card.json").write_text(text)
+    with pytest.raises(vq.InputError, match="has no score_card" if text is None else "no score"):
+        vq.ScoreCard.load(tmp_path)
+
+
 def test_limits_end_where_the_measure_does():
     card = cards.ScoreCard({})
     row = card.add("a", "share", Estimate(0.98, 0.9, 1.06, 9), "%", "utterances")

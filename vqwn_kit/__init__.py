@@ -74,6 +74,9 @@ _HOME = {
     "train_prior": "prior_training",
     "dream": "dreams",
     "score_card": "scoring",
+    "examine": "scoring",
+    "facts_of_codes": "code_facts",
+    "facts_of_frames": "code_facts",
     "ScoreCard": "cards",
     "phone_times": "alignment",
     "visualise": "projector",
@@ -100,7 +103,8 @@ _HOME = {
 _ON_TENSORFLOW = set(
     "layers features encoders probing bottlenecks toy wavenet frame_decoder vqvae training "
     "validation sampler generation comparison scoring explore monitoring voicing main_job "
-    "run_codes prior prior_folder prior_scores prior_training dreams projector_tables".split()
+    "run_codes prior prior_folder prior_scores prior_training dreams code_facts "
+    "projector_tables".split()
 )
 __all__ = ["__version__", *_HOME]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit import audio
+from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation import Estimate, NotMeasured
 from vqwn_kit.files import replacing
 
@@ -84,6 +85,28 @@ class ScoreCard:
     divergence: list[tuple[int, float]] = field(default_factory=list)
     tracks: list[dict[str, str]] = field(default_factory=list)
     sounds: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ScoreCard":
+        """Read what `save` wrote into a folder, such as a run's; tables of codes aren't kept.
+
+        Raises:
+            InputError: there is no card, or something else of its name.
+        """
+        path = Path(folder) / "score_card.json"
+        if not path.is_file():
+            raise InputError(
+                f"{folder} has no score_card.json: measure the run first, with score_card(run) and "
+                "save(run.folder), or `vqwn evaluate`"
+            )
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            rows = [Row(**row) for row in told["rows"]]
+            points = [tuple(point) for point in told["divergence"]]
+            more = {name: told[name] for name in ("about", "skipped", "verdicts", "tracks")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no score card ({error!r}): measure again") from error
+        return cls(rows=rows, divergence=points, **more)
 
     def __getitem__(self, name: str) -> Row:
         """Return the row of this name."""
