@@ -22,6 +22,14 @@ def tell_each_step(monkeypatch):
     monkeypatch.setattr(module, "TELL_EVERY", 0.0)
 
 
+@pytest.fixture
+def _ctrl_c_is_heard():
+    """A shell's background job has Ctrl-C ignored from its start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def at_step(monitor, step: int, do) -> None:
     """Do something when a step is told, once; in the thread of the training."""
 
@@ -88,6 +96,7 @@ def _check_what_was_heard(player: Player, run) -> None:
     np.testing.assert_array_equal(player.tracks["step 20"], again)
 
 
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_both_of_two_stages_go_on_after_a_stop_and_after_ctrl_c(store, tmp_path):
     sizes = {"steps": 4, "first_stage_steps": 3, "log_every": 1, "decoder": {"num_cycle_layers": 1}}
     monitor = train_monitor(store, "tiny", save=tmp_path / "w", hear_every=0, **sizes)
