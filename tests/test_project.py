@@ -80,6 +80,11 @@ def test_measures_and_figures_take_arrays(module):
     assert imports_of(module) <= {"evaluation", "views"}
 
 
+def ends_well(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_data_code_and_help_import_no_tensorflow():
     code = (
         "import sys, vqwn_kit, vqwn_kit.store, vqwn_kit.segments, vqwn_kit.config, vqwn_kit.run\n"
@@ -91,8 +96,7 @@ def test_data_code_and_help_import_no_tensorflow():
         "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    ends_well(code)
 
 
 def test_public_names_can_be_imported():
@@ -177,8 +181,7 @@ def test_widgets_import_no_tensorflow():
         "vq.TrainingMonitor(lambda monitor: None).start().wait()\n"
         "sys.exit('TensorFlow came along' if 'tensorflow' in sys.modules else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    ends_well(code)
 
 
 def test_wheel_would_contain_the_presets_and_what_browsers_run():

@@ -58,6 +58,28 @@ def test_the_shipped_run_reaches_what_its_readme_says():
     assert card["phone error, reconstruction"] <= 0.40
 
 
+def test_the_readme_tells_the_cards_numbers_and_the_command_that_made_the_run(subject):
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    card, prior = told("score_card.json"), told("prior/score_card.json")
+    errors = [card[f"phone error, {kind}"] for kind in ("original", "reconstruction", "conversion")]
+    rows = {
+        "bits a sample": f"{card['bits a sample']:.2f}",
+        "listening gap, codes shuffled": f"{card['listening gap, codes shuffled']:.2f}",
+        "codes in use of 512, perplexity": f"{card['codes used']:.0f}, {card['perplexity']:.0f}",
+        "phone error: recordings, reconstructions, conversions": ", ".join(
+            f"{error:.2f}" for error in errors
+        ),
+        "bits a code: bigram, prior": f"{prior['bigram, all codes']:.2f}, "
+        f"{prior['prior, all codes']:.2f}",
+    }
+    for name, value in rows.items():
+        assert f"| {name} | {value} |" in page
+    bits = [line["held_out/bits"] for line in subject.run.history if "held_out/bits" in line]
+    assert ", ".join(f"{one:.2f}" for one in bits[:-1]) in " ".join(page.split())
+    made = subject.run.preset.change(freeze=())
+    assert made.same_as(vq.load_preset("reference"))
+
+
 def test_the_shipped_folder_is_whole_small_and_names_no_other_machine():
     run = vq.load_run(FOLDER)
     assert run.weights_file(run.newest).stat().st_size < 25e6

@@ -20,6 +20,14 @@ def moved(wavenet: WaveNet, one: tuple, other: tuple) -> np.ndarray:
     return np.abs(np.array(wavenet(*one)) - np.array(wavenet(*other))).max(-1)[0] > 0
 
 
+def moved_by_frame(rng, wavenet: WaveNet, frame: int, **sizes) -> tuple:
+    """Return codes (1, N, D), speaker, and which of the T outputs a change of one frame moves."""
+    levels, local, speaker = inputs(rng, **sizes)
+    other = local.copy()
+    other[0, frame] += 1.0
+    return local, speaker, moved(wavenet, (levels, local, speaker), (levels, other, speaker))
+
+
 @pytest.mark.parametrize("one_hot", [False, True])
 def test_wavenet_is_causal_and_its_receptive_field_is_the_formula(rng, one_hot):
     sizes = {"residual_channels": 16, "gate_channels": 16, "skip_channels": 16}
@@ -50,40 +58,28 @@ def test_cycles_are_dilations_that_double():
 
 def test_each_frame_conditions_its_own_samples_and_no_earlier_ones(rng):
     wavenet = small_wavenet()
-    levels, local, speaker = inputs(rng, length=32)
-    other = local.copy()
-    other[0, 2] += 1.0
-    changed = moved(wavenet, (levels, local, speaker), (levels, other, speaker))
+    *_, changed = moved_by_frame(rng, wavenet, 2, length=32)
     assert not changed[:16].any()
     assert changed[16:24].all()
 
 
 def test_interpolated_conditions_begin_at_the_middle_of_the_frame_before(rng):
     wavenet = small_wavenet(interpolate=True)
-    levels, local, speaker = inputs(rng, length=32)
-    other = local.copy()
-    other[0, 2] += 1.0
-    changed = moved(wavenet, (levels, local, speaker), (levels, other, speaker))
+    *_, changed = moved_by_frame(rng, wavenet, 2, length=32)
     assert not changed[:12].any()
     assert changed[12:28].all()
 
 
 def test_a_convolution_over_frames_reaches_one_frame_to_either_side(rng):
     wavenet = small_wavenet(local_channels=6)
-    levels, local, speaker = inputs(rng, length=64, frames=8)
-    other = local.copy()
-    other[0, 4] += 1.0
-    changed = moved(wavenet, (levels, local, speaker), (levels, other, speaker))
+    *_, changed = moved_by_frame(rng, wavenet, 4, length=64, frames=8)
     assert not changed[:24].any()
     assert changed[24:48].all()
 
 
 def test_layers_over_frames_reach_one_frame_further_each_and_mix_codes_with_the_speaker(rng):
     wavenet = small_wavenet(local_channels=6, local_layers=2)
-    levels, local, speaker = inputs(rng, length=80, frames=10)
-    other = local.copy()
-    other[0, 5] += 1.0
-    changed = moved(wavenet, (levels, local, speaker), (levels, other, speaker))
+    local, speaker, changed = moved_by_frame(rng, wavenet, 5, length=80, frames=10)
     assert not changed[:16].any()
     assert changed[16:72].all()
     conditions = wavenet.frames
