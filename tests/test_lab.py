@@ -177,9 +177,10 @@ def test_a_recording_is_taken_at_the_models_rate_and_spoken(lab, parrot):
     np.testing.assert_allclose(lab.waveform, sound[::3], atol=1e-4)
     assert lab.codes == list(range(10))
     assert lab.player.names == ["original"]
-    lab.blend = {"on": True, "share": 0.25}
-    lab.temperature, lab.seed, lab.voices = 0.8, 5, ["bob", "no voice"]
-    press(lab, do="speak")
+    blend = {"on": True, "share": 0.25}  # as on the page; the kernel may not have heard of it yet
+    how = {"blend": blend, "temperature": 0.8, "seed": 5, "voices": ["bob", "no voice"]}
+    press(lab, do="speak", how=how)
+    assert (lab.blend["on"], lab.temperature, lab.seed) == (True, 0.8, 5)
     assert parrot.calls == [(list(range(10)), ["bob", None, ("ann", "bob", 0.25)], 0.8, 5)]
     assert lab.player.names[1:] == [
         f"{who}, T 0.8, seed 5" for who in ("as bob", "no voice", "75 % ann, 25 % bob")

@@ -92,7 +92,7 @@ function render({ model, el }) {
   const degrees = h("span", { class: "vq-time vq-degrees" });
   const seed = h("input", { type: "number", min: 0, step: 1, class: "vq-seed", "aria-label": "seed", onchange: () => put(model, { seed: Math.max(0, Math.round(Number(seed.value)) || 0) }) });
   const another = button("another", "Another", () => put(model, { seed: model.get("seed") + 1 }), "take the next seed: other random numbers");
-  const speak = h("button", { class: "vq-primary vq-speak", onclick: () => send({ do: "speak" }) }, "▶ Speak");
+  const speak = h("button", { class: "vq-primary vq-speak", onclick: () => send({ do: "speak", how: howToSpeak() }) }, "▶ Speak");
   const stop = button("stop", "■ Stop", () => send({ do: "stop" }));
   const clear = button("clear", "Forget takes", () => send({ do: "clear" }));
   const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress vq-spoken", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "spoken" }, fill);
@@ -115,6 +115,9 @@ function render({ model, el }) {
     page ? null : h("div", { class: "vq-help" }, ...helpOf(K ? [...HELP, ...TAPE_HELP] : HELP))].filter(Boolean));
   prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
   const codes = tape.render({ model, el: strip, home: el, send });
+
+  // A message overtakes changes that wait for a busy kernel, so it brings them along.
+  const howToSpeak = () => Object.fromEntries(["voices", "blend", "temperature", "seed"].map((name) => [name, model.get(name)]));
 
   // ---- recording
   function complain(error) { complaint = error.message ?? String(error); dress(); }

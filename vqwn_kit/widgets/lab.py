@@ -355,6 +355,8 @@ class VoiceLab(Widget):
             elif what == "choose":
                 self._choose(str(message["key"]))
             elif what == "speak":
+                for name in ("voices", "blend", "temperature", "seed"):
+                    setattr(self, name, message["how"][name])
                 self.speak()
             elif what == "stop":
                 self.stop()
