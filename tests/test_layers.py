@@ -4,6 +4,7 @@ import keras
 import librosa
 import numpy as np
 import pytest
+import scipy.fft
 import tensorflow as tf
 
 from tests.conftest import small_wavenet
@@ -60,13 +61,16 @@ LAYERS = {
     ),
     "2019": (lambda **k: ResidualConvEncoder(6, 5, "mfcc", 0.7, **k), waveforms),
     "2019 on mel bands": (lambda **k: ResidualConvEncoder(6, 5, "log_mel", 0.7, **k), waveforms),
-    "2019 at 100 Hz": (lambda **k: ResidualConvEncoder(6, 5, stride=1, warp=0.1, **k), waveforms),
+    "2019 at 100 Hz": (
+        lambda **k: ResidualConvEncoder(6, 5, stride=1, warp=0.1, tilt=2.0, **k),
+        waveforms,
+    ),
     "mel bands": (
-        lambda **k: LogMel(64, 20, 8000, 100, 128, 50.0, 3000.0, 70.0, 0.1, **k),
+        lambda **k: LogMel(64, 20, 8000, 100, 128, 50.0, 3000.0, 70.0, 0.1, 2.0, **k),
         waveforms,
     ),
     "cepstrum": (
-        lambda **k: Mfcc(7, 64, 20, 8000, 100, 128, 50.0, 3000.0, warp=0.1, **k),
+        lambda **k: Mfcc(7, 64, 20, 8000, 100, 128, 50.0, 3000.0, warp=0.1, tilt=2.0, **k),
         waveforms,
     ),
     "vector quantizer": (lambda **k: VectorQuantizer(7, 6, 0.5, "orthogonal", **k), frames),
@@ -331,6 +335,20 @@ def test_stretched_bands_are_those_of_the_stretched_frequencies(rng):
     factors = np.where(inside, told / centres, np.nan)
     assert np.nanmax(np.nanstd(factors, axis=-1)) < 1e-3
     assert np.nanmean(factors, axis=-1).std() > 0.03
+
+
+def test_spectra_are_coloured_by_slow_curves_of_each_clips_own_in_training_alone(rng):
+    keras.utils.set_random_seed(3)
+    waves = rng.normal(0, 0.1, (300, 640, 1)).astype("float32")
+    plain = np.array(LogMel()(waves))
+    layer = LogMel(tilt=3.0)
+    assert np.array_equal(layer(waves), plain)
+    added = np.array(layer(waves, training=True)) - plain
+    assert np.abs(added - added[:, :1]).max() < 1e-3  # all frames of a clip alike
+    heights = scipy.fft.dct(added[:, 0], axis=1, norm="ortho") / np.sqrt(40)
+    assert np.abs(np.delete(heights, [1, 2, 3, 4], axis=1)).max() < 1e-3
+    assert heights[:, 1:5].std(axis=0) == pytest.approx([3.0] * 4, rel=0.15)
+    assert np.abs(np.corrcoef(heights[:, 1:5].T) - np.eye(4)).max() < 0.2
 
 
 @pytest.mark.parametrize("layer", [LogMel(top_db=80.0), Mfcc(top_db=80.0), LogMel(), Mfcc()])

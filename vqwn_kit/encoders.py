@@ -325,6 +325,8 @@ class ResidualConvEncoder(Encoder):
         stride: of the one strided convolution; 1 for 100 frames a second.
         warp: in training, stretch the frequencies of each clip at random, see `LogMel`, so that
             the codes tell less of the voice.
+        tilt: in training, colour the spectrum of each clip at random, see `LogMel`, so that they
+            tell less still.
 
     Raises:
         ValueError: other `features`.
@@ -342,6 +344,7 @@ class ResidualConvEncoder(Encoder):
         batch_norm_momentum: float = 0.99,
         stride: int = 2,
         warp: float = 0.0,
+        tilt: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -352,10 +355,11 @@ class ResidualConvEncoder(Encoder):
         self.features = features
         self.stride = stride
         self.warp = warp
+        self.tilt = tilt
         self.batch_norm_momentum = batch_norm_momentum
         self.hop_length = FEATURE_HOP * stride
         spectrum = Mfcc if features == "mfcc" else LogMel
-        self.spectrum = spectrum(hop_length=FEATURE_HOP, warp=warp, name="spectrum")
+        self.spectrum = spectrum(hop_length=FEATURE_HOP, warp=warp, tilt=tilt, name="spectrum")
         conv = {"padding": "same", "activation": "relu", "dtype": self.dtype_policy}
         self.norm = keras.layers.BatchNormalization(
             momentum=batch_norm_momentum, dtype="float32", name="norm"

@@ -12,6 +12,7 @@ from keras import ops
 from vqwn_kit.layers import Part
 
 DELTA_WIDTH = 9  # frames, librosa's default
+CURVES = 4  # cosines over the bands that colour a clip
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -28,6 +29,11 @@ class LogMel(Part):
         fmax: upper end, in Hz.
         top_db: floor of a clip, in dB under its own loudest cell, as librosa's default of 80. By
             default there is none but -100 dB, so that a frame depends on its own window alone.
+        warp: in training, each clip's frequencies are stretched by a factor of its own, whose
+            logarithm is drawn from -warp to warp, as if a longer or shorter vocal tract spoke.
+        tilt: in training, each clip's spectrum is tilted and bent as if another voice or
+            microphone had coloured it: the standard deviation, in dB, of the heights of the
+            `CURVES` slowest cosines over the bands, which are added to all its frames.
 
     Input shape: (B, T, 1), T a multiple of `hop_length`. Output shape: (B, N, n_mels) float32.
     """
@@ -43,6 +49,7 @@ class LogMel(Part):
         fmax: float = 8000.0,
         top_db: float | None = None,
         warp: float = 0.0,
+        tilt: float = 0.0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -55,6 +62,7 @@ class LogMel(Part):
         self.fmax = fmax
         self.top_db = top_db
         self.warp = warp
+        self.tilt = tilt
         self.generator = keras.random.SeedGenerator()
 
     @property
@@ -88,7 +96,11 @@ class LogMel(Part):
         if self.top_db is not None:
             loudest = ops.max(decibels, axis=(1, 2), keepdims=True)
             decibels = ops.maximum(decibels, loudest - self.top_db)
-        return self.warped(decibels) if training and self.warp else decibels
+        if training and self.warp:
+            decibels = self.warped(decibels)
+        if training and self.tilt:
+            decibels = self.tilted(decibels)
+        return decibels
 
     def warped(self, decibels):
         """Return bands (B, N, n_mels) of clips whose frequencies are stretched at random."""
@@ -103,6 +115,14 @@ class LogMel(Part):
         band = ops.arange(self.n_mels, dtype="float32")[:, None]
         shares = ops.relu(1.0 - ops.abs(band - place[:, None]))  # (B, n_mels, n_mels)
         return ops.matmul(decibels, shares)
+
+    def tilted(self, decibels):
+        """Return bands (B, N, n_mels) of clips whose spectra are coloured at random."""
+        angle = np.pi * (np.arange(self.n_mels) + 0.5) / self.n_mels
+        curves = np.cos(np.arange(1, CURVES + 1)[:, None] * angle)
+        draws = (ops.shape(decibels)[0], CURVES)
+        heights = keras.random.normal(draws, 0.0, self.tilt, seed=self.generator)
+        return decibels + ops.matmul(heights, ops.convert_to_tensor(curves, "float32"))[:, None]
 
     def compute_output_shape(self, input_shape):
         """Return (B, N, channels)."""
@@ -138,9 +158,10 @@ class Mfcc(LogMel):
         fmax: float = 8000.0,
         top_db: float | None = None,
         warp: float = 0.0,
+        tilt: float = 0.0,
         **kwargs,
     ):
-        spectrum = (n_mels, sample_rate, window_length, n_fft, fmin, fmax, top_db, warp)
+        spectrum = (n_mels, sample_rate, window_length, n_fft, fmin, fmax, top_db, warp, tilt)
         super().__init__(hop_length, *spectrum, **kwargs)
         self.n_mfcc = n_mfcc
 

@@ -294,7 +294,7 @@ def load_weights(model: "VQVAE", file: Path) -> None:
 # May differ where a part is taken over: they tell how it is trained, not what it computes.
 TRAINED_BY = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
-    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp".split()
+    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt".split()
 )
 
 
