@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/install-seconds
 .DEFAULT_GOAL := help
-.PHONY: help run test lab notebooks lint lock clean
+.PHONY: help run test browser lab notebooks lint lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -16,6 +16,10 @@ test: $(READY) ## unit tests, then the notebooks in the fast preset
 	$(BIN)/python -m pytest -q tests
 	made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && VQWN_PRESET=tiny VQWN_RESULTS="$$made" \
 	  $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=300 notebooks
+
+browser: $(READY) ## widgets, notebooks, projector in a headless Chromium of the system
+	$(BIN)/pip install -q --disable-pip-version-check -e .[browser]
+	$(BIN)/python -m pytest -q tests/test_*browser.py
 
 lab: $(READY) ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

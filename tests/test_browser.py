@@ -4,31 +4,28 @@ Skipped where there is no Chromium, playwright or JupyterLab.
 """
 
 import csv
-import json
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import ROOT, tones
+from tests.browsing import (
+    LAST,
+    chromium,
+    jupyterlab,
+    level,
+    new_page,
+    none_failed,
+    open_notebook,
+    reload,
+    seconds,
+)
+from tests.conftest import tones
 from vqwn_kit import audio
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)  # fmt: skip
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required "
-    "--mute-audio --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
-).split()
 CELLS = [
     "import numpy as np, ipywidgets as W, vqwn_kit as vq\n"
     "from IPython.display import display\n"
@@ -65,54 +62,18 @@ CELLS = [
     "speech.choose('kumo_036').save_html('speech.html')\nspeech",
     "explorer.save_html('map.html'), player.save_html('player.html')",
 ]
-# Whatever reaches the loudspeaker is looked at on its way.
-TAP = """(() => { const connect = AudioNode.prototype.connect;
-  AudioNode.prototype.connect = function (to, ...more) {
-    if (to instanceof AudioDestinationNode) {
-      if (!this.context.tap) { this.context.tap = this.context.createAnalyser(); this.context.tap.fftSize = 32768; window.taps = [...(window.taps || []), this.context.tap]; }
-      connect.call(this, this.context.tap);
-    }
-    return connect.call(this, to, ...more);
-  }; })()"""  # noqa: E501
-LAST = "const last = (seconds) => { const tap = window.taps[0], b = new Float32Array(tap.fftSize); tap.getFloatTimeDomainData(b); return b.slice(-Math.round(16000 * seconds)); };"  # noqa: E501
-IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
-
-
-def new_page(browser, **settings):
-    """Open a page that looks at its sound and keeps its errors."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, **settings)
-    page.set_default_timeout(120_000)
-    page.add_init_script(TAP)
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    return page
-
-
-def level(page) -> float:
-    """Return the greatest sample of the last 0.1 s."""
-    return page.evaluate(f"() => {{ {LAST} return Math.max(...last(0.1).map(Math.abs)); }}")
-
-
-def seconds(root) -> float:
-    return float(root.locator(".vq-time").get_attribute("data-seconds"))
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, run) -> tuple[str, Path]:
     """A JupyterLab server of its own; its address and folder, in which there is a run."""
-    pytest.importorskip("jupyterlab", reason="jupyterlab isn't installed")
     nbformat = pytest.importorskip("nbformat")
     folder = tmp_path_factory.mktemp("lab")
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
@@ -120,58 +81,18 @@ def lab(tmp_path_factory, run) -> tuple[str, Path]:
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(book, folder / "widgets.ipynb")
     shutil.copytree(run.folder, folder / "voices")
-    quiet = folder / ".settings/@jupyterlab/apputils-extension"
-    quiet.mkdir(parents=True)
-    (quiet / "notification.jupyterlab-settings").write_text(
-        json.dumps({"fetchNews": "false", "checkForUpdates": False})
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    own = {f"JUPYTER_{name}_DIR": str(folder / f".{name.lower()}")
-           for name in ("CONFIG", "DATA", "RUNTIME")}  # fmt: skip
-    own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
-            "PYTHONPATH": str(ROOT)}  # fmt: skip
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-               "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
-               f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
-               "--LabApp.extension_manager=readonly"]  # fmt: skip
-    with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_for(address, server, folder)
-            yield address, folder
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def _wait_for(address: str, server, folder: Path) -> None:
-    until = time.time() + 120
-    while time.time() < until and server.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"JupyterLab didn't start: {(folder / 'lab.log').read_text()[-2000:]}")
+    with jupyterlab(folder) as address:
+        yield address, folder
 
 
 @pytest.fixture(scope="module")
 def notebook(lab, browser):
     """The notebook, opened and run."""
-    page = new_page(browser)
-    page.goto(f"{lab[0]}/lab/tree/widgets.ipynb?reset")
-    page.wait_for_function("() => window.jupyterapp?.restored")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_function(IDLE)
+    page = open_notebook(browser, lab[0], "widgets.ipynb")
     page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
     page.locator(".jp-OutputArea-output").get_by_text("player.html").wait_for()
     page.locator(".vq-explorer").wait_for()
-    failed = page.locator("[data-mime-type='application/vnd.jupyter.error']")
-    assert failed.count() == 0, failed.first.inner_text()
+    none_failed(page)
     yield page
     page.close()
 
@@ -312,9 +233,7 @@ def test_a_reload_finds_the_state_again(notebook):
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     page.get_by_text("position=0.300").wait_for()
-    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
-    page.reload()
-    page.wait_for_function("() => window.jupyterapp?.restored")
+    reload(page)
     player.wait_for()
     assert player.locator(".vq-track").nth(1).get_attribute("aria-pressed") == "true"
     assert seconds(player) == pytest.approx(0.3, abs=1e-3)
@@ -434,9 +353,7 @@ def test_speech_is_heard_while_it_comes_and_a_reload_loses_nothing(notebook):
     assert lab.get_attribute("data-state") == "speaking"
     kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
     page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free while it speaks
-    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
-    page.reload()
-    page.wait_for_function("() => window.jupyterapp?.restored")
+    reload(page)
     lab.locator(".vq-listen").nth(3).wait_for()  # what was said until now came again
     lab.focus()
     page.keyboard.press("x")

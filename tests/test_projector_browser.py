@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
+from tests.browsing import chromium
 from tests.conftest import make_folders
-from tests.test_browser import CHROMIUM, FLAGS
 from vqwn_kit import export_projector, open_corpus, open_projector, prepare
 from vqwn_kit.projector import Table, write_tables
 
@@ -20,16 +20,8 @@ SOFTWARE_GL = "--enable-unsafe-swiftshader --use-gl=angle --use-angle=swiftshade
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium that draws in software."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    flags = [flag for flag in FLAGS if flag != "--disable-gpu"]
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, headless=True, args=[*flags, *SOFTWARE_GL, OFFLINE]
-        )
+    with chromium(*SOFTWARE_GL, OFFLINE, without="--disable-gpu") as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

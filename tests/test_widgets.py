@@ -378,3 +378,14 @@ def test_shares_and_areas():
     assert sized[1] == sized[-1] == 1.0
     assert sized[0] == 0.0
     assert areas(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_what_the_page_sets_is_not_echoed_to_it(player, monkeypatch):
+    # where the kernel is busy, an echo would start what has been stopped meanwhile
+    told = []
+    monkeypatch.setattr(player, "_send", lambda message, buffers=None: told.append(message))
+    values = {"active": 1, "position": 0.25, "playing": True, "loop": [0.1, 0.2], "matched": True}
+    player.set_state(values | {"view": [0.0, 0.3]})
+    assert player.playing
+    assert player.loop == [0.1, 0.2]
+    assert [message for message in told if message["method"] == "echo_update"] == []

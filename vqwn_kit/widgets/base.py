@@ -23,6 +23,9 @@ except ModuleNotFoundError as error:
 
 HERE = Path(__file__).parent
 EXPORT = "export default { render };"  # the last line of each widget's .js
+# Of traits that the page sets: the echo that Jupyter sends to it by default comes late where the
+# kernel is busy, and would undo what has been done since.
+BY_PAGE = {"sync": True, "echo_update": False}
 # Okabe and Ito's, safe for colour-blind eyes, in an order that tells neighbours apart.
 GROUP_COLOURS = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#8C6BB1",

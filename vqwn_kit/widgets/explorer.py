@@ -10,6 +10,7 @@ import traitlets as t
 
 from vqwn_kit.errors import InputError
 from vqwn_kit.widgets.base import (
+    BY_PAGE,
     GROUP_COLOURS,
     Widget,
     checked_waveform,
@@ -69,11 +70,11 @@ class Explorer(Widget):
     viridis = t.Bytes().tag(sync=True)
     palette = t.List(t.Unicode(), list(GROUP_COLOURS)).tag(sync=True)
     sample_rate = t.Int(16_000).tag(sync=True)
-    selected = t.Int(-1).tag(sync=True)
-    map = t.Int(0).tag(sync=True)
-    colour = t.Int(0).tag(sync=True)
-    sound = t.Int(0).tag(sync=True)
-    view = t.List(t.Float()).tag(sync=True)
+    selected = t.Int(-1).tag(**BY_PAGE)
+    map = t.Int(0).tag(**BY_PAGE)
+    colour = t.Int(0).tag(**BY_PAGE)
+    sound = t.Int(0).tag(**BY_PAGE)
+    view = t.List(t.Float()).tag(**BY_PAGE)
 
     def __init__(
         self,

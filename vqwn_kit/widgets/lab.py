@@ -9,7 +9,7 @@ import traitlets as t
 from ipywidgets import widget_serialization
 
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.widgets.base import Widget, checked_waveform, code_colours, module_of, to_pcm
+from vqwn_kit.widgets.base import BY_PAGE, Widget, checked_waveform, code_colours, module_of, to_pcm
 from vqwn_kit.widgets.player import Player
 from vqwn_kit.widgets.strip import EDITS, CodeStrip
 from vqwn_kit.widgets.voices import NOBODY, Blend, Takes, Voice
@@ -54,12 +54,12 @@ class VoiceLab(Widget):
     source = t.Dict().tag(sync=True)
     speakers = t.List(t.List()).tag(sync=True)  # (name, what is known)
     utterances = t.List(t.List()).tag(sync=True)  # (key, text)
-    voices = t.List(t.Unicode()).tag(sync=True)
-    blend = t.Dict().tag(sync=True)
-    temperature = t.Float(1.0).tag(sync=True)
-    seed = t.Int(0).tag(sync=True)
+    voices = t.List(t.Unicode()).tag(**BY_PAGE)
+    blend = t.Dict().tag(**BY_PAGE)
+    temperature = t.Float(1.0).tag(**BY_PAGE)
+    seed = t.Int(0).tag(**BY_PAGE)
     codes = t.List(t.Int()).tag(sync=True)
-    selection = t.List(t.Int(), default_value=[0, 0]).tag(sync=True)
+    selection = t.List(t.Int(), default_value=[0, 0]).tag(**BY_PAGE)
     tape = t.Dict().tag(sync=True)  # what can be undone, and so on
     alike = t.List(t.Unicode()).tag(sync=True)  # tracks that have just these codes
     palette = t.Bytes().tag(sync=True)

@@ -8,6 +8,7 @@ import traitlets as t
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.widgets.base import (
+    BY_PAGE,
     Widget,
     checked_waveform,
     code_colours,
@@ -70,12 +71,12 @@ class Player(Widget):
     magma = t.Bytes().tag(sync=True)
     gains_db = t.List(t.Float()).tag(sync=True)
     notes = t.Unicode("").tag(sync=True)
-    active = t.Int(0).tag(sync=True)
-    position = t.Float(0.0).tag(sync=True)
-    playing = t.Bool(False).tag(sync=True)
-    loop = t.List(t.Float()).tag(sync=True)
-    view = t.List(t.Float()).tag(sync=True)
-    matched = t.Bool(False).tag(sync=True)
+    active = t.Int(0).tag(**BY_PAGE)
+    position = t.Float(0.0).tag(**BY_PAGE)
+    playing = t.Bool(False).tag(**BY_PAGE)
+    loop = t.List(t.Float()).tag(**BY_PAGE)
+    view = t.List(t.Float()).tag(**BY_PAGE)
+    matched = t.Bool(False).tag(**BY_PAGE)
     blind_state = t.Dict().tag(sync=True)
 
     def __init__(

@@ -1,0 +1,135 @@
+"""A JupyterLab of its own and a headless Chromium, and what tests ask of a page."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)  # fmt: skip
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required "
+    "--mute-audio --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
+).split()
+# Whatever reaches the loudspeaker is looked at on its way.
+TAP = """(() => { const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function (to, ...more) {
+    if (to instanceof AudioDestinationNode) {
+      if (!this.context.tap) { this.context.tap = this.context.createAnalyser(); this.context.tap.fftSize = 32768; window.taps = [...(window.taps || []), this.context.tap]; }
+      connect.call(this, this.context.tap);
+    }
+    return connect.call(this, to, ...more);
+  }; })()"""  # noqa: E501
+LAST = "const last = (seconds) => { const tap = window.taps[0], b = new Float32Array(tap.fftSize); tap.getFloatTimeDomainData(b); return b.slice(-Math.round(16000 * seconds)); };"  # noqa: E501
+IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+
+
+@contextlib.contextmanager
+def chromium(*more: str, without: str = "") -> Iterator:
+    """Start headless Chromium; skip the test where there is none, or no playwright."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    flags = [flag for flag in (*FLAGS, *more) if flag != without]
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=flags)
+        yield started
+        started.close()
+
+
+def new_page(browser, **settings):
+    """Open a page that looks at its sound and keeps its errors."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, **settings)
+    page.set_default_timeout(120_000)
+    page.add_init_script(TAP)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    return page
+
+
+def level(page) -> float:
+    """Return the greatest sample of the last 0.1 s."""
+    return page.evaluate(f"() => {{ {LAST} return Math.max(...last(0.1).map(Math.abs)); }}")
+
+
+def seconds(root) -> float:
+    return float(root.locator(".vq-time").get_attribute("data-seconds"))
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path, **environment: str) -> Iterator[str]:
+    """Serve a folder by a JupyterLab with settings of its own; its address."""
+    pytest.importorskip("jupyterlab", reason="jupyterlab isn't installed")
+    quiet = folder / ".settings/@jupyterlab/apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {f"JUPYTER_{name}_DIR": str(folder / f".{name.lower()}")
+           for name in ("CONFIG", "DATA", "RUNTIME")}  # fmt: skip
+    own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
+            "PYTHONPATH": str(ROOT)}  # fmt: skip
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+               "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+               f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+               "--LabApp.extension_manager=readonly"]  # fmt: skip
+    own |= environment
+    with (folder / "lab.log").open("w") as log:
+        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(address, server, folder)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def open_notebook(browser, address: str, name: str):
+    """Open a notebook of a JupyterLab in a page of its own; its kernel waits."""
+    page = new_page(browser)
+    page.goto(f"{address}/lab/tree/{name}?reset")
+    page.wait_for_function("() => window.jupyterapp?.restored")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function(IDLE)
+    return page
+
+
+def reload(page) -> None:
+    """Save the notebook, and load its page anew."""
+    page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+    page.reload()
+    page.wait_for_function("() => window.jupyterapp?.restored")
+
+
+def none_failed(page) -> None:
+    """Check that no cell shows an error."""
+    failed = page.locator("[data-mime-type='application/vnd.jupyter.error']")
+    assert failed.count() == 0, failed.first.inner_text()
+
+
+def _wait_for(address: str, server, folder: Path) -> None:
+    until = time.time() + 120
+    while time.time() < until and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab didn't start: {(folder / 'lab.log').read_text()[-2000:]}")

@@ -1,0 +1,153 @@
+"""Notebooks as a reader runs them: in a real JupyterLab in headless Chromium, with keys and mouse.
+
+Skipped where there is no Chromium, playwright or JupyterLab.
+"""
+
+import json
+import shutil
+
+import pytest
+
+from tests.browsing import (
+    LAST,
+    chromium,
+    jupyterlab,
+    level,
+    none_failed,
+    open_notebook,
+    reload,
+    seconds,
+)
+from tests.conftest import ROOT
+
+RUN_ALL = "() => { window.all = jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true; }); }"  # noqa: E501
+PATIENCE = 300_000  # ms that a notebook may take
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab over a copy of the notebooks; a training in it takes long."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for path in (ROOT / "notebooks").glob("0[067]_*.ipynb"):
+        shutil.copy(path, folder / f"{path.name[:2]}.ipynb")
+    preset = json.loads((ROOT / "vqwn_kit/presets/tiny.json").read_text())
+    preset["training"] |= {"steps": 200_000, "log_every": 5, "validate_every": 50}
+    (folder / "endless.json").write_text(json.dumps(preset))
+    own = {"VQWN_PRESET": str(folder / "endless.json"), "VQWN_RESULTS": str(folder / "results")}
+    with jupyterlab(folder, **own) as address:
+        yield address
+
+
+def started(browser, lab: str, name: str):
+    """Open a notebook and begin to run all its cells."""
+    page = open_notebook(browser, lab, f"{name}.ipynb")
+    page.set_default_timeout(PATIENCE)
+    page.evaluate(RUN_ALL)
+    return page
+
+
+def finish(page) -> None:
+    """Wait until all cells are done."""
+    page.wait_for_function("() => window.ran", timeout=PATIENCE)
+    none_failed(page)
+
+
+def loudest(page, milliseconds: int) -> float:
+    """Return the greatest sample that is heard in a while."""
+    return page.evaluate(
+        f"""async () => {{ {LAST} let most = 0;
+        for (const end = performance.now() + {milliseconds}; performance.now() < end;) {{
+          await new Promise((next) => setTimeout(next, 50));
+          most = Math.max(most, ...last(0.05).map(Math.abs));
+        }} return most; }}"""
+    )
+
+
+SWITCH = """async (root) => {
+  const at = () => Number(root.querySelector(".vq-time").dataset.seconds);
+  const clock = window.taps[0].context, [before, then] = [at(), clock.currentTime];
+  root.dispatchEvent(new KeyboardEvent("keydown", { key: "2", code: "Digit2", bubbles: true }));
+  await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+  return [at() - before, clock.currentTime - then];
+}"""
+
+
+def plays_and_switches(page, player) -> None:
+    """Play a player again and again, and take its second track on the way, by keys."""
+    player.scroll_into_view_if_needed()
+    player.focus()
+    page.keyboard.press("End")
+    total = seconds(player)
+    for key in ("Home", "[", "1", "Space"):
+        page.keyboard.press(key)
+    assert loudest(page, 800) > 0.02
+    moved, passed = player.evaluate(SWITCH)
+    assert moved % total <= passed + 0.2
+    assert player.locator(".vq-track").nth(1).get_attribute("aria-pressed") == "true"
+    assert loudest(page, 800) > 0.02
+    for key in ("Space", "Escape"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(500)
+    assert level(page) < 1e-3
+
+
+def test_start_here_plays_and_its_training_is_paused_stopped_and_found_again(browser, lab):
+    page = started(browser, lab, "00")
+    plays_and_switches(page, page.locator(".vq-player").first)
+    monitor = page.locator(".vq-monitor")
+    monitor.locator(".vq-steps").get_by_text("200,000").wait_for()
+    state = "[data-state={}].vq-monitor"
+    page.locator(state.format("running")).wait_for()
+    monitor.get_by_text("bits").first.wait_for()
+    monitor.locator(".vq-stop").click()  # while the next cell waits for the run
+    page.locator(state.format("stopped")).wait_for()
+    steps = monitor.locator(".vq-steps").inner_text()
+    finish(page)
+    codes = page.locator(".vq-explorer canvas[style]").nth(1)
+    codes.scroll_into_view_if_needed()
+    box, place = codes.bounding_box(), codes.evaluate("(node) => [...node.places.slice(0, 2)]")
+    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
+    page.locator(".vq-explorer .vq-side h4").get_by_text("code 0").wait_for()
+    reload(page)
+    page.locator(state.format("stopped")).wait_for()
+    assert page.locator(".vq-monitor .vq-steps").inner_text() == steps
+    page.locator(".vq-explorer .vq-side h4").get_by_text("code 0").wait_for()
+    assert page.errors == []
+    page.close()
+
+
+def test_generation_and_listening_runs_and_its_player_comes_back(browser, lab):
+    page = started(browser, lab, "06")
+    finish(page)
+    player = page.locator(".vq-player").first
+    plays_and_switches(page, player)
+    where = seconds(player)
+    reload(page)
+    player.wait_for()
+    assert player.locator(".vq-track").nth(1).get_attribute("aria-pressed") == "true"
+    assert seconds(player) == pytest.approx(where, abs=1e-2)
+    assert page.errors == []
+    page.close()
+
+
+def test_a_click_on_a_code_of_the_shipped_run_is_heard(browser, lab):
+    page = started(browser, lab, "07")
+    finish(page)
+    explorer = page.locator(".vq-explorer").first
+    canvas = explorer.locator("canvas[style]").nth(1)
+    canvas.scroll_into_view_if_needed()
+    box, place = canvas.bounding_box(), canvas.evaluate("(node) => [...node.places.slice(0, 2)]")
+    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
+    explorer.locator(".vq-side h4").get_by_text("code 0").wait_for()
+    assert loudest(page, 5000) > 0.02
+    reload(page)
+    page.locator(".vq-explorer").first.locator(".vq-side h4").get_by_text("code 0").wait_for()
+    assert page.errors == []
+    page.close()
