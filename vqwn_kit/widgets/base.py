@@ -59,6 +59,16 @@ class Widget(anywidget.AnyWidget):
     def _new_key(self) -> str:
         return uuid.uuid4().hex
 
+    def open(self) -> None:
+        """Open the line to the page, on which a button is heard while a cell runs, too.
+
+        JupyterLab sends what widgets say past the running cell, to a subshell of the kernel.
+        ipykernel 7.4 hands it on to whoever spoke to the page last, which is that cell.
+        """
+        super().open()
+        if self.comm is not None:
+            self.comm._reply_subshell_for = lambda data, subshell: subshell
+
     def figure(self):
         """Return a figure (`figures.Still`) of what the widget shows, where there is no browser."""
         raise NotImplementedError
