@@ -98,6 +98,17 @@ def plays_and_switches(page, player) -> None:
     assert level(page) < 1e-3
 
 
+def clicked(page, explorer) -> str:
+    """Click on the first code of an explorer's map; return the name of the code that was hit."""
+    canvas = explorer.locator("canvas[style]").nth(1)
+    canvas.scroll_into_view_if_needed()
+    box, place = canvas.bounding_box(), canvas.evaluate("(node) => [...node.places.slice(0, 2)]")
+    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
+    name = explorer.locator(".vq-side h4", has_text="code")
+    name.wait_for()
+    return name.inner_text()
+
+
 def test_start_here_plays_and_its_training_is_paused_stopped_and_found_again(browser, lab):
     page = started(browser, lab, "00")
     plays_and_switches(page, page.locator(".vq-player").first)
@@ -110,15 +121,11 @@ def test_start_here_plays_and_its_training_is_paused_stopped_and_found_again(bro
     page.locator(state.format("stopped")).wait_for()
     steps = monitor.locator(".vq-steps").inner_text()
     finish(page)
-    codes = page.locator(".vq-explorer canvas[style]").nth(1)
-    codes.scroll_into_view_if_needed()
-    box, place = codes.bounding_box(), codes.evaluate("(node) => [...node.places.slice(0, 2)]")
-    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
-    page.locator(".vq-explorer .vq-side h4").get_by_text("code 0").wait_for()
+    code = clicked(page, page.locator(".vq-explorer"))
     reload(page)
     page.locator(state.format("stopped")).wait_for()
     assert page.locator(".vq-monitor .vq-steps").inner_text() == steps
-    page.locator(".vq-explorer .vq-side h4").get_by_text("code 0").wait_for()
+    page.locator(".vq-explorer .vq-side h4").get_by_text(code, exact=True).wait_for()
     assert page.errors == []
     page.close()
 
@@ -141,13 +148,9 @@ def test_a_click_on_a_code_of_the_shipped_run_is_heard(browser, lab):
     page = started(browser, lab, "07")
     finish(page)
     explorer = page.locator(".vq-explorer").first
-    canvas = explorer.locator("canvas[style]").nth(1)
-    canvas.scroll_into_view_if_needed()
-    box, place = canvas.bounding_box(), canvas.evaluate("(node) => [...node.places.slice(0, 2)]")
-    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
-    explorer.locator(".vq-side h4").get_by_text("code 0").wait_for()
+    code = clicked(page, explorer)
     assert loudest(page, 5000) > 0.02
     reload(page)
-    page.locator(".vq-explorer").first.locator(".vq-side h4").get_by_text("code 0").wait_for()
+    explorer.locator(".vq-side h4").get_by_text(code, exact=True).wait_for()
     assert page.errors == []
     page.close()
