@@ -102,6 +102,7 @@ def _one_legend(figure, axes):
     marks = {}
     for ax in axes:
         ax.label_outer()
+        ax.locator_params(axis="x", nbins=5, prune="both")  # else the ends of neighbours meet
         marks |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     figure.legend(marks.values(), marks, loc="outside lower center", ncols=3, frameon=False)
     return figure
