@@ -195,8 +195,8 @@ def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarra
                 ax.plot([np.mean(seeds)], [row], "|", color=ORANGE, markersize=14, mew=2)
                 ax.plot(seeds, [row] * len(seeds), "o", color=BLUE, markersize=5, alpha=0.8)
             else:
-                place = {"xy": (0.02, row), "xycoords": ("axes fraction", "data")}
-                ax.annotate("none", **place, va="center", color=GREY, backgroundcolor="white")
+                style = {"va": "center", "color": GREY, "bbox": {"color": "white", "pad": 1}}
+                ax.annotate("none", (0.03, row), xycoords=("axes fraction", "data"), **style)
         ax.set(xlabel=label, ylim=(-0.7, len(names) - 0.3))
         ax.grid(axis="y", color="0.9")
         ax.spines[["top", "right"]].set_visible(False)
