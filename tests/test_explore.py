@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vqwn_kit import InputError, train
+from vqwn_kit import InputError, explore, train
 from vqwn_kit.alignment import KIND_OF, PHONES, SOUNDS
 from vqwn_kit.code_facts import commonest
 from vqwn_kit.explore import (
@@ -32,6 +32,16 @@ def test_player_plays_the_utterance_its_reconstruction_and_conversions(run, stor
     assert player.answers == run.folder / "listening.csv"
     with pytest.raises(InputError, match="no utterance 'ann_01'"):
         player_of(run, "ann_01", data=store)
+
+
+def test_player_shows_phones_where_they_are_known(run, store, monkeypatch):
+    said = [(0.0, 0.1, "W"), (0.1, 0.2, "IY")]
+    times = {1: said, 2: [(0.0, 0.2, "S")]}
+    monkeypatch.setattr(explore, "phone_times", lambda _, numbers: {n: times[n] for n in numbers})
+    player = player_of(run, store.corpus.utterances[1].key, [], data=store, mode="greedy")
+    assert player.phones == [list(one) for one in said]
+    shown = player.figure().axes[-1].texts
+    assert [text.get_text() for text in shown] == ["W", "IY"]
 
 
 def test_codebook_map_tells_use_and_plays_frames_that_have_the_code(run, store):

@@ -305,6 +305,18 @@ def test_the_card_is_written_as_json_page_and_figures(full, tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in names if name.endswith("png"))
 
 
+def test_a_card_in_a_notebook_has_words_on_the_left_and_whole_numbers():
+    card = cards.ScoreCard({"run": "a"})
+    card.add("sound", "pitch & error", Estimate(1.5, 1.0, 2.0, 12), "semitones", "sounds", "median")
+    shown = card._repr_html_()
+    left, space = 'style="text-align:left"', "\N{NO-BREAK SPACE}"
+    assert f'<th colspan="5" {left}>sound</th>' in shown
+    assert f"<td {left}>pitch &amp; error</td>" in shown  # may be broken
+    assert f"<td>1.50{space}semitones</td><td>1.00{space}to{space}2.00</td>" in shown
+    assert f"<td {left}>12{space}sounds</td><td {left}>median</td>" in shown
+    assert repr(card) == str(card)  # not all that it keeps, sounds and tables of codes
+
+
 def test_a_card_is_read_back_as_it_was_written(full, tmp_path):
     _, card = full
     card.save(tmp_path)

@@ -338,6 +338,20 @@ def test_maps_have_figures(explorer):
     Explorer({"PCA": np.eye(2)}, ["a", "b"]).figure()
 
 
+def test_stills_are_as_large_as_other_figures_and_can_be_read(player, explorer):
+    from matplotlib.text import Text
+
+    for widget in (player, explorer):
+        figure = widget.figure()
+        data, _ = widget._repr_mimebundle_()
+        width = int.from_bytes(base64.b64decode(data["image/png"])[16:20])
+        assert width == pytest.approx(figure.get_figwidth() * figure.dpi, abs=1)
+        assert 600 < width < 840  # the column of a notebook in a window of 1280
+        texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert len(texts) > 5
+        assert min(text.get_fontsize() for text in texts) * figure.dpi / 72 > 9  # pixels
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [

@@ -30,6 +30,8 @@ INTERVALS = (
     "where the measure is of all frames), Wilson's for shares of yes and no. Counts have none."
 )
 
+LEFT = ' style="text-align:left"'  # JupyterLab sets every cell to the right
+
 
 @dataclass(frozen=True)
 class Row:
@@ -56,7 +58,7 @@ class Row:
         return f"{value:,.{DIGITS.get(self.unit, 0)}f}"
 
 
-@dataclass
+@dataclass(repr=False)
 class ScoreCard:
     """What was measured of a run, and what wasn't and why.
 
@@ -181,6 +183,8 @@ class ScoreCard:
             lines += [f"  {name}: {reason}" for name, reason in self.skipped.items()]
         return "\n".join([*lines, "", *self.verdicts, INTERVALS])
 
+    __repr__ = __str__
+
     def to_markdown(self) -> str:
         """Return the card as a Markdown page."""
         facts = ", ".join(f"{name} {value}" for name, value in self.about.items())
@@ -205,16 +209,14 @@ class ScoreCard:
         facts = ", ".join(f"{name} {value}" for name, value in self.about.items())
         parts = [f"<p>{html.escape(facts)}</p>"]
         parts += [f"<p><b>{html.escape(said)}</b></p>" for said in self.verdicts]
-        parts.append(
-            "<table><tr><th>measure</th><th>value</th><th>95 % interval</th><th>on</th>"
-            "<th></th></tr>"
-        )
+        parts.append("<table>")
+        parts.append(_html_row("th", "measure", "value", "95 % interval", "on", ""))
         section = None
         for row, cells in zip(self.rows, self._table(), strict=True):
             if row.section != section:
                 section = row.section
-                parts.append(f'<tr><th colspan="5">{html.escape(section)}</th></tr>')
-            parts.append(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
+                parts.append(f'<tr><th colspan="5"{LEFT}>{html.escape(section)}</th></tr>')
+            parts.append(_html_row("td", *cells))
         parts.append("</table>")
         parts += [
             f"<p>not measured: {html.escape(name)}: {html.escape(reason)}</p>"
@@ -263,3 +265,12 @@ class ScoreCard:
             written.append(folder / "figures" / f"{name}.png")
         written += [audio.save(folder / name, sound) for name, sound in self.sounds.items()]
         return written
+
+
+def _html_row(tag: str, name: str, value: str, interval: str, count: str, note: str) -> str:
+    """Return a row of a table: words to the left, numbers to the right and never broken."""
+    cells = []
+    for text, style in zip((name, value, interval, count), (LEFT, "", "", LEFT), strict=True):
+        whole = text if text == name else text.replace(" ", "\N{NO-BREAK SPACE}")
+        cells.append(f"<{tag}{style}>{html.escape(whole)}</{tag}>")
+    return f"<tr>{''.join(cells)}<{tag}{LEFT * bool(note)}>{html.escape(note)}</{tag}></tr>"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vqwn_kit.evaluation import calibration, calibration_error
-from vqwn_kit.views import BLUE, GREEN, GREY, ORANGE, _axes
+from vqwn_kit.views import BLUE, GREEN, GREY, LEGEND, ORANGE, _axes
 
 
 def plot_calibration(predicted: np.ndarray, happened: np.ndarray, bins: int = 15, ax=None):
@@ -54,7 +54,7 @@ def plot_surprise(
     ax.set(xlabel="time (s)", ylabel="bits a code", xlim=(0, len(bits) / frame_rate))
     ax.set_ylim(0, None)
     ax.set_title(title, parse_math=False)
-    ax.legend(frameon=False, ncols=3, loc="upper right", fontsize=8)
+    ax.legend(ncols=3, loc="upper right", fontsize=8, **LEGEND)
     return ax
 
 
@@ -77,5 +77,5 @@ def plot_held(seconds: np.ndarray, limit: float, ax=None):
     share = float(np.mean(np.asarray(seconds) > limit))
     ax.axvline(limit, color=ORANGE, linestyle="--", label=f"{100 * share:.1f} % hold one longer")
     ax.set(xlabel="longest time on one code outside silence (s)", ylabel="samples")
-    ax.legend(frameon=False)
+    ax.legend(**LEGEND)
     return ax

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.views import BLUE, GREEN, GREY, ORANGE, _axes
+from vqwn_kit.views import BLUE, GREEN, GREY, LEGEND, ORANGE, _axes
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#000000")  # Okabe and Ito's
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))  # readable without colours too
@@ -27,7 +27,7 @@ def plot_curves(
     ax.set(xlabel=xlabel, ylabel=ylabel, **settings)
     ax.set_title(title, parse_math=False)
     if len(curves) > 1:
-        ax.legend(frameon=False)
+        ax.legend(**LEGEND)
     return ax
 
 
@@ -98,6 +98,9 @@ def plot_spans(
         label = {"label": "stands for"} if row == 0 else {}
         ax.barh(row, own[name], height=0.55, color=ORANGE, **label)
     ax.axvline(0, color=GREY, linewidth=0.8)
+    ends = np.array([*spans.values()])
+    beside = 0.04 * np.ptp(ends)
+    ax.set_xlim(ends.min() - beside, ends.max() + beside)
     ax.set_yticks(range(len(spans)), list(spans))
     ax.invert_yaxis()
     ax.set_xlabel(xlabel)

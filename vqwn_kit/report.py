@@ -131,7 +131,8 @@ def _players(tracks: list[dict], prefix: str = "") -> list[str]:
 
 
 def _audio(source: str) -> str:
-    return f'<audio controls preload="none" src="{html.escape(source)}"></audio>'
+    known = "metadata" if source.startswith("data:") else "none"  # shows how long it is
+    return f'<audio controls preload="{known}" src="{html.escape(source)}"></audio>'
 
 
 def _reference(folder: Path, reference: Path) -> list[str]:

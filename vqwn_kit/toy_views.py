@@ -93,7 +93,8 @@ def _beside(count: int, figure):
         import matplotlib.pyplot as plt
 
         figure = plt.figure()
-    figure.set_size_inches(3.6 * count + 0.4, 4.5)
+    side = min(3.6, 8.0 / count)  # inches; a notebook would shrink what is wider, and its text
+    figure.set_size_inches(count * side + 0.4, side + 0.9)
     figure.set_layout_engine("constrained")
     return figure, np.atleast_1d(figure.subplots(1, count, sharex=True, sharey=True))
 
@@ -102,6 +103,7 @@ def _one_legend(figure, axes):
     marks = {}
     for ax in axes:
         ax.label_outer()
+        ax.locator_params(axis="x", nbins=5, prune="both")  # else the ends of neighbours meet
         marks |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     figure.legend(marks.values(), marks, loc="outside lower center", ncols=3, frameon=False)
     return figure

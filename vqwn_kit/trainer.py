@@ -114,7 +114,7 @@ class Trainer:
         before = self.seconds
         config, deadline = self.config, float("inf") if minutes is None else began + 60.0 * minutes
         writer = tf.summary.create_file_writer(str(log_dir)) if log_dir else None
-        name = "train" if minutes is None else f"train (at most {minutes:.1f} min)"
+        name = "train" if minutes is None else f"train ({minutes:g} min)"
         bar = tqdm(
             total=config.steps, initial=self.step, desc=name, unit="step",
             disable=not progress, mininterval=1.0,

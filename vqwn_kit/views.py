@@ -7,6 +7,7 @@ import numpy as np
 from vqwn_kit.evaluation import log_mel, perplexity
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # safe for colour-blind eyes
+LEGEND = {"framealpha": 0.8, "edgecolor": "none"}  # so that curves below leave it readable
 SEX_STYLE = {"F": (ORANGE, "o"), "M": (BLUE, "s")}
 
 
@@ -39,7 +40,7 @@ def plot_spectrogram(waveform: np.ndarray, sample_rate: int = 16_000, title: str
         mel, origin="lower", aspect="auto", cmap="magma", vmin=-80, vmax=0, interpolation="nearest",
         extent=(0, seconds, 0, len(mel)),
     )  # fmt: skip
-    marks = [250, 500, 1000, 2000, 4000]
+    marks = [250, 1000, 2000, 4000]
     edges = librosa.mel_frequencies(n_mels=len(mel), fmax=sample_rate / 2)
     ax.set_yticks(np.interp(marks, edges, np.arange(len(mel))), [f"{mark:g}" for mark in marks])
     ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
@@ -74,7 +75,7 @@ def plot_history(history: Sequence[dict], ax=None):
         ax.plot([r["step"] for r in records], [r[name] for r in records], **style)
     unit = "negative log-likelihood (bits a sample)" if speaks else "error of bands ((20 dB)²)"
     ax.set(xlabel="training step", ylabel=unit)
-    ax.legend(frameon=False)
+    ax.legend(**LEGEND)
     return ax
 
 
@@ -91,7 +92,7 @@ def plot_code_history(history: Sequence[dict], num_embeddings: int, ax=None):
         num_embeddings, color=GREY, linewidth=0.8, linestyle=":", label=f"K = {num_embeddings}"
     )
     ax.set(xlabel="training step", ylabel="codes", ylim=(0, 1.08 * num_embeddings))
-    ax.legend(frameon=False)
+    ax.legend(**LEGEND)
     return ax
 
 
@@ -137,10 +138,11 @@ def plot_codebook(codebook: np.ndarray, counts: np.ndarray, method: str = "pca",
     ax.scatter(*places[~used].T, marker="x", s=12, color=GREY, linewidth=0.8, label="unused")
     share = 100.0 * counts[used] / max(1, counts.sum())
     size = 8 + 120 * share / max(1e-9, share.max(initial=0))
-    dots = ax.scatter(*places[used].T, s=size, c=share, cmap="viridis", alpha=0.85)
+    norm = "log" if used.any() else None  # few codes take most frames: the others would look alike
+    dots = ax.scatter(*places[used].T, s=size, c=share, cmap="viridis", norm=norm, alpha=0.85)
     ax.figure.colorbar(dots, ax=ax, label="share of frames (%)")
     if not used.all():
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.07), frameon=False)
+        ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, frameon=False)
     _finish_map(ax, method, f"codebook, {len(codebook)} codes")
     return ax
 
@@ -193,7 +195,8 @@ def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarra
                 ax.plot([np.mean(seeds)], [row], "|", color=ORANGE, markersize=14, mew=2)
                 ax.plot(seeds, [row] * len(seeds), "o", color=BLUE, markersize=5, alpha=0.8)
             else:
-                ax.annotate("none", (0.02, row), xycoords=("axes fraction", "data"), color=GREY)
+                style = {"va": "center", "color": GREY, "bbox": {"color": "white", "pad": 1}}
+                ax.annotate("none", (0.03, row), xycoords=("axes fraction", "data"), **style)
         ax.set(xlabel=label, ylim=(-0.7, len(names) - 0.3))
         ax.grid(axis="y", color="0.9")
         ax.spines[["top", "right"]].set_visible(False)

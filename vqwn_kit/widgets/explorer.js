@@ -63,13 +63,13 @@ function render({ model, el }) {
     if (width < 100) return;
     placeAll();
     const g = fitCanvas(base, width, MAP_HEIGHT), fill = paint(), chosen = colour();
-    const faint = colourOf(el, "--faint"), paper = colourOf(el, "--paper"), ink = colourOf(el, "--ink");
+    const faint = colourOf(el, "--faint"), paper = colourOf(el, "--paper"), rim = colourOf(el, "--rim"), ink = colourOf(el, "--ink");
     g.fillStyle = colourOf(el, "--field"); g.fillRect(0, 0, width, MAP_HEIGHT);
     for (const n of order) {
       const dim = focus >= 0 && (!chosen?.values || chosen.values[n] !== focus);
       g.globalAlpha = dim ? 0.12 : crosses[n] ? 0.6 : 0.9;
       if (crosses[n]) { g.strokeStyle = ink; drawCross(g, places[2 * n], places[2 * n + 1], 3); continue; }
-      g.fillStyle = fill(n); g.strokeStyle = paper; g.lineWidth = 1;
+      g.fillStyle = fill(n); g.strokeStyle = rim; g.lineWidth = 1;
       drawMark(g, shapeOf(n), places[2 * n], places[2 * n + 1], radius(n)); g.fill(); g.stroke();
     }
     g.globalAlpha = 1;

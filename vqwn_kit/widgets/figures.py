@@ -10,12 +10,15 @@ from vqwn_kit.views import BLUE, GREY, plot_spectrogram
 from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
 from vqwn_kit.widgets.points import areas
 
-DPI = 72  # in a notebook, which shall stay small
+DPI = 100  # as Jupyter shows any other figure
 SHORTEST = 1024  # samples; the window of `plot_spectrogram`
 
 
 class Still(Figure):
     """A figure that a notebook shows, without pyplot and whatever matplotlib's backend is."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, dpi=DPI, **settings)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -41,8 +44,8 @@ def plot_tracks(
         phones: (start, end, phone) in seconds.
         title: of the figure.
     """
-    heights = [1.35] * len(tracks) + [0.22] * bool(len(codes)) + [0.25] * bool(len(phones))
-    figure = Still((8.6, sum(heights) + 0.35 * len(tracks) + 0.8), layout="constrained")
+    heights = [1.0] * len(tracks) + [0.18] * bool(len(codes)) + [0.22] * bool(len(phones))
+    figure = Still((6.6, sum(heights) + 0.27 * len(tracks) + 0.75), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     longest = max(SHORTEST, *map(len, tracks.values()))
     seconds = longest / sample_rate
@@ -50,7 +53,7 @@ def plot_tracks(
         whole = np.pad(waveform, (0, longest - len(waveform)))
         plot_spectrogram(whole, sample_rate, name, ax)
         ax.set(xlabel="", ylabel="Hz", xlim=(0, seconds))
-        ax.tick_params(axis="y", labelsize=7)
+        ax.title.set_fontsize(9)
     rest = list(axes[len(tracks) :])
     if len(codes):
         _plot_strip(rest.pop(0), np.asarray(codes), hop_length / sample_rate)
@@ -58,6 +61,7 @@ def plot_tracks(
         _plot_phones(rest.pop(0), phones, seconds)
     for ax in axes:
         ax.label_outer()
+        ax.tick_params(labelsize=8)
     axes[-1].set_xlabel("time (s)")
     if title:
         figure.suptitle(title, fontsize=11, parse_math=False)
@@ -76,9 +80,9 @@ def _plot_phones(ax, phones: Sequence[Sequence], seconds: float) -> None:
     last = -1.0
     for start, end, phone in phones:
         ax.axvline(start, color=GREY, linewidth=0.5)
-        middle, width = (start + end) / 2, 0.011 * seconds * len(phone)
+        middle, width = (start + end) / 2, 0.012 * seconds * len(phone)
         if phone != "SIL" and middle - width / 2 > last:
-            ax.text(middle, 0.5, phone, ha="center", va="center", fontsize=8, parse_math=False)
+            ax.text(middle, 0.5, phone, ha="center", va="center", fontsize=7, parse_math=False)
             last = middle + width / 2
     ax.set_yticks([0.5], ["phones"])
     ax.set_ylim(0, 1)
@@ -102,10 +106,10 @@ def plot_points(
         labels: M names to write beside the points, or none.
         title: of the map.
     """
-    figure = Still((7.2, 4.8), layout="constrained")
+    figure = Still((6.6, 4.4), layout="constrained")
     ax = figure.add_subplot()
     alike = len(places) > 700 and np.ptp(sizes) == 0
-    area = (4 if alike else 8) + (14 if alike else 110) * areas(sizes)
+    area = (3 if alike else 6) + (10 if alike else 80) * areas(sizes)
     dots = np.flatnonzero(~np.asarray(crosses))
     dots = dots[np.argsort(-area[dots], kind="stable")]  # the small ones on top
     if colour is None:
@@ -131,13 +135,15 @@ def plot_points(
         for number, name in enumerate(colour["groups"]):
             style, marker = group_style(number)
             ax.scatter([], [], color=style, marker=marker, label=name)
-        ax.legend(title=colour["name"], fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        ax.legend(title=colour["name"], fontsize=8, title_fontsize=9, frameon=False, **place)
     ax.scatter(*places[np.asarray(crosses)].T, marker="x", s=12, color="black", linewidth=0.7)
+    beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 9, "parse_math": False}
     for place, label in zip(places, labels, strict=False):
-        ax.annotate(label, place, xytext=(5, 4), textcoords="offset points", parse_math=False)
+        ax.annotate(label, place, **beside)
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.margins(0.06)
+    ax.margins(0.12 if labels else 0.06)  # a name beside a point takes room
     ax.set_title(title, parse_math=False, fontsize=10)
     return figure
 

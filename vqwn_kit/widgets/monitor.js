@@ -65,6 +65,7 @@ function render({ model, el }) {
     const shown = [["loss", number(last(curves.loss), 3), about.unit], ["held-out loss", number(last(curves.held_out), 3), about.unit],
       ...(K ? [["codes in use", number(last(curves.codes), 0), of], ["dead codes", number(last(curves.dead), 0), of], ["perplexity", number(last(curves.perplexity), 1), "codes"]] : []),
       ["speed", speed ? number(speed, 0) : "–", "samples/s"], ["trained", duration(seconds), ""], ["time left", going ? duration(left) : "–", ""]];
+    tiles.style.setProperty("--tiles", K ? 4 : shown.length); // full rows
     tiles.replaceChildren(...shown.map(([name, value, unit]) => h("div", { class: "vq-tile" }, h("span", {}, name), h("b", {}, value), h("small", {}, unit))));
     codes.box.hidden = !K;
   }

@@ -281,9 +281,9 @@ class TrainingMonitor(Widget):
         from vqwn_kit.widgets.figures import Still
 
         codes = self.about["codes"]
-        still = Still((8.6 if codes else 5.0, 3.2), layout="constrained")
+        still = Still((8.0 if codes else 5.0, 3.0), layout="constrained")
         axes = still.subplots(1, 2 if codes else 1, squeeze=False)[0]
-        plot_history(self.records, axes[0])
+        plot_history(self.records, axes[0]).set_ylabel(_unit(self.records))
         if codes:
             plot_code_history(self.records, codes, axes[1])
         still.suptitle(self.title, fontsize=11, parse_math=False)

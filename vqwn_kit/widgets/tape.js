@@ -1,7 +1,7 @@
 // The tape: codes as cells that are selected like text, cut, repeated, stretched and spliced.
 
 const EDGE = 58, CELL = 24; // pixels: times at the left, height of a code
-const NAMES = { cut: "Cut", copy: "Copy", splice: "Splice in", repeat: "Repeat", half: "½ as long", twice: "Twice as long", undo: "Undo", redo: "Redo", reset: "Back to the original", hear: "▶ Play part" };
+const NAMES = { cut: "Cut", copy: "Copy", splice: "Splice in", repeat: "Repeat", half: "½ as long", twice: "2 × as long", undo: "Undo", redo: "Redo", reset: "Reset", hear: "▶ Play part" };
 const KEYS = { Delete: "cut", Backspace: "cut", d: "repeat", ",": "half", ".": "twice", p: "hear" };
 
 /**
