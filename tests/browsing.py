@@ -55,7 +55,7 @@ def new_page(browser, **settings):
     page.set_default_timeout(120_000)
     page.add_init_script(TAP)
     page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("pageerror", lambda error: page.errors.append(error.stack or str(error)))
     return page
 
 

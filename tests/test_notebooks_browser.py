@@ -98,12 +98,11 @@ def plays_and_switches(page, player) -> None:
     assert level(page) < 1e-3
 
 
-def clicked(page, explorer) -> str:
+def clicked(explorer) -> str:
     """Click on the first code of an explorer's map; return the name of the code that was hit."""
     canvas = explorer.locator("canvas[style]").nth(1)
-    canvas.scroll_into_view_if_needed()
-    box, place = canvas.bounding_box(), canvas.evaluate("(node) => [...node.places.slice(0, 2)]")
-    page.mouse.click(box["x"] + place[0], box["y"] + place[1])
+    x, y = canvas.evaluate("(node) => [...node.places.slice(0, 2)]")
+    canvas.click(position={"x": x, "y": y})
     name = explorer.locator(".vq-side h4", has_text="code")
     name.wait_for()
     return name.inner_text()
@@ -121,10 +120,10 @@ def test_start_here_plays_and_its_training_is_paused_stopped_and_found_again(bro
     page.locator(state.format("stopped")).wait_for()
     steps = monitor.locator(".vq-steps").inner_text()
     finish(page)
-    code = clicked(page, page.locator(".vq-explorer"))
+    code = clicked(page.locator(".vq-explorer"))
     reload(page)
     page.locator(state.format("stopped")).wait_for()
-    assert page.locator(".vq-monitor .vq-steps").inner_text() == steps
+    monitor.locator(".vq-steps").get_by_text(steps, exact=True).wait_for()
     page.locator(".vq-explorer .vq-side h4").get_by_text(code, exact=True).wait_for()
     assert page.errors == []
     page.close()
@@ -148,7 +147,7 @@ def test_a_click_on_a_code_of_the_shipped_run_is_heard(browser, lab):
     page = started(browser, lab, "07")
     finish(page)
     explorer = page.locator(".vq-explorer").first
-    code = clicked(page, explorer)
+    code = clicked(explorer)
     assert loudest(page, 5000) > 0.02
     reload(page)
     explorer.locator(".vq-side h4").get_by_text(code, exact=True).wait_for()

@@ -61,6 +61,7 @@ function refill(parent, ...children) {
 /** Set the class of the dark theme by the paper's colour, and call back whenever it changes. */
 function watchTheme(el, changed) {
   const look = () => {
+    if (!el.isConnected) return; // JupyterLab takes cells that are far away out of the page
     const [r, g, b] = getComputedStyle(el).backgroundColor.match(/[\d.]+/g).map(Number);
     const dark = 0.299 * r + 0.587 * g + 0.114 * b < 128;
     el.classList.toggle("vq-dark", dark);
@@ -70,8 +71,10 @@ function watchTheme(el, changed) {
   const observer = new MutationObserver(() => setTimeout(look, 60)); // the new styles come later
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
   scheme.addEventListener("change", look);
+  const back = new ResizeObserver(look); // called when they come back, too
+  back.observe(el);
   const late = [0, 400].map((wait) => setTimeout(look, wait));
-  return () => { observer.disconnect(); scheme.removeEventListener("change", look); late.forEach(clearTimeout); };
+  return () => { observer.disconnect(); back.disconnect(); scheme.removeEventListener("change", look); late.forEach(clearTimeout); };
 }
 
 const colourOf = (el, name) => getComputedStyle(el).getPropertyValue(name).trim();
