@@ -288,12 +288,10 @@ function render({ model, el }) {
   const listen = (message, buffers) => { if ("at" in message) addSound(message, buffers); };
   if (!page) model.on("msg:custom", listen);
   if (model.get("state") === "speaking") { layStream(); send({ do: "again" }); }
-  const resize = new ResizeObserver(draw);
-  resize.observe(el);
   const unwatch = watchTheme(el, draw);
   dressVoices(); dress(); draw(); showPlayer();
   return () => {
-    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); unfollow(); unwatch(); resize.disconnect();
+    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); unfollow(); unwatch();
     if (!page) model.off("msg:custom", listen);
   };
 }
