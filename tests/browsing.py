@@ -64,6 +64,17 @@ def level(page) -> float:
     return page.evaluate(f"() => {{ {LAST} return Math.max(...last(0.1).map(Math.abs)); }}")
 
 
+def loudest(page, milliseconds: int) -> float:
+    """Return the greatest sample that is heard in a while."""
+    return page.evaluate(
+        f"""async () => {{ {LAST} let most = 0;
+        for (const end = performance.now() + {milliseconds}; performance.now() < end;) {{
+          await new Promise((next) => setTimeout(next, 50));
+          most = Math.max(most, ...last(0.05).map(Math.abs));
+        }} return most; }}"""
+    )
+
+
 def seconds(root) -> float:
     return float(root.locator(".vq-time").get_attribute("data-seconds"))
 

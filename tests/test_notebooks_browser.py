@@ -9,10 +9,10 @@ import shutil
 import pytest
 
 from tests.browsing import (
-    LAST,
     chromium,
     jupyterlab,
     level,
+    loudest,
     none_failed,
     open_notebook,
     reload,
@@ -57,17 +57,6 @@ def finish(page) -> None:
     """Wait until all cells are done."""
     page.wait_for_function("() => window.ran", timeout=PATIENCE)
     none_failed(page)
-
-
-def loudest(page, milliseconds: int) -> float:
-    """Return the greatest sample that is heard in a while."""
-    return page.evaluate(
-        f"""async () => {{ {LAST} let most = 0;
-        for (const end = performance.now() + {milliseconds}; performance.now() < end;) {{
-          await new Promise((next) => setTimeout(next, 50));
-          most = Math.max(most, ...last(0.05).map(Math.abs));
-        }} return most; }}"""
-    )
 
 
 SWITCH = """async (root) => {
