@@ -25,10 +25,11 @@ def rebuild(path: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = merged(cell.outputs)
-            for output in cell.outputs:  # a widget without its kernel is an error message
-                if "image/png" in output.get("data", {}):
-                    output["data"]["image/png"] = lean(output["data"]["image/png"])
-                    output["data"].pop("application/vnd.jupyter.widget-view+json", None)
+            for output in cell.outputs:
+                data = output.get("data", {})  # a widget without its kernel is an error message
+                data.pop("application/vnd.jupyter.widget-view+json", None)
+                if "image/png" in data:
+                    data["image/png"] = lean(data["image/png"])
     nbformat.write(notebook, path)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
