@@ -59,6 +59,10 @@ class Widget(anywidget.AnyWidget):
     def _new_key(self) -> str:
         return uuid.uuid4().hex
 
+    def __repr__(self) -> str:
+        """Say what it is, where neither the widget nor its figure is shown."""
+        return f"<{type(self).__name__} {self.title!r}>"
+
     def open(self) -> None:
         """Open the line to the page, on which a button is heard while a cell runs, too.
 
