@@ -55,7 +55,7 @@ def parallel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plain_card(run, store):
     """The card of the trained tiny run on recordings without texts."""
-    return score_card(run, store, spoken=1, targets=1, progress=False)
+    return score_card(run, store, spoken=1, targets=1, originals=False, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,14 @@ def test_the_likelihood_is_that_of_validation(plain_card, model, store):
     assert plain_card["codes used"].value == measured["codes_used"]
     assert plain_card["codes used"].value + plain_card["dead codes"].value == 32
     assert plain_card["perplexity"].value == pytest.approx(measured["perplexity"], rel=1e-5)
+
+
+def test_recordings_may_stay_out_of_the_sounds_that_are_kept(plain_card, full):
+    kinds = [track["label"].split()[0] for track in plain_card.tracks]
+    assert kinds == ["reconstruction", "as"]
+    assert len(plain_card.sounds) == 2
+    assert plain_card["mel-cepstral distance, reconstruction"].n == 1  # it was judged by
+    assert [track["label"].split()[0] for track in full[1].tracks].count("original") == 2
 
 
 def test_rates_and_distance_from_uniform_agree(plain_card, run):

@@ -163,12 +163,14 @@ def _add_evaluate(commands) -> None:
     add("--targets", type=int, default=2, help="voices that each is converted to (default: 2)")
     add("--utterances", type=int, help="held-out utterances for all else (default: all)")
     add("--temperature", type=float, default=1.0, help="of sampling (default: 1)")
+    optional = {"action": argparse.BooleanOptionalAction, "default": True}
+    add("--originals", **optional, help="keep the recordings beside what was made of them")
     add("--seed", type=int, default=0, help="the same seed gives the same card")
     add("--save", metavar="FOLDER", help="where to write the card (default: the run's folder)")
 
 
 def _evaluate(options) -> None:
-    names = ("spoken", "targets", "utterances", "temperature", "seed")
+    names = ("spoken", "targets", "utterances", "temperature", "originals", "seed")
     run = vq.Run(options.run)
     card = vq.score_card(run, options.data, **{name: getattr(options, name) for name in names})
     print(card)

@@ -30,6 +30,7 @@ def score_card(
     targets: int = 2,
     utterances: int | None = None,
     temperature: float = 1.0,
+    originals: bool = True,
     seed: int = 0,
     progress: bool = True,
 ) -> ScoreCard:
@@ -43,6 +44,8 @@ def score_card(
         targets: other voices that each of those is converted to.
         utterances: held-out utterances for all else, evenly spread; all by default.
         temperature: of sampling.
+        originals: keep the recordings among the card's sounds, beside what was made of them; not
+            where they mustn't be passed on with a run.
         seed: of all choices and of sampling: the same seed gives the same card, but for the speed.
         progress: show progress bars with the time left.
 
@@ -89,7 +92,7 @@ def score_card(
     _score_cost(card, subject)
     if spoken:
         sounds = speak(card, subject, spoken, targets, temperature)
-        keep(card, subject, sounds)
+        keep(card, subject, [s for s in sounds if originals or s.kind != "original"])
         score_content(card, subject, sounds)
         score_voices(card, subject, sounds)
         score_sound(card, subject, sounds)
