@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,11 @@ from vqwn_kit.code_scores import (
 )
 from vqwn_kit.config import build_model, from_dict, load_preset
 from vqwn_kit.evaluation import Estimate, NotMeasured
+from vqwn_kit.features import LogMel
 from vqwn_kit.run import Run
 from vqwn_kit.scoring import examine, score_card
+from vqwn_kit.sound_scores import speak_bands
+from vqwn_kit.training import train
 
 SENTENCES = ["we see a tree", "they buy one", "our shoe fits", "go home now"]
 
@@ -473,3 +477,42 @@ def test_a_word_that_no_dictionary_has_is_spelt(rng):
 def test_no_texts_are_said_so(store):
     with pytest.raises(NotMeasured, match="no texts"):
         alignment.phone_times(store, range(2))
+
+
+def telling(waveform) -> SimpleNamespace:
+    """A first stage whose decoder tells the true bands of a waveform, whoever speaks."""
+    spectrum = LogMel(160)
+    bands = np.array(spectrum(waveform[None, :, None])) / 20
+
+    def decoder(z_q, speakers, training):
+        return z_q
+
+    decoder.spectrum = spectrum
+    return SimpleNamespace(
+        hop_length=160, decoder=decoder, speaker_ids=lambda voices: np.arange(len(voices)),
+        compress=lambda batch, training: SimpleNamespace(z_q=bands),
+    )  # fmt: skip
+
+
+def test_true_bands_are_spoken_as_they_were():
+    wave = tones(1.0, 220.0)
+    spoken = speak_bands(telling(wave), wave, ["a", "b"], seed=3)
+    assert spoken.shape == (2, 16_000)
+    np.testing.assert_array_equal(*spoken)
+    assert np.std(spoken[0]) == pytest.approx(np.std(wave), rel=0.1)
+    true, again = (np.array(LogMel(160)(one[None, :, None]))[0, 3:-3] for one in (wave, spoken[0]))
+    loud = true > true.max() - 30
+    assert np.abs(again - true)[loud].mean() < 1.5  # dB
+    np.testing.assert_array_equal(spoken, speak_bands(telling(wave), wave, ["a", "b"], seed=3))
+
+
+def test_a_first_stage_is_judged_by_what_its_codes_carry(store, tmp_path):
+    settings = {"steps": 1, "first_stage_steps": 3, "progress": False}
+    train(store, "tiny", save=tmp_path / "weights", **settings)
+    card = score_card(tmp_path / "first_stage", store, spoken=1, targets=1, progress=False)
+    assert "bands" in card.skipped["likelihood"]
+    assert "Griffin" in card.about["spoken by"]
+    assert card["codes used"].value >= 1
+    assert card["conversion given to the source"].n == 1
+    assert [len(sound) % 64 for sound in list(card.sounds.values())[1:]] == [0, 0]
+    assert card.save(tmp_path / "card")

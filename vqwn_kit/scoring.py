@@ -36,6 +36,9 @@ def score_card(
 ) -> ScoreCard:
     """Measure a run on held-out utterances.
 
+    A first stage, which has no WaveNet, is spoken by Griffin and Lim's method: what is heard then
+    is what its codes carry.
+
     Args:
         run: a run, its folder, or a checkpoint such as `results/mini/weights-1000`.
         data: the corpus, its folder or its store. By default the bundled corpus, VCTK or
@@ -71,11 +74,6 @@ def score_card(
     run = run if isinstance(run, Run) else Run(run)
     store = store_of(run, data, progress)
     subject = examine(run, store, utterances, seed, progress)
-    if not run.model.speaks:
-        raise InputError(
-            f"{run.folder} is a first stage, without a WaveNet: there is no likelihood and no "
-            "sound to measure. Give the run of the second stage"
-        )
     card = ScoreCard({
         "run": run.folder.name,
         "step": run.newest,
@@ -85,7 +83,11 @@ def score_card(
         "temperature": temperature,
         "seed": seed,
     })  # fmt: skip
-    score_likelihood(card, subject)
+    if run.model.speaks:
+        score_likelihood(card, subject)
+    else:
+        card.skipped["likelihood"] = "a first stage tells mel bands, not samples"
+        card.about["spoken by"] = "Griffin and Lim's method, from the bands of a first stage"
     score_codebook(card, subject)
     score_phones(card, subject)
     score_speakers(card, subject)

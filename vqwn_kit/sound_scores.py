@@ -19,6 +19,7 @@ from vqwn_kit.evaluation import (
     ratio,
 )
 from vqwn_kit.files import file_name
+from vqwn_kit.frame_decoder import DECIBELS
 from vqwn_kit.generation import convert_many
 from vqwn_kit.hearing import (
     p808,
@@ -30,6 +31,7 @@ from vqwn_kit.hearing import (
     words_of,
 )
 from vqwn_kit.subject import Subject
+from vqwn_kit.vqvae import as_batch
 
 WINDOW = 0.5  # seconds that the probe of voices hears at once
 FLOOR = -30.0  # dB under the loudest cell; what lies below tells the noise, not the voice
@@ -75,12 +77,15 @@ def speak(
         others = [name for name in subject.run.speakers if name != own]
         drawn = subject.rng(2, int(number)).permutation(len(others))[:targets]
         voices.append([own, *(others[i] for i in drawn)])
-    convert_many(subject.model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use
-    start = time.perf_counter()
-    made = convert_many(
-        subject.model, waves, voices, temperature=temperature, seed=subject.seed,
-        progress=subject.progress,
-    )  # fmt: skip
+    settings = {"temperature": temperature, "seed": subject.seed, "progress": subject.progress}
+    if subject.model.speaks:
+        convert_many(subject.model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use
+        start = time.perf_counter()
+        made = convert_many(subject.model, waves, voices, **settings)
+    else:
+        start = time.perf_counter()
+        pairs = subject.bar(list(zip(waves, voices, strict=True)), "speak")
+        made = [speak_bands(subject.model, *pair, seed=subject.seed) for pair in pairs]
     seconds = time.perf_counter() - start
     samples = sum(part.size for part in made)
     speed = samples / seconds
@@ -94,6 +99,39 @@ def speak(
         kinds = ["reconstruction"] + ["conversion"] * (len(names) - 1)
         sounds += [Sound(number, *rest) for rest in zip(kinds, names, parts, strict=True)]
     return sounds
+
+
+def speak_bands(model, waveform: np.ndarray, voices: list[str], seed: int = 0) -> np.ndarray:
+    """Speak the mel bands that a first stage tells from the codes of a waveform.
+
+    [Griffin and Lim 1984](https://doi.org/10.1109/TASSP.1984.1164317) find phases that fit.
+
+    Args:
+        model: a first stage, a `VQVAE` with a `FrameDecoder`.
+        waveform: (T,).
+        voices: V names of speakers.
+        seed: of the phases that it begins with.
+
+    Returns:
+        Waveforms, float32 (V, T'), T' a multiple of the hop.
+    """
+    import librosa
+
+    batch, speakers = as_batch(waveform, model.hop_length), model.speaker_ids(voices)
+    z_q = np.array(model.compress(batch, training=False).z_q)
+    told = model.decoder(np.repeat(z_q, len(voices), axis=0), speakers, training=False)
+    form, spoken = model.decoder.spectrum, []
+    for bands in DECIBELS * np.array(told):
+        whole = np.concatenate([bands, bands[-1:]])  # librosa has a frame at the very end, too
+        amplitudes = librosa.feature.inverse.mel_to_stft(
+            librosa.db_to_power(whole.T), sr=form.sample_rate, n_fft=form.n_fft, fmin=form.fmin,
+            fmax=form.fmax,
+        )  # fmt: skip
+        spoken.append(librosa.griffinlim(
+            amplitudes, hop_length=form.hop_length, win_length=form.window_length,
+            n_fft=form.n_fft, random_state=seed,
+        ))  # fmt: skip
+    return np.stack(spoken).astype(np.float32)
 
 
 def keep(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
