@@ -3,6 +3,7 @@
 Skipped where there is no Chromium, playwright or JupyterLab.
 """
 
+import contextlib
 import json
 import shutil
 
@@ -20,7 +21,9 @@ from tests.browsing import (
 )
 from tests.conftest import ROOT
 
-RUN_ALL = "() => { window.all = jupyterapp.commands.execute('notebook:run-all-cells').then(() => { window.ran = true; }); }"  # noqa: E501
+RUN_ALL = """() => {
+  jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.ran = true; });
+}"""
 PATIENCE = 300_000  # ms that a notebook may take
 
 
@@ -45,16 +48,19 @@ def lab(tmp_path_factory):
         yield address
 
 
-def started(browser, lab: str, name: str):
-    """Open a notebook and begin to run all its cells."""
+@contextlib.contextmanager
+def running(browser, lab: str, name: str):
+    """Open a notebook and begin to run all its cells; in the end its page had no errors."""
     page = open_notebook(browser, lab, f"{name}.ipynb")
     page.set_default_timeout(PATIENCE)
     page.evaluate(RUN_ALL)
-    return page
+    yield page
+    assert page.errors == []
+    page.close()
 
 
 def finish(page) -> None:
-    """Wait until all cells are done."""
+    """Wait until all cells are done, and none failed."""
     page.wait_for_function("() => window.ran", timeout=PATIENCE)
     none_failed(page)
 
@@ -97,48 +103,42 @@ def clicked(explorer) -> str:
     return name.inner_text()
 
 
-def test_start_here_plays_and_its_training_is_paused_stopped_and_found_again(browser, lab):
-    page = started(browser, lab, "00")
-    plays_and_switches(page, page.locator(".vq-player").first)
-    monitor = page.locator(".vq-monitor")
-    monitor.locator(".vq-steps").get_by_text("200,000").wait_for()
-    state = "[data-state={}].vq-monitor"
-    page.locator(state.format("running")).wait_for()
-    monitor.get_by_text("bits").first.wait_for()
-    monitor.locator(".vq-stop").click()  # while the next cell waits for the run
-    page.locator(state.format("stopped")).wait_for()
-    steps = monitor.locator(".vq-steps").inner_text()
-    finish(page)
-    code = clicked(page.locator(".vq-explorer"))
-    reload(page)
-    page.locator(state.format("stopped")).wait_for()
-    monitor.locator(".vq-steps").get_by_text(steps, exact=True).wait_for()
-    page.locator(".vq-explorer .vq-side h4").get_by_text(code, exact=True).wait_for()
-    assert page.errors == []
-    page.close()
+def test_start_here_plays_and_its_training_is_stopped_and_found_again(browser, lab):
+    with running(browser, lab, "00") as page:
+        plays_and_switches(page, page.locator(".vq-player").first)
+        monitor = page.locator(".vq-monitor")
+        monitor.locator(".vq-steps").get_by_text("200,000").wait_for()
+        state = "[data-state={}].vq-monitor"
+        page.locator(state.format("running")).wait_for()
+        monitor.get_by_text("bits").first.wait_for()
+        monitor.locator(".vq-stop").click()  # while the next cell waits for the run
+        page.locator(state.format("stopped")).wait_for()
+        steps = monitor.locator(".vq-steps").inner_text()
+        finish(page)
+        code = clicked(page.locator(".vq-explorer"))
+        reload(page)
+        page.locator(state.format("stopped")).wait_for()
+        monitor.locator(".vq-steps").get_by_text(steps, exact=True).wait_for()
+        page.locator(".vq-explorer .vq-side h4").get_by_text(code, exact=True).wait_for()
 
 
 def test_generation_and_listening_runs_and_its_player_comes_back(browser, lab):
-    page = started(browser, lab, "06")
-    finish(page)
-    player = page.locator(".vq-player").first
-    plays_and_switches(page, player)
-    where = seconds(player)
-    reload(page)
-    player.wait_for()
-    assert player.locator(".vq-track").nth(1).get_attribute("aria-pressed") == "true"
-    assert seconds(player) == pytest.approx(where, abs=1e-2)
-    assert page.errors == []
-    page.close()
+    with running(browser, lab, "06") as page:
+        finish(page)
+        player = page.locator(".vq-player").first
+        plays_and_switches(page, player)
+        where = seconds(player)
+        reload(page)
+        player.wait_for()
+        assert player.locator(".vq-track").nth(1).get_attribute("aria-pressed") == "true"
+        assert seconds(player) == pytest.approx(where, abs=1e-2)
 
 
 def test_a_click_on_a_code_of_the_shipped_run_is_heard(browser, lab):
-    page = started(browser, lab, "07")
-    finish(page)
-    explorer = page.locator(".vq-explorer").first
-    code = clicked(explorer)
-    assert loudest(page, 5000) > 0.02
-    reload(page)
-    explorer.locator(".vq-side h4").get_by_text(code, exact=True).wait_for()
-    assert page.errors == []
-    page.close()
+    with running(browser, lab, "07") as page:
+        finish(page)
+        explorer = page.locator(".vq-explorer").first
+        code = clicked(explorer)
+        assert loudest(page, 5000) > 0.02
+        reload(page)
+        explorer.locator(".vq-side h4").get_by_text(code, exact=True).wait_for()

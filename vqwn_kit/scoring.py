@@ -80,10 +80,10 @@ def score_card(
         "corpus": store.corpus.name,
         "judged on": f"{len(subject.held_out)} utterances of split held_out",
         "learnt on": f"{len(subject.train)} of split train",
-        "temperature": temperature,
         "seed": seed,
     })  # fmt: skip
     if run.model.speaks:
+        card.about["temperature"] = temperature
         score_likelihood(card, subject)
     else:
         card.skipped["likelihood"] = "a first stage tells mel bands, not samples"

@@ -91,7 +91,8 @@ def speak(
     speed = samples / seconds
     card.add(
         "cost", "generating", Estimate(speed, None, None, sum(map(len, voices))), "samples/s",
-        "sounds at once", f"in all: {speed / subject.store.sample_rate:.2f} x real time",
+        "sounds at once" if subject.model.speaks else "sounds",
+        f"in all: {speed / subject.store.sample_rate:.2f} x real time",
     )  # fmt: skip
     sounds = []
     for number, wave, names, parts in zip(numbers, waves, voices, made, strict=True):
