@@ -132,6 +132,8 @@ def test_every_variant_of_the_family_builds_from_the_preset_mini(name):
         ([{}, {}], {}, "same name"),
         ([], {}, "nothing to compare"),
         ([{}, {"steps": 3}], {}, r"\[3, 20\] steps"),
+        ([{}, {"decoder": {"emphasis": 0.85}}], {}, r"emphasis \[0.0, 0.85\]"),
+        ([{}, {"decoder": {"levels": 64}}], {}, r"levels \[64, 256\]"),
         ([{}, {"seed": 3}], {}, "seed, which is the same for all"),
         (["batch_size=2"], {}, "batch_size, which is the same for all"),
         (["bottleneck=emma"], {}, "did you mean 'ema'"),

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from tests.conftest import tones
+from tests.conftest import small_wavenet, tones
 from vqwn_kit import (
     VQVAE,
     InputError,
@@ -18,7 +18,7 @@ from vqwn_kit import (
     stream,
     voice_between,
 )
-from vqwn_kit.generation import convert_many, frames_of
+from vqwn_kit.generation import as_sounds, convert_many, frames_of
 from vqwn_kit.layers import mu_law_encode
 
 # the verbs
@@ -41,6 +41,45 @@ def test_a_stream_is_what_generate_returns_in_parts(model):
     assert len(parts) > 1
     whole = generate(model, codes, ["ann", "bob"], temperature=0.8, seed=3)
     assert np.array_equal(np.concatenate(parts, axis=1), whole)
+
+
+# emphasis
+
+
+def test_emphasis_is_undone_also_between_the_parts_of_a_stream():
+    decoder = small_wavenet(emphasis=0.85, levels=4096)
+    sound = np.stack([tones(0.1, 200.0), tones(0.1, 310.0)])
+    levels = np.array(decoder.targets(sound[..., None]))
+    assert not np.array_equal(levels, mu_law_encode(sound, 4096))
+    heard = list(as_sounds(decoder, np.split(levels, [1, 700], axis=1)))
+    assert [part.dtype for part in heard] == [np.float32] * 3
+    np.testing.assert_allclose(np.concatenate(heard, axis=1), sound, atol=1e-2)
+
+
+def test_a_model_with_emphasis_streams_what_it_generates():
+    changes = {"emphasis": 0.85}
+    model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
+    codes = np.arange(30) % 32
+    parts = list(stream(model, codes, ["ann", "bob"]))
+    assert len(parts) > 1
+    whole = generate(model, codes, ["ann", "bob"])
+    assert np.array_equal(np.concatenate(parts, axis=1), whole)
+    assert np.abs(whole).max() <= 1
+
+
+def test_with_emphasis_the_noise_of_few_levels_is_weaker_in_high_frequencies():
+    """Undoing it is 1 / (1 - 0.85 z): 22 dB more at 0 Hz than at 8 kHz, and 5 dB less there."""
+    time = np.arange(16_000) / 16_000
+    wave = np.float32(0.2 * np.sin(400 * np.pi * time) + 0.1 * np.sin(1240 * np.pi * time))
+    noise = {}
+    for emphasis in (0.0, 0.85):
+        decoder = small_wavenet(emphasis=emphasis)
+        (heard,) = as_sounds(decoder, [np.array(decoder.targets(wave[None, :, None]))])
+        power = np.abs(np.fft.rfft(heard[0] - wave)) ** 2
+        noise[emphasis] = [10 * np.log10(power[a:b].mean()) for a, b in ((0, 800), (6000, 8000))]
+    assert abs(noise[0.0][0] - noise[0.0][1]) < 4
+    assert 12 < noise[0.85][0] - noise[0.85][1] < 24
+    assert noise[0.85][1] < noise[0.0][1] - 5
 
 
 def test_a_point_between_two_voices_is_each_of_them_at_its_ends(model):

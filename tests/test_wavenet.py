@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.conftest import small_wavenet
 from vqwn_kit import FrameDecoder, LogMel, WaveNet, build_model, load_preset
+from vqwn_kit.layers import mu_law_encode
 from vqwn_kit.logistics import log_probabilities, log_probability
 
 
@@ -193,6 +194,23 @@ def test_the_nll_of_either_output_is_minus_the_log_of_its_probability(rng):
         assert np.allclose(wavenet.nll(levels, outputs), -chosen, atol=1e-4)
 
 
+# emphasis
+
+
+def test_targets_are_levels_of_the_emphasised_sound(rng):
+    wave = rng.uniform(-0.5, 0.5, (2, 50, 1)).astype("float32")
+    plain, emphasised = [np.array(small_wavenet(emphasis=a).targets(wave)) for a in (0.0, 0.85)]
+    assert np.array_equal(plain, mu_law_encode(wave[..., 0]))
+    expected = [[x[t] - 0.85 * (x[t - 1] if t else 0) for t in range(50)] for x in wave[..., 0]]
+    assert np.array_equal(emphasised, mu_law_encode(np.float32(expected)))
+
+
+@pytest.mark.parametrize("emphasis", [-0.1, 1.0])
+def test_an_emphasis_that_cannot_be_undone_is_refused(emphasis):
+    with pytest.raises(ValueError, match="expected 0, none, up to less than 1"):
+        small_wavenet(emphasis=emphasis)
+
+
 # the light decoder
 
 
@@ -200,7 +218,7 @@ def test_the_frame_decoder_is_measured_on_mel_bands(rng):
     decoder = FrameDecoder(2, 64, condition_dim=4, local_channels=6, local_layers=1)
     wave = (0.1 * rng.normal(size=(2, 640, 1))).astype("float32")
     z_q, speaker = rng.normal(size=(2, 10, 4)).astype("float32"), np.array([0, -1], "int32")
-    (loss,) = decoder.losses_of(wave, None, z_q, speaker, training=False).values()
+    (loss,) = decoder.losses_of(wave, z_q, speaker, training=False).values()
     bands = np.array(LogMel(64)(wave)) / 20
     expected = np.mean((np.array(decoder(z_q, speaker)) - bands) ** 2)
     assert float(loss) == pytest.approx(expected, rel=1e-4)

@@ -263,6 +263,13 @@ def compare(
     steps = {preset.training.steps for preset in chosen.values()}
     if len(steps) > 1:
         raise InputError(f"the variants take {sorted(steps)} steps: give steps= for all of them")
+    for setting, default in {"levels": 256, "emphasis": 0.0}.items():
+        values = {p.decoder["config"].get(setting, default) for p in chosen.values()}
+        if len(values) > 1:
+            raise InputError(
+                f"the variants' decoders have {setting} {sorted(values)}: bits a sample of other "
+                f"levels can't be compared. Give one base with the same decoder.{setting} for all"
+            )
     members = len(store.numbers("held_out"))
     if not members:
         raise InputError(

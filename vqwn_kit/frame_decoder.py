@@ -29,7 +29,6 @@ class FrameDecoder(Part):
         speaker_dropout: probability that the speaker isn't told, in training.
         local_layers: residual convolutions over the frames.
         n_mels: bands.
-        levels: mu-law levels of the waveform; kept for the decoder that follows.
 
     Input shape: local condition (B, N, D), speaker (B,) int32, -1..S-1.
     Output shape: (B, N, n_mels), dB / 20.
@@ -51,7 +50,6 @@ class FrameDecoder(Part):
         speaker_dropout: float = 0.0,
         local_layers: int = 3,
         n_mels: int = 80,
-        levels: int = 256,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -65,7 +63,6 @@ class FrameDecoder(Part):
         self.speaker_dropout = speaker_dropout
         self.local_layers = local_layers
         self.n_mels = n_mels
-        self.levels = levels
         self.frames = Conditions(
             num_speakers, condition_dim, speaker_dim, local_channels, jitter, learned_no_speaker,
             speaker_dropout, local_layers, dtype=self.dtype_policy, name="frames",
@@ -88,7 +85,7 @@ class FrameDecoder(Part):
         """Return the bands of each frame."""
         return self.out(self.frames(local_condition, speaker, training=training))
 
-    def losses_of(self, waveform, levels, z_q, speaker, training: bool) -> dict:
+    def losses_of(self, waveform, z_q, speaker, training: bool) -> dict:
         """Return the mean squared error of the bands of waveform (B, T, 1), by its name."""
         told = self(z_q, speaker, training=training)
         return {"frames/mse": ops.mean((told - self.spectrum(waveform) / DECIBELS) ** 2)}

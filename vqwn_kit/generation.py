@@ -10,6 +10,7 @@ from vqwn_kit import audio
 from vqwn_kit.errors import InputError
 from vqwn_kit.sampler import Sampler
 from vqwn_kit.vqvae import VQVAE, as_floats
+from vqwn_kit.wavenet import WaveNet
 
 # A name, a number, None for 'no speaker', or a voice's vector (speaker_dim,).
 Speaker = str | int | None | np.ndarray
@@ -87,7 +88,7 @@ def stream_frames(
 ) -> Iterator[np.ndarray]:
     """Speak what `frames_of` returned, float32 (S', N, C), as `stream` speaks codes."""
     parts = Sampler(model.decoder, precision).stream(frames, model.hop_length, **settings)
-    return (audio.mu_law_decode(part, model.decoder.levels) for part in parts)
+    return as_sounds(model.decoder, parts)
 
 
 def _told(model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
@@ -252,7 +253,23 @@ def speak(
 
 
 def _decoded(model: VQVAE, parts: list[np.ndarray]) -> np.ndarray:
-    return audio.mu_law_decode(np.concatenate(parts, axis=1), model.decoder.levels)
+    (sound,) = as_sounds(model.decoder, [np.concatenate(parts, axis=1)])
+    return sound
+
+
+def as_sounds(decoder: WaveNet, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Turn levels (S', t), part after part, into sound, float32 (S', t) in [-1, 1].
+
+    The decoder's emphasis is undone, across the borders of the parts too.
+    """
+    from scipy.signal import lfilter
+
+    undo, state = np.float32([1.0, -decoder.emphasis]), np.float32([[0.0]])
+    for part in parts:
+        emphasised = audio.mu_law_decode(part, decoder.levels)
+        state = np.broadcast_to(state, (len(part), 1))
+        sound, state = lfilter(undo[:1], undo, emphasised, axis=1, zi=state)
+        yield sound.clip(-1.0, 1.0)
 
 
 def audio_log(

@@ -9,7 +9,6 @@ from keras import ops
 
 from vqwn_kit.codebook import CodeUsage, RecentFrames
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.layers import mu_law_encode
 from vqwn_kit.training_config import PARTS
 
 
@@ -96,8 +95,8 @@ class VQVAE(keras.Model):
         return "wavenet/nll" in self.decoder.loss_names
 
     def targets(self, waveform):
-        """Return the mu-law levels, int32 (B, T), of a waveform (B, T, 1)."""
-        return mu_law_encode(waveform[..., 0], self.decoder.levels)
+        """Return the levels, int32 (B, T), that a WaveNet is to tell of a waveform (B, T, 1)."""
+        return self.decoder.targets(waveform)
 
     def latents(self, waveform):
         """Return `Quantized` for a waveform (T,) or batch (B, T, 1), outside training.
@@ -184,8 +183,7 @@ class VQVAE(keras.Model):
         The sum of the losses is what training minimises.
         """
         quantized = self.compress(waveform, training)
-        levels = self.targets(waveform)
-        losses = self.decoder.losses_of(waveform, levels, quantized.z_q, speaker, training)
+        losses = self.decoder.losses_of(waveform, quantized.z_q, speaker, training)
         sizes = {
             "vq/z_e_rms": root_mean_square(quantized.z_e),
             "vq/code_rms": root_mean_square(quantized.z_q),

@@ -6,7 +6,7 @@ from keras import ops
 from vqwn_kit import logistics
 from vqwn_kit.blocks import GatedBlock
 from vqwn_kit.conditions import Conditions
-from vqwn_kit.layers import Part, add_frames, level_to_scalar, shift_right
+from vqwn_kit.layers import Part, add_frames, level_to_scalar, mu_law_encode, shift_right
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -41,10 +41,14 @@ class WaveNet(Part):
         speaker_dropout: probability that the speaker isn't told, in training.
         local_layers: residual convolutions over the frames of codes and speaker.
         mixtures: logistic components of the output; 0 is a softmax over the levels.
+        emphasis: a of the emphasis x[t] - a x[t - 1], 0 up to 1, of the sound whose levels these
+            are. It lifts high frequencies over the noise that rounding to few levels makes, and
+            that of sampling; what is spoken has it undone. 0.85 in
+            [LPCNet](https://arxiv.org/abs/1810.11846), section 3.3.
 
     Raises:
         ValueError: fewer than 2 taps, no dilations, or another `speaker_projection`; or one of its
-            own with `local_layers`, which mix speaker and codes.
+            own with `local_layers`, which mix speaker and codes; or an emphasis out of range.
 
     Input shape: levels (B, T) int32; local condition (B, N, D), N a divisor of T; speaker (B,)
         int32, -1..S-1.
@@ -78,6 +82,7 @@ class WaveNet(Part):
         speaker_dropout: float = 0.0,
         local_layers: int = 0,
         mixtures: int = 0,
+        emphasis: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -96,6 +101,10 @@ class WaveNet(Part):
             raise ValueError(
                 "speaker_projection is 'own' with local_layers, which mix speaker and codes; "
                 "expected 'shared', or local_layers=0"
+            )
+        if not 0.0 <= emphasis < 1.0:
+            raise ValueError(
+                f"emphasis is {emphasis}; expected 0, none, up to less than 1, such as 0.85"
             )
         self.num_speakers = num_speakers
         self.condition_dim = condition_dim
@@ -118,6 +127,7 @@ class WaveNet(Part):
         self.speaker_dropout = speaker_dropout
         self.local_layers = local_layers
         self.mixtures = mixtures
+        self.emphasis = emphasis
         policy = self.dtype_policy
         dense = keras.layers.Dense
         self.frames = Conditions(
@@ -207,8 +217,14 @@ class WaveNet(Part):
             return logistics.log_probabilities(outputs, self.levels)
         return ops.log_softmax(outputs)
 
-    def losses_of(self, waveform, levels, z_q, speaker, training: bool) -> dict:
-        """Return the mean negative log-likelihood of levels (B, T) in nats, by its name."""
+    def targets(self, waveform):
+        """Return the mu-law levels, int32 (B, T), of a waveform (B, T, 1), emphasised."""
+        emphasised = waveform - self.emphasis * shift_right(waveform)
+        return mu_law_encode(emphasised[..., 0], self.levels)
+
+    def losses_of(self, waveform, z_q, speaker, training: bool) -> dict:
+        """Return the mean negative log-likelihood of a waveform's levels in nats, by its name."""
+        levels = self.targets(waveform)
         outputs = self(levels, z_q, speaker, training=training)
         return {"wavenet/nll": ops.mean(self.nll(levels, outputs))}
 
