@@ -272,6 +272,12 @@ def as_sounds(decoder: WaveNet, parts: Iterable[np.ndarray]) -> Iterator[np.ndar
         yield sound.clip(-1.0, 1.0)
 
 
+def in_levels(decoder: WaveNet, waveform: np.ndarray) -> np.ndarray:
+    """Return a waveform (T,) as it is when it's rounded to a decoder's levels, float32 (T,)."""
+    (sound,) = as_sounds(decoder, [np.array(decoder.targets(waveform[None, :, None]))])
+    return sound[0]
+
+
 def audio_log(
     log_dir: str | Path, waveforms: dict[str, np.ndarray], speaker: Speaker = None, **settings
 ) -> Callable[[dict, VQVAE], None]:

@@ -20,7 +20,7 @@ from vqwn_kit.evaluation import (
 )
 from vqwn_kit.files import file_name
 from vqwn_kit.frame_decoder import DECIBELS
-from vqwn_kit.generation import convert_many
+from vqwn_kit.generation import convert_many, in_levels
 from vqwn_kit.hearing import (
     p808,
     phones_expected,
@@ -251,6 +251,10 @@ def score_sound(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
     for kind in KINDS:
         _mean_of(card, section, f"DNSMOS P.808, {kind}", "of 5", of_kind[kind],
                  lambda s: p808(s.waveform), "")  # fmt: skip
+    if subject.model.speaks:
+        _mean_of(card, section, "DNSMOS P.808, original in levels", "of 5", of_kind["original"],
+                 lambda s: p808(in_levels(subject.model.decoder, s.waveform)),
+                 "rounded as the decoder's own sound is")  # fmt: skip
     names = ("mel-cepstral distance, conversion", "mel-cepstral distance, source to target")
     names += ("pitch error, conversion", "pitch error, source to target")
     with card.measuring(*names):
