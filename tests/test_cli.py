@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import make_folders, make_vctk
+from tests.conftest import ROOT, make_folders, make_vctk
 from vqwn_kit import load_run
 from vqwn_kit.cli import main
 from vqwn_kit.config import PRESETS
@@ -163,6 +163,8 @@ def test_info_describes_runs_and_corpora(run, folder, capsys):
     assert "checkpoints              10, 20" in capsys.readouterr().out
     assert main(["info", str(folder)]) == 0
     assert "2: ann, bob" in capsys.readouterr().out
+    assert main(["info", str(ROOT / "results" / "mini")]) == 0
+    assert "at step 4500, of the sound emphasised by 0.85" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -263,13 +263,6 @@ def compare(
     steps = {preset.training.steps for preset in chosen.values()}
     if len(steps) > 1:
         raise InputError(f"the variants take {sorted(steps)} steps: give steps= for all of them")
-    for setting, default in {"levels": 256, "emphasis": 0.0}.items():
-        values = {p.decoder["config"].get(setting, default) for p in chosen.values()}
-        if len(values) > 1:
-            raise InputError(
-                f"the variants' decoders have {setting} {sorted(values)}: bits a sample of other "
-                f"levels can't be compared. Give one base with the same decoder.{setting} for all"
-            )
     members = len(store.numbers("held_out"))
     if not members:
         raise InputError(
@@ -345,9 +338,18 @@ def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> Non
     slugs = [_slug(name, seed) for name, seed, _ in jobs]
     if len(set(slugs)) < len(slugs):
         raise InputError(f"variants whose folders would have the same name: {', '.join(slugs)}")
+    levels = {}
     for (name, _, preset), slug in zip(jobs, slugs, strict=True):
-        if not build_model(preset, list(store.corpus.speakers)).speaks:
+        model = build_model(preset, list(store.corpus.speakers))
+        if not model.speaks:
             raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
+        levels[model.decoder.levels, model.decoder.emphasis] = name
+        if len(levels) > 1:
+            told = [f"{n}: {k} levels, emphasis {a}" for (k, a), n in levels.items()]
+            raise InputError(
+                f"bits a sample of other levels can't be compared ({'; '.join(told)}): give all "
+                "variants the same decoder.levels and decoder.emphasis"
+            )
         if (folder / slug / "config.json").is_file():
             run = Run(folder / slug)
             there = run.preset

@@ -45,6 +45,8 @@ def _describe_run(run: Run) -> dict[str, str]:
     if measured:
         last = measured[-1]
         facts["bits a sample, held out"] = f"{last['held_out/bits']:.3f} at step {last['step']}"
+        if emphasis := run.preset.decoder["config"].get("emphasis"):
+            facts["bits a sample, held out"] += f", of the sound emphasised by {emphasis}"
     return facts | _describe_model(run.preset, list(run.speakers))
 
 

@@ -41,10 +41,10 @@ class WaveNet(Part):
         speaker_dropout: probability that the speaker isn't told, in training.
         local_layers: residual convolutions over the frames of codes and speaker.
         mixtures: logistic components of the output; 0 is a softmax over the levels.
-        emphasis: a of the emphasis x[t] - a x[t - 1], 0 up to 1, of the sound whose levels these
+        emphasis: a of the emphasis x[t] - a x[t - 1], 0 to under 1, of the sound whose levels these
             are. It lifts high frequencies over the noise that rounding to few levels makes, and
             that of sampling; what is spoken has it undone. 0.85 in
-            [LPCNet](https://arxiv.org/abs/1810.11846), section 3.3.
+            [LPCNet](https://arxiv.org/abs/1810.11846).
 
     Raises:
         ValueError: fewer than 2 taps, no dilations, or another `speaker_projection`; or one of its
