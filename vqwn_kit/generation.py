@@ -8,8 +8,9 @@ import numpy as np
 
 from vqwn_kit import audio
 from vqwn_kit.errors import InputError
+from vqwn_kit.prediction import Synthesis
 from vqwn_kit.sampler import Sampler
-from vqwn_kit.vqvae import VQVAE, as_floats
+from vqwn_kit.vqvae import VQVAE, as_batch, as_floats
 from vqwn_kit.wavenet import WaveNet
 
 # A name, a number, None for 'no speaker', or a voice's vector (speaker_dim,).
@@ -88,7 +89,7 @@ def stream_frames(
 ) -> Iterator[np.ndarray]:
     """Speak what `frames_of` returned, float32 (S', N, C), as `stream` speaks codes."""
     parts = Sampler(model.decoder, precision).stream(frames, model.hop_length, **settings)
-    return as_sounds(model.decoder, parts)
+    return as_sounds(model.decoder, parts, frames)
 
 
 def _told(model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
@@ -245,37 +246,49 @@ def speak(
                 if stop is not None and stop.is_set():
                     break
         except KeyboardInterrupt:
-            spoken = _decoded(model, parts)
+            spoken = _decoded(model, parts, frames)
             done = spoken.shape[1] / audio.SAMPLE_RATE
             message = f"stopped after {done:.2f} s of {total / audio.SAMPLE_RATE:.2f} s"
             raise Interrupted(message, spoken) from None
-    return _decoded(model, parts)
+    return _decoded(model, parts, frames)
 
 
-def _decoded(model: VQVAE, parts: list[np.ndarray]) -> np.ndarray:
-    (sound,) = as_sounds(model.decoder, [np.concatenate(parts, axis=1)])
+def _decoded(model: VQVAE, parts: list[np.ndarray], frames: np.ndarray) -> np.ndarray:
+    (sound,) = as_sounds(model.decoder, [np.concatenate(parts, axis=1)], frames)
     return sound
 
 
-def as_sounds(decoder: WaveNet, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def as_sounds(
+    decoder: WaveNet, parts: Iterable[np.ndarray], frames: np.ndarray
+) -> Iterator[np.ndarray]:
     """Turn levels (S', t), part after part, into sound, float32 (S', t) in [-1, 1].
 
-    The decoder's emphasis is undone, across the borders of the parts too.
+    What the decoder did to the sound whose levels it tells is undone, across the borders of the
+    parts too: first the filters of its frames (S', N, C), then the emphasis.
     """
     from scipy.signal import lfilter
 
+    synthesis = None
+    if decoder.prediction_order:
+        coefficients, scale = [np.array(part) for part in decoder.filters(frames)]
+        synthesis = Synthesis(coefficients, scale, decoder.hop_length, decoder.postfilter)
     undo, state = np.float32([1.0, -decoder.emphasis]), np.float32([[0.0]])
     for part in parts:
         emphasised = audio.mu_law_decode(part, decoder.levels)
+        if synthesis is not None:
+            emphasised = synthesis(emphasised)
         state = np.broadcast_to(state, (len(part), 1))
         sound, state = lfilter(undo[:1], undo, emphasised, axis=1, zi=state)
         yield sound.clip(-1.0, 1.0)
 
 
-def in_levels(decoder: WaveNet, waveform: np.ndarray) -> np.ndarray:
+def in_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.ndarray:
     """Return a waveform (T,) as it is when it's rounded to a decoder's levels, float32 (T,)."""
-    (sound,) = as_sounds(decoder, [np.array(decoder.targets(waveform[None, :, None]))])
-    return sound[0]
+    padded = as_batch(waveform, model.hop_length)
+    frames = frames_of(model, np.array(model.latents(waveform).z_q), [speaker])
+    levels = np.array(model.decoder.targets(padded, frames))
+    (sound,) = as_sounds(model.decoder, [levels], frames)
+    return sound[0, : len(waveform)]
 
 
 def audio_log(

@@ -25,6 +25,12 @@ def mu_law_encode(waveform, levels: int = 256):
     return ops.cast(ops.floor((companded + 1.0) / 2.0 * mu + 0.5), "int32")
 
 
+def mu_law_step(waveform, levels: int = 256):
+    """Return how wide a level is, float32, where it stands for a value of a waveform."""
+    mu = levels - 1
+    return (ops.abs(ops.clip(waveform, -1.0, 1.0)) + 1.0 / mu) * (2.0 * math.log1p(mu) / mu)
+
+
 def level_to_scalar(level, levels: int = 256):
     """Turn integer levels into the companded value in [-1, 1] that a WaveNet hears."""
     return ops.cast(level, "float32") * (2.0 / (levels - 1)) - 1.0

@@ -291,11 +291,45 @@ def load_weights(model: "VQVAE", file: Path) -> None:
         ) from error
 
 
-# May differ where a part is taken over: they tell how it is trained, not what it computes.
+# May differ where a part is taken over: they tell how it is trained, not what it computes; or of
+# which sound a WaveNet's levels are, which is still a better start than none.
 TRAINED_BY = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
-    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt".split()
+    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt "
+    "prediction_order postfilter hop_length".split()
 )
+
+
+def alike(model: "VQVAE", part: str, other: "VQVAE", whose: str | Path) -> tuple:
+    """Return a part of a model and of another one, from which it can be taken over.
+
+    Args:
+        model: the model.
+        part: as in `load_part`.
+        other: the other model.
+        whose: the folder of its run, for the message.
+
+    Raises:
+        InputError: the two parts differ in class or settings.
+    """
+    if part not in (*PARTS, "conditions"):
+        raise one_of("part", part, (*PARTS, "conditions"))
+    if part != "conditions":
+        mine, other = getattr(model, part), getattr(other, part)
+    elif hasattr(model.decoder, "envelope"):
+        mine, other = model.decoder.envelope, getattr(other.decoder, "envelope", other.decoder)
+    else:
+        mine, other = model.decoder.frames, other.decoder.frames
+    theirs = other.get_config()
+    for key, value in mine.get_config().items():
+        differs = key not in TRAINED_BY and theirs.get(key, value) != value
+        if differs or type(mine) is not type(other):
+            what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
+            raise InputError(
+                f"the {part} of {whose} is a {type(other).__name__}, here a "
+                f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
+            )
+    return mine, other
 
 
 def load_part(model: "VQVAE", part: str, run: "Run") -> None:
@@ -306,30 +340,19 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
     Args:
         model: the model.
         part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditions` of the
-            decoder, which a `WaveNet` and the `FrameDecoder` of a first stage may have alike.
+            decoder, which a `WaveNet` and the `FrameDecoder` of a first stage may have alike; and
+            with them the whole `FrameDecoder` that a `WaveNet` makes its filters of.
         run: the other run.
 
     Raises:
         InputError: the two parts differ in class or settings.
     """
-    if part not in (*PARTS, "conditions"):
-        raise one_of("part", part, (*PARTS, "conditions"))
-    mine, other = (
-        of.decoder.frames if part == "conditions" else getattr(of, part)
-        for of in (model, run.model)
-    )
-    theirs = other.get_config()
-    for key, value in mine.get_config().items():
-        differs = key not in TRAINED_BY and theirs.get(key, value) != value
-        if differs or type(mine) is not type(other):
-            what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
-            raise InputError(
-                f"the {part} of {run.folder} is a {type(other).__name__}, here a "
-                f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
-            )
-    sources = {_name_within(weight): weight for weight in other.weights}
+    mine, other = alike(model, part, run.model, run.folder)
+    sources = {_name_within(other, weight): weight for weight in other.weights}
     for weight in mine.weights:
-        name = _name_within(weight)
+        name = _name_within(mine, weight)
+        if name not in sources or name.endswith("steps"):  # a warm-up is the run's own
+            continue
         if weight is model.decoder.speakers:
             rows = {speaker: row for row, speaker in enumerate(run.speakers)}
             table, theirs = weight.numpy().copy(), sources[name].numpy()
@@ -337,13 +360,13 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
                 if speaker in rows:
                     table[row] = theirs[rows[speaker]]
             weight.assign(table)
-        elif name in sources and not name.endswith("steps"):  # a warm-up is the run's own
+        else:
             weight.assign(sources[name])
 
 
-def _name_within(weight) -> str:
+def _name_within(part, weight) -> str:
     """Return the path of a weight within its part."""
-    return weight.path.partition("/")[2]
+    return weight.path.partition(f"{part.name}/")[2]
 
 
 def load_run(path: str | Path) -> Run:

@@ -253,7 +253,7 @@ def score_sound(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
                  lambda s: p808(s.waveform), "")  # fmt: skip
     if subject.model.speaks:
         _mean_of(card, section, "DNSMOS P.808, original in levels", "of 5", of_kind["original"],
-                 lambda s: p808(in_levels(subject.model.decoder, s.waveform)),
+                 lambda s: p808(in_levels(subject.model, s.waveform, s.voice)),
                  "rounded as the decoder's own sound is")  # fmt: skip
     names = ("mel-cepstral distance, conversion", "mel-cepstral distance, source to target")
     names += ("pitch error, conversion", "pitch error, source to target")

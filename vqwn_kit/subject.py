@@ -140,6 +140,5 @@ def bits_per_sample(model: VQVAE, waveform, speaker, z_q):
         speaker: int32 (1,), whom the decoder takes it to be.
         z_q: (1, T / hop_length, D), what the decoder hears.
     """
-    levels = model.targets(waveform)
-    outputs = model.decoder(levels, z_q, speaker, training=False)
-    return ops.mean(model.decoder.nll(levels, outputs)) * BITS_PER_NAT
+    losses = model.decoder.losses_of(waveform, z_q, speaker, training=False)
+    return losses["wavenet/nll"] * BITS_PER_NAT

@@ -31,6 +31,9 @@ FIXED = (  # once a run has begun
 )  # fmt: skip
 
 
+KNOW_BANDS = {"decoder", "conditions"}  # parts that tell mel bands, taken over
+
+
 class Trainer:
     """One training run: the model, its optimizer, its weight average, its data, its folder."""
 
@@ -58,6 +61,12 @@ class Trainer:
         keras.utils.set_random_seed(preset.training.seed)
         model = build_model(preset, list(source.speakers))
         runs = taken_over(model, parts or {})
+        if getattr(model.decoder, "prediction_order", 0) and not runs.keys() & KNOW_BANDS:
+            raise InputError(
+                f"decoder.prediction_order is {model.decoder.prediction_order}, and its filters "
+                "follow from what a first stage tells of the codes: give first_stage_steps=2000, "
+                "or parts={'conditions': run}"
+            )
         trainer = cls(preset, model, source)
         trainer.codebook_started = "bottleneck" in runs
         save = Path(save or default_save(source, preset))

@@ -7,7 +7,7 @@ from pathlib import Path
 from vqwn_kit.config import Preset, build_model, load_preset
 from vqwn_kit.corpus import Corpus
 from vqwn_kit.errors import InputError
-from vqwn_kit.run import Run
+from vqwn_kit.run import Run, alike
 from vqwn_kit.store import Store
 from vqwn_kit.trainer import (
     Callback,
@@ -97,7 +97,8 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
     """Train encoder and codebook first, then the decoder on them frozen; return the last run.
 
     See `train`. What is wrong with the second stage is refused before the first. A decoder with
-    `local_layers` starts from the conditions that the first stage's has learnt.
+    `local_layers` starts from the conditions that the first stage's has learnt; one with a
+    `prediction_order` keeps them, and makes its filters of them.
     """
     if preset.training.freeze:
         raise InputError(
@@ -105,7 +106,13 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
             "freezes encoder and bottleneck itself, and the first trains them"
         )
     source = as_source(data, preset, speakers)
-    taken_over(build_model(preset, list(source.speakers)), parts)
+    model, light = [
+        build_model(one, list(source.speakers)) for one in (preset, first_preset(preset))
+    ]
+    taken_over(model, parts)
+    begins = model.decoder.frames.local_layers or getattr(model.decoder, "prediction_order", 0)
+    if begins:
+        alike(model, "conditions", light, "the first stage")
     save = Path(save or default_save(source, preset))
     refuse_checkpoints(save)
     began = time.perf_counter()
@@ -126,11 +133,17 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
         minutes = max(0.0, minutes - (time.perf_counter() - began) / 60)
     preset = preset.change(freeze=("encoder", "bottleneck"))
     parts |= {"encoder": first.run, "bottleneck": first.run}
-    if preset.decoder["config"].get("local_layers"):
+    if begins:
         parts["conditions"] = first.run  # last: a decoder of another run doesn't know these codes
     second = Trainer.fresh(data, preset, speakers, save, parts)
     second.fit(minutes, *settings)
     return second.run
+
+
+def first_preset(preset: Preset) -> Preset:
+    """Return the preset of the first of two stages: with a `FrameDecoder`, and its own settings."""
+    own = {"first_stage_steps": 0, "first_stage": None, **(preset.training.first_stage or {})}
+    return preset.change(decoder="FrameDecoder", steps=preset.training.first_stage_steps, **own)
 
 
 def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> Trainer:
@@ -142,9 +155,8 @@ def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> Trai
     Raises:
         InputError: the folder holds a first stage of other settings, or of another corpus.
     """
-    steps = preset.training.first_stage_steps
-    own = {"first_stage_steps": 0, "first_stage": None, **(preset.training.first_stage or {})}
-    light = preset.change(decoder="FrameDecoder", steps=steps, **own)
+    light = first_preset(preset)
+    steps = light.training.steps
     folder = save.parent / "first_stage"
     if not (folder / "config.json").is_file() or not Run(folder).steps:
         return Trainer.fresh(data, light, speakers, folder / "weights", parts)

@@ -81,7 +81,8 @@ class VQVAE(keras.Model):
         waveform, speaker = inputs
         z_q = self.compress(waveform, training).z_q
         if self.speaks:
-            return self.decoder(self.targets(waveform), z_q, speaker, training=training)
+            frames = self.decoder.frames(z_q, speaker, training=training)
+            return self.decoder.tell(self.decoder.targets(waveform, frames), frames)
         return self.decoder(z_q, speaker, training=training)
 
     def compress(self, waveform, training: bool | None = None):
@@ -94,9 +95,13 @@ class VQVAE(keras.Model):
         """Whether the decoder tells samples; a `FrameDecoder` doesn't."""
         return "wavenet/nll" in self.decoder.loss_names
 
-    def targets(self, waveform):
-        """Return the levels, int32 (B, T), that a WaveNet is to tell of a waveform (B, T, 1)."""
-        return self.decoder.targets(waveform)
+    def targets(self, waveform, z_q=None, speaker=None):
+        """Return the levels, int32 (B, T), that a WaveNet is to tell of a waveform (B, T, 1).
+
+        They depend on z_q (B, N, D) and speaker (B,) if it has a `prediction_order`.
+        """
+        frames = None if z_q is None else self.decoder.frames(z_q, speaker)
+        return self.decoder.targets(waveform, frames)
 
     def latents(self, waveform):
         """Return `Quantized` for a waveform (T,) or batch (B, T, 1), outside training.

@@ -3,10 +3,18 @@
 import keras
 from keras import ops
 
-from vqwn_kit import logistics
+from vqwn_kit import logistics, prediction
 from vqwn_kit.blocks import GatedBlock
 from vqwn_kit.conditions import Conditions
-from vqwn_kit.layers import Part, add_frames, level_to_scalar, mu_law_encode, shift_right
+from vqwn_kit.frame_decoder import DECIBELS, FrameDecoder
+from vqwn_kit.layers import (
+    Part,
+    add_frames,
+    level_to_scalar,
+    mu_law_encode,
+    mu_law_step,
+    shift_right,
+)
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -45,10 +53,21 @@ class WaveNet(Part):
             are. It lifts high frequencies over the noise that rounding to few levels makes, and
             that of sampling; what is spoken has it undone. 0.85 in
             [LPCNet](https://arxiv.org/abs/1810.11846).
+        prediction_order: past samples from which a linear filter tells each sample first, so that
+            the levels are those of what it leaves; 0 for no filter. The filter of a frame follows
+            from mel bands, which the `FrameDecoder` of a first stage tells; it is taken over,
+            with its conditions, and doesn't learn. In training the filters are those of the
+            recording's own bands: what they leave has no colour of its own, so that none is drawn
+            by chance when the decoder speaks, by the bands that it is told. As in
+            [ExcitNet](https://arxiv.org/abs/1811.04769); 20.
+        postfilter: how much what is spoken has the peaks of those spectra raised, 0 to under 1;
+            see `prediction.Synthesis`.
+        hop_length: samples a frame, for these bands.
 
     Raises:
         ValueError: fewer than 2 taps, no dilations, or another `speaker_projection`; or one of its
-            own with `local_layers`, which mix speaker and codes; or an emphasis out of range.
+            own with `local_layers`, which mix speaker and codes; or an emphasis, a
+            `prediction_order` or a `postfilter` out of range.
 
     Input shape: levels (B, T) int32; local condition (B, N, D), N a divisor of T; speaker (B,)
         int32, -1..S-1.
@@ -83,6 +102,9 @@ class WaveNet(Part):
         local_layers: int = 0,
         mixtures: int = 0,
         emphasis: float = 0.0,
+        prediction_order: int = 0,
+        postfilter: float = 0.0,
+        hop_length: int = 160,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -106,6 +128,16 @@ class WaveNet(Part):
             raise ValueError(
                 f"emphasis is {emphasis}; expected 0, none, up to less than 1, such as 0.85"
             )
+        if not 0 <= prediction_order <= 32:
+            raise ValueError(
+                f"prediction_order is {prediction_order}; expected 0, none, to 32 past samples, "
+                "such as 20"
+            )
+        if not 0.0 <= postfilter < 1.0 or postfilter and not prediction_order:
+            raise ValueError(
+                f"postfilter is {postfilter} with a prediction_order of {prediction_order}; "
+                "expected 0, none, up to less than 1, such as 0.8, and filters that it is made of"
+            )
         self.num_speakers = num_speakers
         self.condition_dim = condition_dim
         self.num_cycles = num_cycles
@@ -128,12 +160,23 @@ class WaveNet(Part):
         self.local_layers = local_layers
         self.mixtures = mixtures
         self.emphasis = emphasis
+        self.prediction_order = prediction_order
+        self.postfilter = postfilter
+        self.hop_length = hop_length
         policy = self.dtype_policy
         dense = keras.layers.Dense
-        self.frames = Conditions(
-            num_speakers, condition_dim, speaker_dim, local_channels, jitter, learned_no_speaker,
-            speaker_dropout, local_layers, dtype=policy, name="frames",
-        )  # fmt: skip
+        told = {
+            "condition_dim": condition_dim, "speaker_dim": speaker_dim,
+            "local_channels": local_channels, "jitter": jitter,
+            "learned_no_speaker": learned_no_speaker, "speaker_dropout": speaker_dropout,
+            "local_layers": local_layers, "dtype": policy,
+        }  # fmt: skip
+        if prediction_order:
+            self.envelope = FrameDecoder(num_speakers, hop_length, **told, name="envelope")
+            self.envelope.trainable = False
+            self.frames = self.envelope.frames
+        else:
+            self.frames = Conditions(num_speakers, **told, name="frames")
         self.first = keras.layers.Conv1D(
             residual_channels, first_kernel_size, padding="causal", dtype=policy, name="first"
         )
@@ -172,7 +215,7 @@ class WaveNet(Part):
 
     def build(self, levels_shape=None, local_condition_shape=None, speaker_shape=None):
         """Build all layers; their shapes follow from the constructor's keywords alone."""
-        self.frames.build()
+        (self.envelope if self.prediction_order else self.frames).build()
         self.first.build((None, None, self.levels if self.one_hot else 1))
         self.first_skip.build((None, None, self.residual_channels))
         self.conditions.build()
@@ -193,7 +236,10 @@ class WaveNet(Part):
 
     def call(self, levels, local_condition, speaker, training: bool | None = None):
         """Return logits, or parameters of the mixture, of each level given those before it."""
-        frames = self.frames(local_condition, speaker, training=training)
+        return self.tell(levels, self.frames(local_condition, speaker, training=training))
+
+    def tell(self, levels, frames):
+        """Return what `call` does, given what conditions each frame, (B, N, C)."""
         conditions = ops.split(self.conditions(frames), len(self.blocks), axis=-1)
         x = self.first(self.hear(levels))
         total = self.first_skip(x)
@@ -217,16 +263,54 @@ class WaveNet(Part):
             return logistics.log_probabilities(outputs, self.levels)
         return ops.log_softmax(outputs)
 
-    def targets(self, waveform):
-        """Return the mu-law levels, int32 (B, T), of a waveform (B, T, 1), emphasised."""
-        emphasised = waveform - self.emphasis * shift_right(waveform)
-        return mu_law_encode(emphasised[..., 0], self.levels)
+    def filters(self, frames, waveform=None):
+        """Return the filters, (B, N, P) and (B, N), of frames (B, N, C); see `prediction`.
+
+        Or of the bands of a waveform (B, T, 1) itself, if it is given.
+        """
+        if waveform is None:
+            bands = DECIBELS * self.envelope.out(frames)
+        else:
+            bands = self.envelope.spectrum(waveform)
+        order, spectrum = self.prediction_order, self.envelope.spectrum
+        told = prediction.filters(bands, order, spectrum, self.emphasis)
+        return [ops.stop_gradient(part) for part in told]
+
+    def targets(self, waveform, frames=None):
+        """Return the mu-law levels, int32 (B, T), that are told of a waveform (B, T, 1).
+
+        Of what is left of the emphasised sound by the filters of the frames, (B, N, C), if there
+        is a `prediction_order`.
+        """
+        return mu_law_encode(self._parts_of(waveform, frames)[-1], self.levels)
+
+    def _parts_of(self, waveform, frames, training: bool = False):
+        """Return the emphasised sound (B, T), the scale of what is told of it, and that."""
+        sound = (waveform - self.emphasis * shift_right(waveform))[..., 0]
+        if not self.prediction_order:
+            return sound, 1.0, sound
+        if frames is None:
+            raise ValueError("targets without frames; expected (B, N, C), which make the filters")
+        coefficients, scale = self.filters(frames, waveform if training else None)
+        left = prediction.remainder(sound, coefficients, scale)
+        hop = ops.shape(sound)[1] // ops.shape(scale)[1]
+        return sound, prediction.RANGE * ops.repeat(scale, hop, axis=1), left
 
     def losses_of(self, waveform, z_q, speaker, training: bool) -> dict:
-        """Return the mean negative log-likelihood of a waveform's levels in nats, by its name."""
-        levels = self.targets(waveform)
-        outputs = self(levels, z_q, speaker, training=training)
-        return {"wavenet/nll": ops.mean(self.nll(levels, outputs))}
+        """Return the mean negative log-likelihood of a waveform's levels in nats, by its name.
+
+        They are the mu-law levels of the emphasised sound. Where those of a remainder are told,
+        what is added is the logarithm of how much wider their steps are at that place: so the
+        likelihood of the same sound is compared whatever the filters.
+        """
+        frames = self.frames(z_q, speaker, training=training)
+        sound, scale, told = self._parts_of(waveform, frames, training)
+        levels = mu_law_encode(told, self.levels)
+        nll = self.nll(levels, self.tell(levels, frames))
+        if self.prediction_order:
+            wider = scale * mu_law_step(told, self.levels) / mu_law_step(sound, self.levels)
+            nll = nll + ops.log(wider)
+        return {"wavenet/nll": ops.mean(nll)}
 
     def compute_output_shape(self, levels_shape, local_condition_shape=None, speaker_shape=None):
         """Return (B, T, levels), or (B, T, 3 mixtures)."""
