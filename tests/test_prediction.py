@@ -7,6 +7,7 @@ from scipy.signal import lfilter
 
 from tests.conftest import small_wavenet, tones
 from vqwn_kit import (
+    VQVAE,
     InputError,
     Run,
     build_model,
@@ -38,8 +39,8 @@ def mean_bands(spectrum: LogMel, sound: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power.mean(axis=0))[None, None]
 
 
-def speaking_model(order: int = 12):
-    preset = load_preset("tiny").change(decoder={**PREDICTS, "prediction_order": order})
+def speaking_model(**changes):
+    preset = load_preset("tiny").change(decoder={**PREDICTS, **changes})
     return build_model(preset, ["ann", "bob"])
 
 
@@ -86,7 +87,7 @@ def test_of_a_resonance_little_more_than_the_noise_that_drives_it_is_left(spectr
 
 def test_no_filter_rings_for_ever(spectrum, rng):
     bands = rng.choice([-100.0, 40.0], (1, 50, 80))
-    for told in np.array(filters(bands, 20, spectrum, 0.85)[0])[0]:
+    for told in np.array(filters(bands, 32, spectrum, 0.85)[0])[0]:
         assert np.abs(np.roots(np.append(1.0, -told))).max() < 1
 
 
@@ -201,7 +202,7 @@ def test_in_training_the_filters_are_those_of_the_recording(rng):
     wave = (loudness * rng.normal(size=160 * 100)).astype("float32")[None, :, None]
     frames = wavenet.frames(np.zeros((1, 100, 4), "float32"), np.array([0], "int32"))
     for training, equal in ((True, True), (False, False)):
-        _, scale, left = wavenet._parts_of(wave, frames, training)
+        _, scale, left = wavenet._told(wave, frames, training)
         spread = [np.std(np.array(left)[0, a : a + 6400]) * RANGE for a in (800, 8800)]
         assert (np.abs(np.log(spread)) < 0.2).all() == equal
     low, high = [float(np.array(wavenet.filters(frames, wave)[1])[0, n]) for n in (25, 75)]
@@ -220,7 +221,7 @@ def test_an_order_that_makes_no_sense_is_refused(order):
 
 
 def test_what_is_left_is_spoken_through_the_filters_of_its_frames():
-    model = speaking_model()
+    model = speaking_model(emphasis=0.85, postfilter=0.9)
     sound = tones(0.2, 200.0)
     heard = in_levels(model, sound, "ann")
     assert heard.shape == sound.shape
@@ -229,12 +230,14 @@ def test_what_is_left_is_spoken_through_the_filters_of_its_frames():
     levels = np.array(model.decoder.targets(np.stack([sound, sound])[..., None], frames))
     assert not np.array_equal(*levels)
     (whole,) = as_sounds(model.decoder, [levels], frames)
+    assert not np.allclose(whole[0, : len(heard)], heard, atol=1e-3)  # without the postfilter
     parts = list(as_sounds(model.decoder, np.split(levels, [1, 700], axis=1), frames))
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
 
 
-def test_a_model_that_predicts_streams_what_it_generates():
-    model, codes = speaking_model(), np.arange(30) % 32
+@pytest.mark.parametrize("changes", [{}, {"emphasis": 0.85, "postfilter": 0.9, "mixtures": 3}])
+def test_a_model_that_predicts_streams_what_it_generates(changes):
+    model, codes = speaking_model(**changes), np.arange(30) % 32
     parts = list(stream(model, codes, ["ann", "bob"]))
     assert len(parts) > 1
     whole = generate(model, codes, ["ann", "bob"])
@@ -256,9 +259,41 @@ def test_the_bands_of_the_first_stage_make_the_filters_and_stay(store, tmp_path)
     one, two = [np.array(d.filters(d.frames(z_q, speaker))[0]) for d in decoders]
     assert np.array_equal(one, two)
     assert Run(tmp_path).history[-1]["held_out/bits"] > 0
-    more = {"parts": dict.fromkeys(["encoder", "bottleneck", "conditions"], run), "steps": 2}
-    third = train(store, "tiny", save=tmp_path / "t/w", decoder=PREDICTS, progress=False, **more)
-    assert len(third.model.decoder.envelope.trainable_weights) == 0
+
+
+def test_filters_are_taken_over_with_their_codes_also_by_a_plain_decoders_successor(
+    store, tmp_path
+):
+    plain = {**PREDICTS, "prediction_order": 0}
+    settings = {"steps": 2, "first_stage_steps": 4, "progress": False}
+    first = train(store, "tiny", save=tmp_path / "a/w", decoder=plain, **settings)
+    second = train(
+        store, "tiny", save=tmp_path / "b/w", decoder=PREDICTS, parts={"decoder": first}, **settings
+    )
+    codes = ["encoder", "bottleneck"]
+    third = train(
+        store, "tiny", save=tmp_path / "c/w", decoder=PREDICTS, steps=2, progress=False,
+        parts=dict.fromkeys([*codes, "conditions"], second), freeze=codes,
+    )  # fmt: skip
+    weights = [run.model.decoder.envelope.get_weights() for run in (second, third)]
+    assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
+    with pytest.raises(InputError, match="prediction_order is 12"):
+        train(
+            store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
+            parts=dict.fromkeys([*codes, "decoder"], first), freeze=codes,
+        )  # fmt: skip
+    with pytest.raises(InputError, match="prediction_order is 12"):
+        train(
+            store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
+            parts={"conditions": second},
+        )  # fmt: skip
+    waves = [(store.waveform(0), "eve")]
+    with pytest.raises(InputError, match="doesn't know eve"):
+        train(
+            waves, "tiny", speakers=["eve"], save=tmp_path / "d/w", decoder=PREDICTS,
+            parts=dict.fromkeys([*codes, "conditions"], second), freeze=codes, progress=False,
+        )  # fmt: skip
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_card_measures_the_same_sound_whatever_the_codes(store, tmp_path):
@@ -268,6 +303,25 @@ def test_a_card_measures_the_same_sound_whatever_the_codes(store, tmp_path):
     held_out = validate(run.model, store)["bits"]
     assert card["bits a sample"].value == pytest.approx(held_out, rel=1e-4)
     assert abs(card["listening gap, codes zeroed"].value) > 1e-3
+
+
+def test_what_no_level_reaches_costs_more_the_farther_it_is_and_silence_costs_nothing(rng):
+    wavenet = small_wavenet(local_layers=1, prediction_order=6, hop_length=160)
+    kernel, bias = wavenet.envelope.out.get_weights()
+    wavenet.envelope.out.set_weights([0 * kernel, 0 * bias - 5.0])  # -100 dB is told: silence
+    frames = np.zeros((1, 3, 4), "float32"), np.array([0], "int32")
+    loud = 0.05 * rng.normal(size=(1, 480, 1)).astype("float32")
+    costs = [
+        float(wavenet.losses_of(gain * loud, *frames, False)["wavenet/nll"]) for gain in (0, 1, 4)
+    ]
+    assert costs[0] == 0
+    assert costs[2] > costs[1] > np.log(256)
+
+
+def test_a_decoder_of_another_hop_is_refused():
+    model = speaking_model()
+    with pytest.raises(ValueError, match="160 samples a frame, the encoder 64"):
+        VQVAE(model.encoder, model.bottleneck, small_wavenet(prediction_order=4, local_layers=1))
 
 
 def test_filters_without_a_first_stage_are_refused(store, tmp_path):

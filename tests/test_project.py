@@ -16,8 +16,9 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "vqwn_kit"
 ORDER = (
     "errors files quiet audio listing published readers corpus conversion store segments layers "
-    "blocks features encoders probing codebook bottlenecks toy conditions logistics wavenet "
-    "frame_decoder training_config vqvae config run run_codes optimization validation trainer "
+    "blocks features encoders probing codebook bottlenecks toy conditions logistics "
+    "frame_decoder prediction wavenet training_config vqvae config run run_codes optimization "
+    "validation trainer "
     "training kernels packing plain_sampler sampler generation evaluation ngrams recurrence "
     "prior_config prior prior_folder dreams hearing alignment projector projector_page views "
     "code_views part_views toy_views doctor comparison cards prior_scores prior_training subject "
@@ -64,10 +65,12 @@ def test_widgets_take_arrays(module):
     assert _imported(PACKAGE / "widgets" / f"{module}.py") <= known
 
 
-SHARED = {"layers", "blocks", "features", "codebook", "conditions", "logistics"}
+SHARED = set(
+    "layers blocks features codebook conditions logistics frame_decoder prediction".split()
+)
 
 
-@pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet", "frame_decoder", *SHARED])
+@pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet", *sorted(SHARED)])
 def test_parts_of_the_model_know_only_keras_and_what_they_share(module):
     assert imports_of(module) <= SHARED
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ from vqwn_kit.evaluation import Estimate, ratio
 from vqwn_kit.files import replacing, results
 from vqwn_kit.run import Run
 from vqwn_kit.store import Store, prepare
+from vqwn_kit.trainer import refuse_blind_filters
 from vqwn_kit.training import train
 from vqwn_kit.training_config import PARTS
 from vqwn_kit.validation import validate
@@ -343,6 +344,8 @@ def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> Non
         model = build_model(preset, list(store.corpus.speakers))
         if not model.speaks:
             raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
+        if not preset.training.first_stage_steps:
+            refuse_blind_filters(model, preset.training.freeze, {})
         levels[model.decoder.levels, model.decoder.emphasis] = name
         if len(levels) > 1:
             told = [f"{n}: {k} levels, emphasis {a}" for (k, a), n in levels.items()]

@@ -259,19 +259,24 @@ def _decoded(model: VQVAE, parts: list[np.ndarray], frames: np.ndarray) -> np.nd
 
 
 def as_sounds(
-    decoder: WaveNet, parts: Iterable[np.ndarray], frames: np.ndarray
+    decoder: WaveNet,
+    parts: Iterable[np.ndarray],
+    frames: np.ndarray | None,
+    postfilter: float | None = None,
 ) -> Iterator[np.ndarray]:
     """Turn levels (S', t), part after part, into sound, float32 (S', t) in [-1, 1].
 
     What the decoder did to the sound whose levels it tells is undone, across the borders of the
-    parts too: first the filters of its frames (S', N, C), then the emphasis.
+    parts too: first the filters of its frames (S', N, C), if it has any, then the emphasis. The
+    decoder's own `postfilter` is used if none is given.
     """
     from scipy.signal import lfilter
 
     synthesis = None
     if decoder.prediction_order:
+        raised = decoder.postfilter if postfilter is None else postfilter
         coefficients, scale = [np.array(part) for part in decoder.filters(frames)]
-        synthesis = Synthesis(coefficients, scale, decoder.hop_length, decoder.postfilter)
+        synthesis = Synthesis(coefficients, scale, decoder.hop_length, raised)
     undo, state = np.float32([1.0, -decoder.emphasis]), np.float32([[0.0]])
     for part in parts:
         emphasised = audio.mu_law_decode(part, decoder.levels)
@@ -283,11 +288,14 @@ def as_sounds(
 
 
 def in_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.ndarray:
-    """Return a waveform (T,) as it is when it's rounded to a decoder's levels, float32 (T,)."""
+    """Return a waveform (T,) as it is when it's rounded to a decoder's levels, float32 (T,).
+
+    They depend on its codes and on who speaks where the decoder tells what filters leave of it.
+    """
     padded = as_batch(waveform, model.hop_length)
     frames = frames_of(model, np.array(model.latents(waveform).z_q), [speaker])
     levels = np.array(model.decoder.targets(padded, frames))
-    (sound,) = as_sounds(model.decoder, [levels], frames)
+    (sound,) = as_sounds(model.decoder, [levels], frames, postfilter=0.0)
     return sound[0, : len(waveform)]
 
 

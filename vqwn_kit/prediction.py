@@ -26,7 +26,7 @@ def filters(decibels, order: int, spectrum: LogMel, emphasis: float = 0.0):
     Args:
         decibels: bands (B, N, M), in dB, as `spectrum` tells them.
         order: P, how many past samples are heard.
-        spectrum: whose bands these are.
+        spectrum: whose bands these are, built.
         emphasis: of the sound that is to be predicted; see `WaveNet`.
 
     Returns:
@@ -97,8 +97,9 @@ class Synthesis:
         postfilter: how much the peaks of each frame's spectrum are raised over what lies between
             them, as is usual in codecs, since told spectra are flatter than real ones: 0 not at
             all, up to less than 1. The sound goes through A(z / (b - 0.3)) / A(z / b), where
-            1 / A is the frame's filter and b this number, and keeps its loudness
-            ([Chen and Gersho 1995](https://doi.org/10.1109/89.365380)).
+            1 / A is the frame's filter and b this number (the numerator is 1 under 0.3), and keeps
+            its loudness: the short-term part of
+            [Chen and Gersho 1995](https://doi.org/10.1109/89.365380), who take 0.8.
 
     Example:
         synthesis = Synthesis(coefficients, scale, 160)

@@ -291,12 +291,12 @@ def load_weights(model: "VQVAE", file: Path) -> None:
         ) from error
 
 
-# May differ where a part is taken over: they tell how it is trained, not what it computes; or of
-# which sound a WaveNet's levels are, which is still a better start than none.
+# May differ where a part is taken over: they tell how it is trained, not what it computes; or, of a
+# WaveNet, what it makes of a sound before it tells its levels, to which it learns to keep.
 TRAINED_BY = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
     "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt "
-    "prediction_order postfilter hop_length".split()
+    "prediction_order postfilter".split()
 )
 
 
@@ -320,9 +320,10 @@ def alike(model: "VQVAE", part: str, other: "VQVAE", whose: str | Path) -> tuple
         mine, other = model.decoder.envelope, getattr(other.decoder, "envelope", other.decoder)
     else:
         mine, other = model.decoder.frames, other.decoder.frames
+    free = TRAINED_BY | ({"hop_length"} if part == "decoder" else set())
     theirs = other.get_config()
     for key, value in mine.get_config().items():
-        differs = key not in TRAINED_BY and theirs.get(key, value) != value
+        differs = key not in free and theirs.get(key, value) != value
         if differs or type(mine) is not type(other):
             what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
             raise InputError(
@@ -355,6 +356,12 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
             continue
         if weight is model.decoder.speakers:
             rows = {speaker: row for row, speaker in enumerate(run.speakers)}
+            strangers = set(model.speaker_names) - set(rows)
+            if strangers and not weight.trainable and hasattr(model.decoder, "envelope"):
+                raise InputError(
+                    f"{run.folder} doesn't know {', '.join(sorted(strangers))}, and what it knows "
+                    "of voices is what the filters are made of: train a first stage with them"
+                )
             table, theirs = weight.numpy().copy(), sources[name].numpy()
             for row, speaker in enumerate(model.speaker_names):
                 if speaker in rows:
@@ -365,8 +372,8 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
 
 
 def _name_within(part, weight) -> str:
-    """Return the path of a weight within its part."""
-    return weight.path.partition(f"{part.name}/")[2]
+    """Return the path of a weight within its part; a WaveNet's conditions have one path always."""
+    return weight.path.partition(f"{part.name}/")[2].replace("envelope/frames/", "frames/")
 
 
 def load_run(path: str | Path) -> Run:

@@ -31,9 +31,6 @@ FIXED = (  # once a run has begun
 )  # fmt: skip
 
 
-KNOW_BANDS = {"decoder", "conditions"}  # parts that tell mel bands, taken over
-
-
 class Trainer:
     """One training run: the model, its optimizer, its weight average, its data, its folder."""
 
@@ -61,12 +58,7 @@ class Trainer:
         keras.utils.set_random_seed(preset.training.seed)
         model = build_model(preset, list(source.speakers))
         runs = taken_over(model, parts or {})
-        if getattr(model.decoder, "prediction_order", 0) and not runs.keys() & KNOW_BANDS:
-            raise InputError(
-                f"decoder.prediction_order is {model.decoder.prediction_order}, and its filters "
-                "follow from what a first stage tells of the codes: give first_stage_steps=2000, "
-                "or parts={'conditions': run}"
-            )
+        refuse_blind_filters(model, preset.training.freeze, runs)
         trainer = cls(preset, model, source)
         trainer.codebook_started = "bottleneck" in runs
         save = Path(save or default_save(source, preset))
@@ -290,6 +282,25 @@ def taken_over(model: VQVAE, parts: dict[str, str | Path | Run]) -> dict[str, Ru
     for part, run in runs.items():
         load_part(model, part, run)
     return runs
+
+
+def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Run]) -> None:
+    """Raise InputError where a decoder's filters don't follow from the codes that it is told.
+
+    They do where bands, codebook and encoder come from elsewhere, and stay as they are.
+    """
+    if not getattr(model.decoder, "prediction_order", 0):
+        return
+    other = runs.get("conditions", runs.get("decoder"))
+    tells = other is not None and ("conditions" in runs or hasattr(other.model.decoder, "envelope"))
+    if not tells or not {"encoder", "bottleneck"} <= set(frozen) & runs.keys():
+        raise InputError(
+            f"decoder.prediction_order is {model.decoder.prediction_order}, and its filters follow "
+            "from what a first stage tells of its codes: give first_stage_steps=2000, with "
+            "decoder.local_channels=256 and decoder.local_layers=3; or a first stage as "
+            "parts={'encoder': run, 'bottleneck': run, 'conditions': run}, and "
+            "freeze=['encoder', 'bottleneck']"
+        )
 
 
 def as_source(data, preset: Preset, speakers=None) -> Source:

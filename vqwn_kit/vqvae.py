@@ -34,6 +34,11 @@ class VQVAE(keras.Model):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.speaker_names = [str(name) for name in speaker_names]
+        if getattr(decoder, "prediction_order", 0) and decoder.hop_length != encoder.hop_length:
+            raise ValueError(
+                f"the decoder's filters have {decoder.hop_length} samples a frame, the encoder "
+                f"{encoder.hop_length}; expected the same hop_length"
+            )
         names = ("loss", *decoder.loss_names, *bottleneck.loss_names, "vq/z_e_rms", "vq/code_rms")
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
         size = bottleneck.num_embeddings
@@ -98,9 +103,14 @@ class VQVAE(keras.Model):
     def targets(self, waveform, z_q=None, speaker=None):
         """Return the levels, int32 (B, T), that a WaveNet is to tell of a waveform (B, T, 1).
 
-        They depend on z_q (B, N, D) and speaker (B,) if it has a `prediction_order`.
+        If it has a `prediction_order` they depend on z_q (B, N, D), by default that of the
+        waveform, and on speaker (B,), by default nobody.
         """
-        frames = None if z_q is None else self.decoder.frames(z_q, speaker)
+        frames = None
+        if self.decoder.prediction_order:
+            z_q = self.compress(waveform, training=False).z_q if z_q is None else z_q
+            nobody = ops.full((ops.shape(waveform)[0],), -1, "int32")
+            frames = self.decoder.frames(z_q, nobody if speaker is None else speaker)
         return self.decoder.targets(waveform, frames)
 
     def latents(self, waveform):
@@ -124,7 +134,9 @@ class VQVAE(keras.Model):
     def decode(self, z_q, speaker, targets):
         """Return log-probabilities of all levels, (B, T, 256), in nats: softmax or mixture alike.
 
-        Each of `targets` (B, T) is told from the true levels before it.
+        Each of `targets` (B, T) is told from the true levels before it. Of a decoder with a
+        `prediction_order` they are levels of a remainder, whose steps are others than the sound's:
+        `decoder.losses_of` measures the likelihood of the sound.
 
         Raises:
             InputError: the model is a first stage, whose decoder tells no samples.

@@ -57,9 +57,9 @@ class WaveNet(Part):
             the levels are those of what it leaves; 0 for no filter. The filter of a frame follows
             from mel bands, which the `FrameDecoder` of a first stage tells; it is taken over,
             with its conditions, and doesn't learn. In training the filters are those of the
-            recording's own bands: what they leave has no colour of its own, so that none is drawn
-            by chance when the decoder speaks, by the bands that it is told. As in
-            [ExcitNet](https://arxiv.org/abs/1811.04769); 20.
+            recording's own bands: so what they leave has no colour, and none is drawn by chance
+            when the decoder speaks, through filters of the bands that are told. After
+            [ExcitNet](https://arxiv.org/abs/1811.04769); 20 to 32 are usual.
         postfilter: how much what is spoken has the peaks of those spectra raised, 0 to under 1;
             see `prediction.Synthesis`.
         hop_length: samples a frame, for these bands.
@@ -281,10 +281,13 @@ class WaveNet(Part):
 
         Of what is left of the emphasised sound by the filters of the frames, (B, N, C), if there
         is a `prediction_order`.
-        """
-        return mu_law_encode(self._parts_of(waveform, frames)[-1], self.levels)
 
-    def _parts_of(self, waveform, frames, training: bool = False):
+        Raises:
+            ValueError: there is one, and no frames.
+        """
+        return mu_law_encode(self._told(waveform, frames)[-1], self.levels)
+
+    def _told(self, waveform, frames, training: bool = False):
         """Return the emphasised sound (B, T), the scale of what is told of it, and that."""
         sound = (waveform - self.emphasis * shift_right(waveform))[..., 0]
         if not self.prediction_order:
@@ -300,16 +303,20 @@ class WaveNet(Part):
         """Return the mean negative log-likelihood of a waveform's levels in nats, by its name.
 
         They are the mu-law levels of the emphasised sound. Where those of a remainder are told,
-        what is added is the logarithm of how much wider their steps are at that place: so the
-        likelihood of the same sound is compared whatever the filters.
+        what is added is the logarithm of how much wider their steps are at that place, so that the
+        likelihood of the same sound is compared whatever the filters: beyond the last level the
+        steps grow with the square of the distance, and outside training no sample costs less than
+        nothing. In training the filters are the recording's own, which nobody pays for.
         """
         frames = self.frames(z_q, speaker, training=training)
-        sound, scale, told = self._parts_of(waveform, frames, training)
+        sound, scale, told = self._told(waveform, frames, training)
         levels = mu_law_encode(told, self.levels)
         nll = self.nll(levels, self.tell(levels, frames))
         if self.prediction_order:
             wider = scale * mu_law_step(told, self.levels) / mu_law_step(sound, self.levels)
-            nll = nll + ops.log(wider)
+            outside = ops.maximum(1.0, ops.abs(told))
+            nll = nll + ops.log(wider) + 2.0 * ops.log(outside)
+            nll = nll if training else ops.maximum(nll, 0.0)
         return {"wavenet/nll": ops.mean(nll)}
 
     def compute_output_shape(self, levels_shape, local_condition_shape=None, speaker_shape=None):
