@@ -53,7 +53,7 @@ def test_the_priors_bits_are_found_again(subject):
 
 
 def test_the_shipped_runs_reach_what_is_said_of_them():
-    for folder, phone_error in ((FOLDER, 0.40), (REAL, 0.60)):
+    for folder, phone_error in ((FOLDER, 0.40), (REAL, 0.50)):
         card = told("score_card.json", folder)
         assert card["listening gap, codes shuffled"] > 0.15
         assert card["codes used"] >= 0.9 * 512
