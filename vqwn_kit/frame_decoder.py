@@ -37,6 +37,7 @@ class FrameDecoder(Part):
     short_name = "frames"
     loss_names = ("frames/mse",)
     receptive_field = 0  # of past samples: it hears none
+    prediction_order = 0  # and filters none
 
     def __init__(
         self,

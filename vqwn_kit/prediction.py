@@ -40,12 +40,11 @@ def filters(decibels, order: int, spectrum: LogMel, emphasis: float = 0.0):
     angle = np.pi * bins / bins[-1]
     twice = np.where((bins == 0) | (bins == bins[-1]), 1.0, 2.0)
     response = np.abs(1.0 - emphasis * np.exp(-1j * angle)) ** 2
-    window = _hann_energy(spectrum)
-    cosines = np.cos(angle[:, None] * np.arange(order + 1)) / (2 * bins[-1] * window)
+    window = spectrum.basis[:, 0, 0]  # of cos(0 t)
+    energy = 2 * bins[-1] * np.sum(window**2)
+    cosines = np.cos(angle[:, None] * np.arange(order + 1)) / energy
     waves = (twice * response)[:, None] * cosines
-    r = ops.matmul(
-        power, ops.convert_to_tensor(waves)
-    )  # autocorrelation of a sample, (B, N, P + 1)
+    r = ops.matmul(power, ops.convert_to_tensor(waves))  # autocorrelation, (B, N, P + 1)
     error = r[..., :1] * (1.0 + FLOOR) + LEAST_POWER
     told = r[..., :0]
     for step in range(1, order + 1):
@@ -65,10 +64,6 @@ def _lines(spectrum: LogMel) -> tuple[np.ndarray, np.ndarray]:
     rows = np.eye(spectrum.n_mels)
     lines = np.stack([np.interp(hertz, edges[1:-1], row) for row in rows])
     return lines, spectrum.mel.sum(axis=0)
-
-
-def _hann_energy(spectrum: LogMel) -> float:
-    return float(np.square(spectrum.basis[:, 0, 0]).sum())  # of cos(0 t), which is the window
 
 
 def remainder(sound, coefficients, scale):
@@ -107,11 +102,7 @@ class Synthesis:
     """
 
     def __init__(
-        self,
-        coefficients: np.ndarray,
-        scale: np.ndarray,
-        hop_length: int,
-        postfilter: float = 0.0,
+        self, coefficients: np.ndarray, scale: np.ndarray, hop_length: int, postfilter: float = 0.0
     ):
         streams, _, order = coefficients.shape
         self.poles = np.pad(-coefficients, ((0, 0), (0, 0), (1, 0)), constant_values=1.0)
@@ -137,11 +128,13 @@ class Synthesis:
                 poles, here = self.poles[stream, frame], slice(order + done, order + end)
                 before = slice(done, order + done)
                 part = part * (RANGE * self.scale[stream, frame])
-                spoken[stream, here] = _filtered([1.0], poles, part, spoken[stream, before])
+                spoken[stream, here] = _filtered([1.0], poles, part, spoken[stream, before], [0.0])
                 if self.postfilter:
                     zeros, poles = [shrunk[stream, frame] for shrunk in self.shrunk]
-                    pasts = raised[stream, before], spoken[stream, before]
-                    raised[stream, here] = _filtered(zeros, poles, spoken[stream, here], *pasts)
+                    raised[stream, here] = _filtered(
+                        zeros, poles, spoken[stream, here], raised[stream, before],
+                        spoken[stream, before],
+                    )  # fmt: skip
             self.clock += end - done
             done = end
         self.past = np.stack([sound[:, sound.shape[1] - order :] for sound in (spoken, raised)])
@@ -161,11 +154,9 @@ class Synthesis:
         return sound * np.sqrt(power[1] / power[0])
 
 
-def _filtered(zeros, poles, sound, past, past_input=()) -> np.ndarray:
+def _filtered(zeros, poles, sound, came_out, went_in) -> np.ndarray:
     """Return a sound (t,) through a filter, given what came out of it and went in before."""
     from scipy.signal import lfilter, lfiltic
 
-    state = lfiltic(
-        zeros, poles, past[::-1], np.asarray(past_input)[::-1] if len(past_input) else None
-    )
+    state = lfiltic(zeros, poles, came_out[::-1], went_in[::-1])
     return lfilter(zeros, poles, sound, zi=state)[0]

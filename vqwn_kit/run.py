@@ -307,7 +307,7 @@ def alike(model: "VQVAE", part: str, other: "VQVAE", whose: str | Path) -> tuple
         model: the model.
         part: as in `load_part`.
         other: the other model.
-        whose: the folder of its run, for the message.
+        whose: where the other is from, for the message.
 
     Raises:
         InputError: the two parts differ in class or settings.
@@ -346,7 +346,8 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
         run: the other run.
 
     Raises:
-        InputError: the two parts differ in class or settings.
+        InputError: the two parts differ in class or settings, or the other run doesn't know all
+            voices that filters are to be made for.
     """
     mine, other = alike(model, part, run.model, run.folder)
     sources = {_name_within(other, weight): weight for weight in other.weights}

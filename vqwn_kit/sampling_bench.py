@@ -139,7 +139,8 @@ def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, fl
         utterances: held-out utterances, at most 5 seconds of each.
 
     Returns:
-        Bits a sample of the exact weights, and how many more the others need.
+        Bits a sample of the exact weights, and how many more the others need: of the levels that
+        the decoder tells, which are a remainder's where it has a `prediction_order`.
 
     Raises:
         InputError: nothing is held out, or other speakers than the run's.

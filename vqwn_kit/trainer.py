@@ -289,7 +289,7 @@ def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Ru
 
     They do where bands, codebook and encoder come from elsewhere, and stay as they are.
     """
-    if not getattr(model.decoder, "prediction_order", 0):
+    if not model.decoder.prediction_order:
         return
     other = runs.get("conditions", runs.get("decoder"))
     tells = other is not None and ("conditions" in runs or hasattr(other.model.decoder, "envelope"))

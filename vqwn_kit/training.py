@@ -45,7 +45,8 @@ def train(
         restore: a run folder or checkpoint to go on from, exactly as if it hadn't stopped; it
             brings its own preset. It goes on in the same folder, if `save` names no other.
         parts: runs that parts of the model start from, such as `{"encoder": "results/mini"}`; with
-            `freeze=["encoder"]` they stay as they are. See `load_part`.
+            `freeze=["encoder"]` they stay as they are, as the `conditions` of a decoder with a
+            `prediction_order` always do. See `load_part`.
         minutes: end after this time even if steps are left.
         log_dir: write scalars and histograms of codes for TensorBoard there.
         callbacks: called with each line of the history and the model, which has its averaged
@@ -110,7 +111,7 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
         build_model(one, list(source.speakers)) for one in (preset, first_preset(preset))
     ]
     taken_over(model, parts)
-    begins = model.decoder.frames.local_layers or getattr(model.decoder, "prediction_order", 0)
+    begins = model.decoder.frames.local_layers or model.decoder.prediction_order
     if begins:
         alike(model, "conditions", light, "the first stage")
     save = Path(save or default_save(source, preset))

@@ -37,7 +37,8 @@ class TrainingConfig:
             of the batch; None leaves them where they are.
         first_stage_steps: steps of a first stage, a run of its own, in which encoder and codebook
             learn with a light `FrameDecoder`; then both are frozen and the decoder learns, from
-            that one's conditions on where it has `local_layers` too. 0 trains all together.
+            that one's conditions on where it has `local_layers` too; they stay as they are
+            where it has a `prediction_order`. 0 trains all together.
         first_stage: what the first stage has of its own of these settings, such as
             {"batch_size": 16, "segment_length": 12800}: it costs so little that it may hear more.
         freeze: parts that don't learn: `encoder`, `bottleneck`, `decoder`.

@@ -34,7 +34,7 @@ class VQVAE(keras.Model):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.speaker_names = [str(name) for name in speaker_names]
-        if getattr(decoder, "prediction_order", 0) and decoder.hop_length != encoder.hop_length:
+        if decoder.prediction_order and decoder.hop_length != encoder.hop_length:
             raise ValueError(
                 f"the decoder's filters have {decoder.hop_length} samples a frame, the encoder "
                 f"{encoder.hop_length}; expected the same hop_length"
