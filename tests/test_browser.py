@@ -136,15 +136,9 @@ def test_tracks_switch_at_the_same_sample_without_a_click(notebook):
 def test_loops_by_mouse_and_keyboard_and_levels(notebook):
     page, player = notebook, tones_player(notebook)
     canvas = player.locator("canvas").last
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    wide = box["width"] - 58  # without the names of the lanes
-    x = [box["x"] + 58 + wide * share for share in (0.25, 0.5)]
-    y = box["y"] + 60
-    page.mouse.move(x[0], y)
-    page.mouse.down()
-    page.mouse.move(x[1], y, steps=4)
-    page.mouse.up()
+    wide = canvas.bounding_box()["width"] - 58  # without the names of the lanes
+    quarter, half, most = ({"x": 58 + wide * share, "y": 60} for share in (0.25, 0.5, 0.75))
+    canvas.drag_to(canvas, source_position=quarter, target_position=half, steps=4)
     page.get_by_text("position=1.0").wait_for()  # it begins where the loop does
     page.keyboard.press("Space")
     page.wait_for_timeout(1300)
@@ -152,7 +146,7 @@ def test_loops_by_mouse_and_keyboard_and_levels(notebook):
     page.keyboard.press("Space")
     page.keyboard.press("Escape")
     page.get_by_text("loop=[]").wait_for()
-    page.mouse.click(box["x"] + 58 + wide * 0.75, y)
+    canvas.click(position=most)
     page.get_by_text("position=3.0").wait_for()
     page.keyboard.press("m")
     names = player.locator(".vq-track").all_inner_texts()
@@ -181,10 +175,8 @@ def test_other_sounds_are_shown_where_the_player_stands(notebook):
 def test_a_click_on_a_code_is_heard(notebook):
     page, explorer = notebook, notebook.locator(".vq-explorer")
     canvas = explorer.locator("canvas[style]").nth(1)
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
     x, y = canvas.evaluate("(node) => [...node.places.slice(2, 4)]")
-    page.mouse.click(box["x"] + x, box["y"] + y)
+    canvas.click(position={"x": x, "y": y})
     explorer.locator(".vq-side h4").get_by_text("code 1").wait_for()
     explorer.get_by_text("0.50 s").wait_for()
     page.wait_for_timeout(250)
@@ -317,11 +309,12 @@ def test_codes_are_edited_by_mouse_and_keyboard(notebook):
     lab.locator(".vq-utterance").select_option("kumo_036")
     lab.get_by_text("kumo_036  ·  kumo").wait_for()
     count = int(re.search(r"(\d+) codes", lab.locator(".vq-source").inner_text())[1])
-    box = lab.locator(".vq-strip canvas").last.bounding_box()
-    page.mouse.move(box["x"] + 60, box["y"] + 12)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 200, box["y"] + 12, steps=4)
-    page.mouse.up()
+    codes, first, sixth = (
+        lab.locator(".vq-strip canvas").last,
+        {"x": 60, "y": 12},
+        {"x": 200, "y": 12},
+    )
+    codes.drag_to(codes, source_position=first, target_position=sixth, steps=4)  # once it is still
     place.get_by_text("selected: 5 codes, 0.00").wait_for()
     for key in ("d", "Control+c", "End", "Control+v", ".", "Control+z"):  # as fast as can be
         page.keyboard.press(key)
