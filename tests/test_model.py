@@ -170,3 +170,19 @@ def test_looked_up_rows_take_one_step_of_adam_however_often_they_are_taken(vqvae
     vqvae.train_step((tf.constant(wave), tf.constant([0, 0])))
     for row, start in zip(rows, before, strict=True):
         assert np.abs(row.numpy() - start).max() == pytest.approx(1e-3, rel=0.01)
+
+
+def test_bits_are_what_the_levels_of_a_waveform_cost(vqvae, rng):
+    waveform = 0.1 * rng.normal(size=(2, 3 * vqvae.hop_length, 1)).astype("float32")
+    speaker = np.array([0, 1], "int32")
+    z_q = np.array(vqvae.compress(waveform, training=False).z_q)
+    levels = np.array(vqvae.targets(waveform))
+    told = np.array(vqvae.decode(z_q, speaker, levels))
+    expected = -np.log2(np.exp(np.take_along_axis(told, levels[..., None], axis=-1)[..., 0]))
+    np.testing.assert_allclose(vqvae.bits(waveform, speaker=speaker), expected, rtol=1e-4)
+    nobody = vqvae.bits(waveform)
+    explicit = vqvae.bits(waveform, z_q, np.array([-1, -1], "int32"))
+    np.testing.assert_allclose(nobody, explicit, rtol=1e-4)
+    assert np.abs(nobody - vqvae.bits(waveform, z_q + 3.0)).max() > 1e-3
+    mean = vqvae.test_step((waveform, speaker))["wavenet/nll"]
+    assert float(mean) / np.log(2) == pytest.approx(expected.mean(), rel=1e-4)

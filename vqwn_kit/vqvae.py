@@ -100,18 +100,37 @@ class VQVAE(keras.Model):
         """Whether the decoder tells samples; a `FrameDecoder` doesn't."""
         return "wavenet/nll" in self.decoder.loss_names
 
+    def _must_speak(self) -> None:
+        if not self.speaks:
+            raise InputError("this model is a first stage, without a WaveNet: it tells no samples")
+
     def targets(self, waveform, z_q=None, speaker=None):
         """Return the levels, int32 (B, T), that a WaveNet is to tell of a waveform (B, T, 1).
 
         If it has a `prediction_order` they depend on z_q (B, N, D), by default that of the
         waveform, and on speaker (B,), by default nobody.
         """
-        frames = None
-        if self.decoder.prediction_order:
-            z_q = self.compress(waveform, training=False).z_q if z_q is None else z_q
-            nobody = ops.full((ops.shape(waveform)[0],), -1, "int32")
-            frames = self.decoder.frames(z_q, nobody if speaker is None else speaker)
+        frames = self._frames(waveform, z_q, speaker) if self.decoder.prediction_order else None
         return self.decoder.targets(waveform, frames)
+
+    def bits(self, waveform, z_q=None, speaker=None) -> np.ndarray:
+        """Return what each sample of a waveform (B, T, 1) costs in bits, float32 (B, T).
+
+        Told from the true samples before it, from z_q (B, N, D), by default that of the waveform,
+        and from speaker (B,), by default nobody. See `WaveNet.nll_of`.
+
+        Raises:
+            InputError: the model is a first stage, whose decoder tells no samples.
+        """
+        self._must_speak()
+        nats = self.decoder.nll_of(waveform, self._frames(waveform, z_q, speaker))
+        return ops.convert_to_numpy(nats) / np.float32(np.log(2))
+
+    def _frames(self, waveform, z_q, speaker):
+        if z_q is None:
+            z_q = self.compress(waveform, training=False).z_q
+        nobody = ops.full((ops.shape(waveform)[0],), -1, "int32")
+        return self.decoder.frames(z_q, nobody if speaker is None else speaker)
 
     def latents(self, waveform):
         """Return `Quantized` for a waveform (T,) or batch (B, T, 1), outside training.
@@ -136,13 +155,12 @@ class VQVAE(keras.Model):
 
         Each of `targets` (B, T) is told from the true levels before it. Of a decoder with a
         `prediction_order` they are levels of a remainder, whose steps are others than the sound's:
-        `decoder.losses_of` measures the likelihood of the sound.
+        `bits` measures the likelihood of the sound.
 
         Raises:
             InputError: the model is a first stage, whose decoder tells no samples.
         """
-        if not self.speaks:
-            raise InputError("this model is a first stage, without a WaveNet: it tells no samples")
+        self._must_speak()
         return self.decoder.log_probabilities(self.decoder(targets, z_q, speaker, training=False))
 
     def speaker_ids(self, speakers) -> np.ndarray:

@@ -300,7 +300,12 @@ class WaveNet(Part):
         return sound, prediction.RANGE * ops.repeat(scale, hop, axis=1), left
 
     def losses_of(self, waveform, z_q, speaker, training: bool) -> dict:
-        """Return the mean negative log-likelihood of a waveform's levels in nats, by its name.
+        """Return the mean negative log-likelihood of a waveform's levels in nats, by its name."""
+        frames = self.frames(z_q, speaker, training=training)
+        return {"wavenet/nll": ops.mean(self.nll_of(waveform, frames, training))}
+
+    def nll_of(self, waveform, frames, training: bool = False):
+        """Return the negative log-likelihood in nats, (B, T), of the levels of a waveform.
 
         They are the mu-law levels of the emphasised sound. Where those of a remainder are told,
         what is added is the logarithm of how much wider their steps are at that place, so that the
@@ -308,7 +313,6 @@ class WaveNet(Part):
         steps grow with the square of the distance, and outside training no sample costs less than
         nothing. In training the filters are the recording's own, which nobody pays for.
         """
-        frames = self.frames(z_q, speaker, training=training)
         sound, scale, told = self._told(waveform, frames, training)
         levels = mu_law_encode(told, self.levels)
         nll = self.nll(levels, self.tell(levels, frames))
@@ -317,7 +321,7 @@ class WaveNet(Part):
             outside = ops.maximum(1.0, ops.abs(told))
             nll = nll + ops.log(wider) + 2.0 * ops.log(outside)
             nll = nll if training else ops.maximum(nll, 0.0)
-        return {"wavenet/nll": ops.mean(nll)}
+        return nll
 
     def compute_output_shape(self, levels_shape, local_condition_shape=None, speaker_shape=None):
         """Return (B, T, levels), or (B, T, 3 mixtures)."""
