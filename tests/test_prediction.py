@@ -296,6 +296,25 @@ def test_filters_are_taken_over_with_their_codes_also_by_a_plain_decoders_succes
     assert not (tmp_path / "d").exists()
 
 
+def test_other_voices_go_on_from_a_decoder_that_predicts_with_a_first_stage_of_theirs(
+    store, tmp_path
+):
+    settings = {"steps": 1, "first_stage_steps": 4, "decoder": PREDICTS, "progress": False}
+    known = train(store, "tiny", save=tmp_path / "a/w", **settings)
+    waves = [(store.waveform(number), "eve") for number in (0, 1)]
+    rate = {"peak": 1e-9, "warm_up": 0, "end": 1e-9}
+    own = train(
+        waves, "tiny", speakers=["eve"], save=tmp_path / "b/w", parts={"decoder": known},
+        learning_rate=rate, **settings,
+    )  # fmt: skip
+    assert own.model.decoder.speakers.shape[0] == 1
+    kernels = [run.model.decoder.blocks[0].weights[0].numpy() for run in (known, own)]
+    np.testing.assert_allclose(*kernels, atol=1e-6)
+    first = Run(tmp_path / "b/first_stage").model.decoder
+    for one, two in zip(first.weights, own.model.decoder.envelope.weights, strict=True):
+        assert np.array_equal(one.numpy(), two.numpy())
+
+
 def test_a_card_measures_the_same_sound_whatever_the_codes(store, tmp_path):
     settings = {"steps": 4, "first_stage_steps": 40, "decoder": PREDICTS, "progress": False}
     run = train(store, "tiny", save=tmp_path / "w", **settings)

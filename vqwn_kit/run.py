@@ -346,8 +346,7 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
         run: the other run.
 
     Raises:
-        InputError: the two parts differ in class or settings, or the other run doesn't know all
-            voices that filters are to be made for.
+        InputError: the two parts differ in class or settings.
     """
     mine, other = alike(model, part, run.model, run.folder)
     sources = {_name_within(other, weight): weight for weight in other.weights}
@@ -357,12 +356,6 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
             continue
         if weight is model.decoder.speakers:
             rows = {speaker: row for row, speaker in enumerate(run.speakers)}
-            strangers = set(model.speaker_names) - set(rows)
-            if strangers and not weight.trainable and hasattr(model.decoder, "envelope"):
-                raise InputError(
-                    f"{run.folder} doesn't know {', '.join(sorted(strangers))}, and what it knows "
-                    "of voices is what the filters are made of: train a first stage with them"
-                )
             table, theirs = weight.numpy().copy(), sources[name].numpy()
             for row, speaker in enumerate(model.speaker_names):
                 if speaker in rows:

@@ -287,7 +287,8 @@ def taken_over(model: VQVAE, parts: dict[str, str | Path | Run]) -> dict[str, Ru
 def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Run]) -> None:
     """Raise InputError where a decoder's filters don't follow from the codes that it is told.
 
-    They do where bands, codebook and encoder come from elsewhere, and stay as they are.
+    They do where bands, codebook and encoder come from elsewhere, and stay as they are; and where
+    the bands are known of all its speakers.
     """
     if not model.decoder.prediction_order:
         return
@@ -300,6 +301,12 @@ def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Ru
             "decoder.local_channels=256 and decoder.local_layers=3; or a first stage as "
             "parts={'encoder': run, 'bottleneck': run, 'conditions': run}, and "
             "freeze=['encoder', 'bottleneck']"
+        )
+    strangers = sorted(set(model.speaker_names) - set(other.speakers))
+    if strangers:
+        raise InputError(
+            f"{other.folder} doesn't know {', '.join(strangers)}, and what it knows of voices is "
+            "what the filters are made of: train a first stage with them (first_stage_steps)"
         )
 
 
