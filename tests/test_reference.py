@@ -67,8 +67,7 @@ def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs(
     bits = f"{prior['bigram, all codes']:.2f}, {prior['prior, all codes']:.2f}"
     own = {FOLDER: {"bits a code: bigram, prior": bits}, REAL: {}}
     rate = '{"peak": 2e-3, "warm_up": 50, "end": 5e-5}'
-    filters = ["decoder.prediction_order=32", "decoder.postfilter=0.95"]
-    real = ["sampling=speaker", "encoder.tilt=2.0", *filters, "steps=1900", f"learning_rate={rate}"]
+    real = ["sampling=speaker", "encoder.tilt=2.0", "steps=2000", f"learning_rate={rate}"]
     changes = {FOLDER: [], REAL: real}
     kinds = ("original", "reconstruction", "conversion")
     voices = ("voice given to its speaker, conversion", "conversion given to the source")
