@@ -287,6 +287,19 @@ def test_filters_are_taken_over_with_their_codes_also_by_a_plain_decoders_succes
             store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
             parts={"conditions": second},
         )  # fmt: skip
+    parts = {**dict.fromkeys(codes, second), "conditions": second, "decoder": third}
+    other = train(store, "tiny", save=tmp_path / "e/w", decoder=PREDICTS, seed=1, **settings)
+    fourth = train(
+        store, "tiny", save=tmp_path / "f/w", decoder=PREDICTS, steps=1, progress=False,
+        parts=parts | {"decoder": other}, freeze=codes,
+    )  # fmt: skip
+    bands = fourth.model.decoder.envelope.get_weights()
+    assert all(np.array_equal(one, two) for one, two in zip(bands, weights[0], strict=True))
+    with pytest.raises(InputError, match="other codes than those of the bottleneck"):
+        train(
+            store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
+            parts=parts | {"bottleneck": other}, freeze=codes,
+        )  # fmt: skip
     waves = [(store.waveform(0), "eve")]
     with pytest.raises(InputError, match="doesn't know eve"):
         train(

@@ -53,9 +53,9 @@ def test_the_priors_bits_are_found_again(subject):
 
 
 def test_the_shipped_runs_reach_what_is_said_of_them():
-    for folder, phone_error in ((FOLDER, 0.40), (REAL, 0.50)):
+    for folder, phone_error, gap in ((FOLDER, 0.33, 1.0), (REAL, 0.50, 0.4)):
         card = told("score_card.json", folder)
-        assert card["listening gap, codes shuffled"] > 0.15
+        assert card["listening gap, codes shuffled"] > gap
         assert card["codes used"] >= 0.9 * 512
         assert card["perplexity"] >= 150
         assert card["phone error, reconstruction"] <= phone_error

@@ -277,18 +277,21 @@ class Trainer:
 
 
 def taken_over(model: VQVAE, parts: dict[str, str | Path | Run]) -> dict[str, Run]:
-    """Give parts of a model the weights of other runs; return the runs by part."""
+    """Give parts of a model the weights of other runs; return the runs by part.
+
+    Conditions come last: a decoder of another run brings some, which don't know these codes.
+    """
     runs = {part: one if isinstance(one, Run) else Run(one) for part, one in parts.items()}
-    for part, run in runs.items():
-        load_part(model, part, run)
+    for part in sorted(runs, key=lambda part: part == "conditions"):
+        load_part(model, part, runs[part])
     return runs
 
 
 def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Run]) -> None:
     """Raise InputError where a decoder's filters don't follow from the codes that it is told.
 
-    They do where bands, codebook and encoder come from elsewhere, and stay as they are; and where
-    the bands are known of all its speakers.
+    They do where bands, codebook and encoder come from one run and stay as they are, and where it
+    knows all speakers.
     """
     if not model.decoder.prediction_order:
         return
@@ -308,6 +311,21 @@ def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Ru
             f"{other.folder} doesn't know {', '.join(strangers)}, and what it knows of voices is "
             "what the filters are made of: train a first stage with them (first_stage_steps)"
         )
+    for part in ("encoder", "bottleneck"):
+        if not _same_weights(getattr(model, part), getattr(other.model, part)):
+            raise InputError(
+                f"{other.folder} has told its bands of other codes than those of the {part} from "
+                f"{runs[part].folder}: take encoder, bottleneck and conditions from the same run"
+            )
+
+
+def _same_weights(one, other) -> bool:
+    """Return whether two parts hold the same numbers, warm-ups aside."""
+    values = [
+        [weight.numpy() for weight in part.weights if not weight.path.endswith("steps")]
+        for part in (one, other)
+    ]
+    return len(values[0]) == len(values[1]) and all(map(np.array_equal, *values))
 
 
 def as_source(data, preset: Preset, speakers=None) -> Source:

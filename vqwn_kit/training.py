@@ -135,7 +135,7 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
     preset = preset.change(freeze=("encoder", "bottleneck"))
     parts |= {"encoder": first.run, "bottleneck": first.run}
     if begins:
-        parts["conditions"] = first.run  # last: a decoder of another run doesn't know these codes
+        parts["conditions"] = first.run
     second = Trainer.fresh(data, preset, speakers, save, parts)
     second.fit(minutes, *settings)
     return second.run

@@ -114,17 +114,20 @@ class VQVAE(keras.Model):
         return self.decoder.targets(waveform, frames)
 
     def bits(self, waveform, z_q=None, speaker=None) -> np.ndarray:
-        """Return what each sample of a waveform (B, T, 1) costs in bits, float32 (B, T).
+        """Return what each sample of a waveform (T,) or (B, T, 1) costs in bits, float32 (B, T).
 
         Told from the true samples before it, from z_q (B, N, D), by default that of the waveform,
-        and from speaker (B,), by default nobody. See `WaveNet.nll_of`.
+        and from speaker (B,), by default nobody. Bits are of the emphasised sound, if the decoder
+        has an `emphasis`; see `WaveNet.nll_of`.
 
         Raises:
             InputError: the model is a first stage, whose decoder tells no samples.
         """
         self._must_speak()
+        length = np.shape(waveform)[-1 if np.ndim(waveform) == 1 else 1]
+        waveform = as_batch(waveform, self.hop_length)
         nats = self.decoder.nll_of(waveform, self._frames(waveform, z_q, speaker))
-        return ops.convert_to_numpy(nats) / np.float32(np.log(2))
+        return ops.convert_to_numpy(nats)[:, :length] / np.float32(np.log(2))
 
     def _frames(self, waveform, z_q, speaker):
         if z_q is None:
