@@ -60,6 +60,7 @@ def test_the_shipped_runs_reach_what_is_said_of_them():
         assert card["perplexity"] >= 150
         assert card["phone error, reconstruction"] <= phone_error
     assert told("score_card.json")["voice given to its speaker, conversion"] >= 80
+    assert told("score_card.json", REAL)["DNSMOS P.808, reconstruction"] >= 3.0
 
 
 def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs():
