@@ -139,8 +139,7 @@ def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, fl
         utterances: held-out utterances, at most 5 seconds of each.
 
     Returns:
-        Bits a sample of the exact weights, and how many more the others need: of the levels that
-        the decoder tells, which are a remainder's where it has a `prediction_order`.
+        How many bits a sample the others need more than the exact weights, and of how many samples.
 
     Raises:
         InputError: nothing is held out, or other speakers than the run's.
@@ -168,4 +167,4 @@ def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, fl
         bits[precision] = float(np.concatenate(nats, axis=1).mean() / np.log(2))
     exact = bits.pop("float32")
     costs = {f"{precision}_costs_bits": value - exact for precision, value in bits.items()}
-    return {"float32_bits": exact, "samples": sum(known.size for known in levels), **costs}
+    return {"samples": sum(known.size for known in levels), **costs}
