@@ -309,11 +309,8 @@ def test_codes_are_edited_by_mouse_and_keyboard(notebook):
     lab.locator(".vq-utterance").select_option("kumo_036")
     lab.get_by_text("kumo_036  ·  kumo").wait_for()
     count = int(re.search(r"(\d+) codes", lab.locator(".vq-source").inner_text())[1])
-    codes, first, sixth = (
-        lab.locator(".vq-strip canvas").last,
-        {"x": 60, "y": 12},
-        {"x": 200, "y": 12},
-    )
+    codes = lab.locator(".vq-strip canvas").last
+    first, sixth = {"x": 60, "y": 12}, {"x": 200, "y": 12}
     codes.drag_to(codes, source_position=first, target_position=sixth, steps=4)  # once it is still
     place.get_by_text("selected: 5 codes, 0.00").wait_for()
     for key in ("d", "Control+c", "End", "Control+v", ".", "Control+z"):  # as fast as can be

@@ -1,6 +1,7 @@
 """The score card of a run, its alignment and its page."""
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -152,6 +153,18 @@ def test_without_sampling_the_card_says_so(full, parallel):
     card = score_card(full[0], parallel, spoken=0, utterances=1, progress=False)
     assert "spoken = 0" in card.skipped["everything that is sampled"]
     assert card["bits a sample"].low is None  # of a single utterance
+
+
+def test_sampling_is_chosen_on_training_sentences(full, parallel):
+    for package in ("hama", "speechmos"):
+        pytest.importorskip(package)
+    command = [sys.executable, ROOT / "results" / "choose_sampling.py", full[0].folder, "--data",
+               parallel.corpus.folder, "--sentences", "2", "--temperature", "1", "0.5"]  # fmt: skip
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert told.returncode == 0, told.stderr
+    rows = [line.strip("| ").split(" | ") for line in told.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["0, 1", "0, 0.5"]  # without filters there is one postfilter
+    assert all(float(row[1]) > 0 and 1 < float(row[2]) < 5 for row in rows)
 
 
 def test_a_deaf_decoder_is_called_deaf(parallel, tmp_path):
