@@ -9,13 +9,14 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from vqwn_kit.quiet import import_tensorflow
+from vqwn_kit.models.tensorflow import import_tensorflow
 
 import_tensorflow()
 
 import keras  # noqa: E402
 
-from vqwn_kit import WaveNet, audio  # noqa: E402
+from vqwn_kit.data import audio  # noqa: E402
+from vqwn_kit.models.wavenet import WaveNet  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,7 +45,7 @@ def make_folders(folder: Path, speakers: dict[str, float], utterances: int = 4) 
     for name, pitch in speakers.items():
         for number in range(utterances):
             sound = tones(0.25 + 0.05 * number, pitch * (1 + 0.1 * number), number)
-            audio.save(folder / name / f"{name}_{number:03d}.wav", sound)
+            audio.save_audio(folder / name / f"{name}_{number:03d}.wav", sound)
     return folder
 
 
@@ -58,7 +59,7 @@ def make_vctk(folder: Path) -> Path:
     for name, pitch in {"p225": 220.0, "p226": 120.0, "p243": 140.0}.items():
         for number in range(1, 5):
             sound = np.repeat(tones(0.3, pitch, number), 3)
-            audio.save(folder / "wav48" / name / f"{name}_{number:03d}.wav", sound, 48_000)
+            audio.save_audio(folder / "wav48" / name / f"{name}_{number:03d}.wav", sound, 48_000)
             text = folder / "txt" / name / f"{name}_{number:03d}.txt"
             text.parent.mkdir(parents=True, exist_ok=True)
             text.write_text(f"Sentence number {number}.\n")
@@ -74,7 +75,7 @@ def make_vctk_092(folder: Path) -> Path:
             for place, microphone in enumerate(("mic1", "mic2")[: 1 if name == "p280" else 2]):
                 sound = tones(0.3, pitch * (1 + place), number)
                 file = f"{name}/{name}_{number:03d}_{microphone}.flac"
-                audio.save(folder / "wav48_silence_trimmed" / file, sound)
+                audio.save_audio(folder / "wav48_silence_trimmed" / file, sound)
             text = folder / "txt" / name / f"{name}_{number:03d}.txt"
             text.parent.mkdir(parents=True, exist_ok=True)
             text.write_text(f"Sentence number {number}.\n")
@@ -92,7 +93,7 @@ def make_libri(folder: Path, subset: str = "test-other", speaker: str = "367") -
     chapter = folder / subset / speaker / "130732"
     keys = [f"{speaker}-130732-000{number}" for number in range(3)]
     for number, key in enumerate(keys):
-        audio.save(chapter / f"{key}.flac", tones(0.3, 150.0, number))
+        audio.save_audio(chapter / f"{key}.flac", tones(0.3, 150.0, number))
     lines = [f"{key} WORDS {number}" for number, key in enumerate(keys)]
     (chapter / f"{speaker}-130732.trans.txt").write_text("\n".join(lines) + "\n")
     with (folder / "SPEAKERS.TXT").open("a") as file:
@@ -106,7 +107,9 @@ def make_aishell(folder: Path) -> Path:
     for split, speaker in (("train", "S0002"), ("dev", "S0724"), ("test", "S0764")):
         for number in (122, 123):
             key = f"BAC009{speaker}W0{number}"
-            audio.save(folder / "wav" / split / speaker / f"{key}.wav", tones(0.3, 150.0, number))
+            audio.save_audio(
+                folder / "wav" / split / speaker / f"{key}.wav", tones(0.3, 150.0, number)
+            )
             lines.append(f"{key} \u800c \u5bf9 {number}")
     (folder / "transcript").mkdir()
     table = folder / "transcript" / "aishell_transcript_v0.8.txt"

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,73 +15,109 @@ import yaml
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "vqwn_kit"
-ORDER = (
-    "errors files quiet audio listing published readers corpus conversion store segments layers "
-    "blocks features encoders probing codebook bottlenecks toy conditions logistics "
-    "frame_decoder prediction wavenet training_config vqvae config run run_codes optimization "
-    "validation trainer "
-    "training kernels packing plain_sampler sampler generation evaluation ngrams recurrence "
-    "prior_config prior prior_folder dreams hearing alignment projector projector_page views "
-    "code_views part_views toy_views doctor comparison cards prior_scores prior_training subject "
-    "code_facts code_scores sound_scores scoring projector_tables report listening widgets explore "
-    "monitoring voicing info main_job download sampling_bench training_bench bench data_cli "
-    "training_cli prior_cli cli"
+# Folders in the order of the data. Each imports from those before it only; the first three take
+# plain arrays, so that any other folder may use them.
+FLOW = (
+    "evaluation.metrics plots widgets data models sampling.compiled sampling presets runs training "
+    "evaluation prior projector workbench lessons cli"
 ).split()
-# the modules of the folder
-WIDGETS = "points base blind figures player explorer monitor strip voices lab".split()
+ROOT_FILES = {"__init__", "__main__", "errors", "files"}
+MAY_IMPORT = {  # folders that take less than all before them; `errors` and `files` aside
+    "evaluation.metrics": set(),
+    "plots": {"evaluation.metrics"},
+    "widgets": {"evaluation.metrics", "plots"},
+    "data": {"plots"},
+    "models": set(),
+    "sampling.compiled": {"models"},
+    "lessons": {"models", "plots", "evaluation.metrics"},
+}
 
 
-def imports_of(module: str) -> set[str]:
-    """Return the modules of the package that a module imports, inside functions too."""
-    return {name.partition(".")[0] for name in _imported(PACKAGE / f"{module}.py")} & set(ORDER)
+def folder_of(module: str) -> str:
+    """Return the folder of FLOW that a module, written with dots, is in."""
+    inside = [name for name in FLOW if f"{module}.".startswith(f"{name}.")]
+    return max(inside, key=len) if inside else module.partition(".")[0]
 
 
-def _imported(path: Path) -> set[str]:
+def modules() -> dict[str, Path]:
+    paths = PACKAGE.rglob("*.py")
+    return {".".join(p.relative_to(PACKAGE).with_suffix("").parts): p for p in paths}
+
+
+def imported_by(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports, inside functions too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vqwn_kit"):
             _, _, inside = node.module.partition(".")
-            found |= {inside} if inside else {alias.name for alias in node.names}
+            found |= {f"{inside}.{alias.name}".strip(".") for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("vqwn_kit.")]
+            found |= {name.partition(".")[2] for name in names}
     return found
 
 
-def test_the_order_of_the_modules_is_complete():
-    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    files = {path.stem for path in PACKAGE.glob("*.py")}
-    assert set(ORDER) | {"__init__", "__main__"} == files | folders
-    assert {*WIDGETS, "__init__"} == {path.stem for path in (PACKAGE / "widgets").glob("*.py")}
+def test_a_newcomer_sees_twenty_entries_at_most():
+    seen = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(seen) <= 20, sorted(seen)
 
 
-@pytest.mark.parametrize("module", sorted(set(ORDER) - {"widgets"}))
-def test_a_module_imports_only_from_those_before_it(module):
-    later = {name for name in imports_of(module) if ORDER.index(name) >= ORDER.index(module)}
-    assert not later
+def test_the_flow_names_every_folder():
+    folders = {folder_of(module) for module in modules()} - ROOT_FILES
+    assert folders == set(FLOW)
+    assert {module for module in modules() if "." not in module} == ROOT_FILES
 
 
-@pytest.mark.parametrize("module", WIDGETS)
-def test_widgets_take_arrays(module):
-    """They know figures, answers and files, and no model, corpus or run."""
-    before = {f"widgets.{name}" for name in WIDGETS[: WIDGETS.index(module)]}
-    known = {"errors", "files", "views", "listening"} | before
-    assert _imported(PACKAGE / "widgets" / f"{module}.py") <= known
+@pytest.mark.parametrize("folder", FLOW)
+def test_a_folder_imports_only_from_those_before_it(folder):
+    allowed = MAY_IMPORT.get(folder, set(FLOW[: FLOW.index(folder)]))
+    for module, path in modules().items():
+        if folder_of(module) == folder:
+            used = {folder_of(name) for name in imported_by(path)} - {"errors", "files", folder}
+            assert used <= allowed, f"{module} imports {sorted(used - allowed)}"
 
 
-SHARED = set(
-    "layers blocks features codebook conditions logistics frame_decoder prediction".split()
-)
+@pytest.mark.parametrize("folder", FLOW)
+def test_there_is_no_circle_within_a_folder(folder):
+    graph = {
+        module: {name for name in modules() for used in imported_by(path)
+                 if used == name or used.startswith(f"{name}.")} - {module}
+        for module, path in modules().items() if folder_of(module) == folder
+    }  # fmt: skip
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-@pytest.mark.parametrize("module", ["encoders", "bottlenecks", "wavenet", *sorted(SHARED)])
-def test_parts_of_the_model_know_only_keras_and_what_they_share(module):
-    assert imports_of(module) <= SHARED
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
-    names = [n.names[0].name for n in ast.walk(tree) if isinstance(n, ast.Import)]
-    assert set(names) <= {"inspect", "keras", "librosa", "math", "numpy"}
+def test_models_know_keras_and_errors_only():
+    known = {"functools", "inspect", "keras", "librosa", "math", "numpy", "scipy", "tensorflow"}
+    for path in (PACKAGE / "models").glob("*.py"):
+        if path.stem in ("__init__", "tensorflow"):
+            continue
+        assert not {name for name in imported_by(path) if name.startswith("files")}, path.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert {name.partition(".")[0] for name in names} <= known, path.name
 
 
-@pytest.mark.parametrize("module", ["evaluation", "views", "code_views", "part_views", "toy_views"])
-def test_measures_and_figures_take_arrays(module):
-    assert imports_of(module) <= {"evaluation", "views"}
+@pytest.mark.parametrize("folder", FLOW)
+def test_a_folder_says_what_it_is(folder):
+    """What enters, what leaves, what it may import, how to add one."""
+    text = ast.get_docstring(
+        ast.parse((PACKAGE / folder.replace(".", "/") / "__init__.py").read_text())
+    )
+    for word in ("Enters:", "Leaves:", "May import:", "To add"):
+        assert word in text, f"{folder}: no {word!r}"
+    assert 6 <= len(text.splitlines()) <= 25
+
+
+def test_tests_mirror_the_package():
+    folders = {name.replace(".", "/") for name in FLOW} | {
+        ".",
+        "benchmarks",
+        "scripts",
+        "notebooks",
+    }
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        assert str(path.parent.relative_to(ROOT / "tests")) in folders, path
 
 
 def ends_well(code: str) -> None:
@@ -90,9 +127,11 @@ def ends_well(code: str) -> None:
 
 def test_data_code_and_help_import_no_tensorflow():
     code = (
-        "import sys, vqwn_kit, vqwn_kit.store, vqwn_kit.segments, vqwn_kit.config, vqwn_kit.run\n"
-        "import vqwn_kit.projector_page, vqwn_kit.views, vqwn_kit.report, vqwn_kit.listening\n"
-        "from vqwn_kit.cli import main\n"
+        "import sys, vqwn_kit, vqwn_kit.data.store, vqwn_kit.data.segments\n"
+        "import vqwn_kit.presets.preset, vqwn_kit.runs.run, vqwn_kit.evaluation.score_card\n"
+        "import vqwn_kit.projector.server, vqwn_kit.plots.core, vqwn_kit.workbench.report\n"
+        "import vqwn_kit.evaluation.metrics.listening_test\n"
+        "from vqwn_kit.cli.main import main\n"
         "vqwn_kit.example_corpus()\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "heavy = {'tensorflow', 'keras', 'umap', 'matplotlib', 'librosa', 'anywidget'}\n"
@@ -105,10 +144,11 @@ def test_data_code_and_help_import_no_tensorflow():
 def test_public_names_can_be_imported():
     import vqwn_kit
 
-    assert not set(vqwn_kit.__all__) & set(ORDER)  # a module would hide its own function
+    folders = {name.partition(".")[0] for name in FLOW}
+    assert len(set(vqwn_kit.__all__) - folders) <= 42
     for name in vqwn_kit.__all__:
         assert getattr(vqwn_kit, name) is not None
-    with pytest.raises(AttributeError, match="no attribute"):
+    with pytest.raises(AttributeError, match="attribute nonsense"):
         vqwn_kit.nonsense  # noqa: B018
 
 
@@ -180,8 +220,9 @@ def test_widgets_import_no_tensorflow():
         "import sys, numpy as np, vqwn_kit as vq\n"
         "vq.Player({'a': np.zeros(800, 'f4')}).figure()\n"
         "vq.Explorer({'PCA': np.eye(2)}, ['a', 'b']).figure()\n"
-        "vq.VoiceLab\n"
-        "vq.TrainingMonitor(lambda monitor: None).start().wait()\n"
+        "import vqwn_kit.widgets.lab\n"
+        "from vqwn_kit.widgets.monitor import TrainingMonitor\n"
+        "TrainingMonitor(lambda monitor: None).start().wait()\n"
         "sys.exit('TensorFlow came along' if 'tensorflow' in sys.modules else 0)"
     )
     ends_well(code)
@@ -191,7 +232,7 @@ def test_wheel_would_contain_the_presets_and_what_browsers_run():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["vqwn_kit"]
     shipped = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
-    kinds = ("presets/*", "**/*.js", "**/*.css")
+    kinds = ("py.typed", "*.pyi", "presets/*.json", "**/*.js", "**/*.css")
     assert shipped == {path for kind in kinds for path in PACKAGE.glob(kind)}
     assert {path.name for path in shipped} >= {"mini.json", "player.js", "explorer.js", "style.css"}
 
@@ -212,8 +253,8 @@ def test_readme_example_runs(tmp_path, monkeypatch):
 
 
 def test_readme_names_every_command_preset_and_notebook():
-    from vqwn_kit.cli import _parser
-    from vqwn_kit.config import preset_names
+    from vqwn_kit.cli.main import _parser
+    from vqwn_kit.presets.preset import preset_names
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (commands,) = _parser()._subparsers._group_actions

@@ -2,6 +2,6 @@
 
 import sys
 
-from vqwn_kit.cli import main
+from vqwn_kit.cli.main import main
 
 sys.exit(main())

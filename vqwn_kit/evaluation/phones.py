@@ -1,0 +1,208 @@
+"""A store -> which phone is spoken when: the corpus's own table, or forced alignment, made once.
+
+`phones.tsv` has the columns utterance, start, end (seconds) and phone (ARPABET without stress, SIL
+is silence). A corpus that brings one, as `data/mini` does, has its times in the recordings. Else
+pocketsphinx aligns the text with the sound, and the table is kept in the store's folder, with the
+times in the store's trimmed utterances. English only.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from vqwn_kit.data.store import Store
+from vqwn_kit.evaluation.external import need, words_of
+from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.files import replacing
+
+Span = tuple[float, float, str]  # start and end in seconds, phone
+
+# Vowels, then consonants by how they are made: the order of the code-phone map.
+PHONES = tuple(
+    "IY IH EY EH AE AA AO OW UH UW AH ER AY AW OY W Y R L M N NG P B T D K G CH JH F V TH DH S Z "
+    "SH ZH HH".split()
+)
+SOUNDS = (*PHONES, "SIL")
+KINDS = {
+    "front vowel": "IY IH EY EH AE",
+    "other vowel": "AA AO OW UH UW AH ER",
+    "diphthong": "AY AW OY",
+    "approximant": "W Y R L",
+    "nasal": "M N NG",
+    "stop": "P B T D K G",
+    "fricative": "CH JH F V TH DH S Z SH ZH HH",
+    "silence": "SIL",
+}
+KIND_OF = {phone: kind for kind, phones in KINDS.items() for phone in phones.split()}
+PAD = 0.3  # seconds of silence around the sound: without it, silence at the ends isn't found
+FRAME_LAG = 0.013  # the aligner tells where a 25.6 ms window starts; its middle is meant
+FAILED = "?"  # the phone of an utterance that couldn't be aligned
+
+IPA_TO_ARPABET = {
+    "t͡ʃ": "CH", "d͡ʒ": "JH", "tʃ": "CH", "dʒ": "JH", "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY",
+    "aʊ": "AW", "oʊ": "OW", "ɑɹ": "AA R", "i": "IY", "ɪ": "IH", "ɨ": "IH", "ɛ": "EH", "e": "EY",
+    "æ": "AE", "ɑ": "AA", "a": "AA", "ɔ": "AO", "o": "OW", "ʊ": "UH", "u": "UW", "ʌ": "AH",
+    "ə": "AH", "ɝ": "ER", "ɚ": "ER", "ɜ": "ER", "w": "W", "j": "Y", "ɹ": "R", "r": "R",
+    "l": "L", "ɫ": "L", "m": "M", "n": "N", "ŋ": "NG", "p": "P", "b": "B", "t": "T", "ɾ": "T",
+    "d": "D", "k": "K", "ɡ": "G", "g": "G", "f": "F", "v": "V", "θ": "TH", "ð": "DH", "s": "S",
+    "z": "Z", "ʃ": "SH", "ʒ": "ZH", "h": "HH",
+}  # fmt: skip
+
+
+def phone_times(
+    store: Store, numbers: Iterable[int], progress: bool = False
+) -> dict[int, list[Span]]:
+    """Return the phones of utterances by number, with their times in the store's waveforms.
+
+    Args:
+        store: the prepared corpus.
+        numbers: which utterances. Those that can't be aligned are left out of the result.
+        progress: show a progress bar while aligning.
+
+    Raises:
+        NotMeasured: no table, and no texts or no packages to align with.
+    """
+    from tqdm import tqdm
+
+    numbers = list(map(int, numbers))
+    utterances = store.corpus.utterances
+    own = store.corpus.folder / "phones.tsv"
+    if own.is_file():
+        table = read_phones(own)
+        found = {n: _in_store(table[utterances[n].key], store, n) for n in numbers
+                 if utterances[n].key in table}  # fmt: skip
+        if not found:
+            raise NotMeasured(f"{own} names none of these utterances")
+        return found
+    made = store.folder / f"phones-{store.identity}.tsv"  # a store outlives changes of its files
+    table = read_phones(made) if made.is_file() else {}
+    missing = [n for n in numbers if utterances[n].key not in table]
+    if missing and not any(words_of(utterances[n].text) for n in numbers):
+        raise NotMeasured("the utterances have no texts in Latin letters, and no phones.tsv")
+    try:
+        for n in tqdm(missing, desc="align", unit="utterance", disable=not progress):
+            spans = align(store.waveform(n), utterances[n].text, store.sample_rate)
+            whole = [(0.0, store.lengths[n] / store.sample_rate, FAILED)]
+            table[utterances[n].key] = spans or whole
+    finally:
+        if missing:
+            _write_phones(made, table)
+    chosen = {n: table[utterances[n].key] for n in numbers}
+    return {n: spans for n, spans in chosen.items() if spans[0][2] != FAILED}
+
+
+def read_phones(path: Path) -> dict[str, list[Span]]:
+    """Read a `phones.tsv`; return the spans by key of the utterance."""
+    table = defaultdict(list)
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            span = (float(row["start"]), float(row["end"]), row["phone"])
+            table[row["utterance"]].append(span)
+    return dict(table)
+
+
+def _write_phones(path: Path, table: dict[str, list[Span]]) -> None:
+    with replacing(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        file.write("utterance\tstart\tend\tphone\n")
+        for key, spans in table.items():
+            file.writelines(
+                f"{key}\t{start:.3f}\t{end:.3f}\t{phone}\n" for start, end, phone in spans
+            )
+
+
+def _in_store(spans: list[Span], store: Store, number: int) -> list[Span]:
+    """Move times in the recording to times in the store, whose front is trimmed."""
+    shift = store.offsets[number] / store.sample_rate
+    end = store.lengths[number] / store.sample_rate
+    moved = [(max(0.0, a - shift), min(end, b - shift), phone) for a, b, phone in spans]
+    return [span for span in moved if span[0] < span[1]]
+
+
+def align(waveform: np.ndarray, text: str, sample_rate: int = 16_000) -> list[Span]:
+    """Force the phones of a text onto a waveform (T,); return spans without gaps.
+
+    Empty where the text has no English words, or the decoder finds no way through. Words that its
+    dictionary doesn't know are spelt by hama.
+
+    Raises:
+        NotMeasured: pocketsphinx or hama isn't installed.
+    """
+    pocketsphinx, hama = need("pocketsphinx"), need("hama")
+    words = words_of(text)
+    if not words:
+        return []
+    beams = {"beam": 1e-100, "wbeam": 1e-100, "pbeam": 1e-100}
+    decoder = pocketsphinx.Decoder(
+        lm=None, bestpath=False, loglevel="FATAL", samprate=float(sample_rate), **beams
+    )
+    unknown = {word for word in words if decoder.lookup_word(word) is None}
+    if unknown:
+        speller = hama.G2PModel()
+        for word in sorted(unknown):
+            phones = arpabet(speller.predict(word).ipa)
+            if not phones:
+                return []
+            decoder.add_word(word, " ".join(phones), True)
+    decoder.set_align_text(" ".join(words))
+    noise = np.random.default_rng(0)  # inaudible; it steadies the times
+    padded = np.pad(waveform * 32767.0, round(PAD * sample_rate))
+    sound = np.round(padded + noise.normal(0, 5, len(padded))).clip(-32768, 32767)
+    _decode(decoder, sound.astype(np.int16).tobytes())  # finds the words
+    if decoder.hyp() is None:
+        return []
+    decoder.set_alignment()
+    _decode(decoder, sound.astype(np.int16).tobytes())  # finds the phones in them
+    phones = [(phone.start / 100, phone.name) for word in decoder.get_alignment() for phone in word]
+    return _spans(phones, len(waveform) / sample_rate)
+
+
+def _decode(decoder, sound: bytes) -> None:
+    decoder.start_utt()
+    decoder.process_raw(sound, full_utt=True)
+    decoder.end_utt()
+
+
+def _spans(phones: list[tuple[float, str]], end: float) -> list[Span]:
+    """Turn starts in the padded sound into spans in the sound, silences side by side as one."""
+    spans: list[Span] = []
+    for start, name in reversed(phones):
+        start = max(0.0, start - PAD + FRAME_LAG)
+        name = name if name in PHONES else "SIL"
+        if start >= end:
+            continue  # in the padding only
+        if name == "SIL" and spans and spans[0][2] == "SIL":
+            end = spans.pop(0)[1]
+        spans.insert(0, (start, end, name))
+        end = start
+    return spans
+
+
+def arpabet(ipa: str) -> list[str]:
+    """Return ARPABET for English in IPA; symbols that it has no phone for are left out."""
+    phones, place = [], 0
+    while place < len(ipa):
+        for size in (3, 2, 1):
+            if ipa[place : place + size] in IPA_TO_ARPABET:
+                phones += IPA_TO_ARPABET[ipa[place : place + size]].split()
+                break
+        place += size
+    return phones
+
+
+def frame_phones(spans: list[Span], num_frames: int, frame_rate: float) -> np.ndarray:
+    """Return the phone in the middle of each frame, int (N,), an index of PHONES; -1 is silence.
+
+    Args:
+        spans: see `phone_times`.
+        num_frames: N.
+        frame_rate: frames a second.
+    """
+    labels = np.full(num_frames, -1)
+    middles = (np.arange(num_frames) + 0.5) / frame_rate
+    for start, end, phone in spans:
+        if phone in PHONES:
+            labels[(middles >= start) & (middles < end)] = PHONES.index(phone)
+    return labels

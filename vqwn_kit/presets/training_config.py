@@ -1,0 +1,167 @@
+"""How a model is trained: settings as plain values, each checked."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from vqwn_kit.data.segments import SAMPLING
+from vqwn_kit.errors import InputError, one_of
+
+PARTS = ("encoder", "bottleneck", "decoder")  # of a model
+PRECISIONS = ("float32", "mixed_bfloat16", "auto")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        steps: batches in all.
+        batch_size: B, crops a batch.
+        segment_length: T, samples a crop.
+        sampling: what an epoch is made of: `utterance`, `duration`, `speaker` or `root`; see
+            `Segments`, like the two that follow.
+        gain_db: loudness of a crop is changed by up to so many dB, at random.
+        shift: samples that a crop may begin before, or end after, its utterance.
+        learning_rate: of Adam; a number, or a schedule: {step from which it holds: rate}, or
+            {"peak": rate, "warm_up": steps, "end": rate}, which rises in a line over the warm-up
+            and falls along a cosine until the last step.
+        codebook_rate: learning rate of the codebook, as a multiple of the others'.
+        weight_decay: weight of half the sum of squares of all kernels, added to the loss; biases,
+            normalisations, codebook and speakers are spared.
+        average_decay: of the moving average of all weights that generation uses; 0 for none. It
+            warms up: min(average_decay, (1 + n) / (10 + n)) at step n.
+        clip_norm: largest norm of the gradient of all weights together; None for no limit.
+        warm_start_batches: batches whose encoder outputs start a codebook with the initializer
+            `data`.
+        revive_every: steps after which codes that no frame took in that time are moved onto frames
+            of the batch; None leaves them where they are.
+        first_stage_steps: steps of a first stage, a run of its own, in which encoder and codebook
+            learn with a light `FrameDecoder`; then both are frozen and the decoder learns, from
+            that one's conditions on where it has `local_layers` too; they stay as they are
+            where it has a `prediction_order`. 0 trains all together.
+        first_stage: what the first stage has of its own of these settings, such as
+            {"batch_size": 16, "segment_length": 12800}: it costs so little that it may hear more.
+        freeze: parts that don't learn: `encoder`, `bottleneck`, `decoder`.
+        log_every: steps between two lines of the history.
+        save_every: steps between two checkpoints.
+        validate_every: steps between two looks at held-out utterances.
+        keep: how many checkpoints' weights stay.
+        seed: of the weights, of the order and of the crops; 0 or more.
+        precision: `float32`, `mixed_bfloat16`, or `auto`, which becomes the second where the
+            processor multiplies bfloat16 and the first elsewhere. Losses and codebook are float32
+            in any case. bfloat16 pays most for wide decoders.
+        jit_compile: compile the step with XLA, which seldom pays on a processor.
+    """
+
+    steps: int = 400_000
+    batch_size: int = 4
+    segment_length: int = 5120
+    sampling: str = "utterance"
+    gain_db: float = 0.0
+    shift: int = 0
+    learning_rate: float | dict = 1e-3
+    codebook_rate: float = 1.0
+    weight_decay: float = 0.0
+    average_decay: float = 0.999
+    clip_norm: float | None = None
+    warm_start_batches: int = 32
+    revive_every: int | None = None
+    first_stage_steps: int = 0
+    first_stage: dict | None = None
+    freeze: tuple[str, ...] = ()
+    log_every: int = 100
+    save_every: int = 1000
+    validate_every: int = 1000
+    keep: int = 3
+    seed: int = 0
+    precision: str = "float32"
+    jit_compile: bool = False
+
+    def __post_init__(self):
+        """Check the values, and give a schedule that came from JSON integer keys."""
+        object.__setattr__(self, "learning_rate", checked_rate(self.learning_rate))
+        freeze = (self.freeze,) if isinstance(self.freeze, str) else tuple(self.freeze or ())
+        object.__setattr__(self, "freeze", freeze)
+        for part in freeze:
+            if part not in PARTS:
+                raise one_of("part to freeze", part, PARTS)
+        if len(set(freeze)) == len(PARTS):
+            raise InputError(f"training.freeze is {list(freeze)}: nothing is left to train")
+        if self.sampling not in SAMPLING:
+            raise one_of("sampling", self.sampling, SAMPLING)
+        for name in ("codebook_rate", "weight_decay", "gain_db"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise InputError(f"training.{name} is {value!r}; expected a number from 0 on")
+        for name in ("seed", "first_stage_steps", "shift"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise InputError(f"training.{name} is {value!r}; expected a whole number from 0 on")
+        if self.first_stage:
+            fixed = {"steps", "first_stage_steps", "first_stage", "freeze"}
+            own = [f.name for f in fields(self) if f.name not in fixed]
+            check_keys(self.first_stage, own, "setting of a first stage")
+        counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
+        counts += ("revive_every",) if self.revive_every is not None else ()
+        for name in (*counts, "validate_every", "warm_start_batches"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"training.{name} is {value!r}; expected a whole number from 1 on")
+        if not isinstance(self.average_decay, int | float) or not 0 <= self.average_decay < 1:
+            raise InputError(f"training.average_decay is {self.average_decay}; expected 0 to 1")
+        if self.clip_norm is not None and not (
+            isinstance(self.clip_norm, int | float) and self.clip_norm > 0
+        ):
+            raise InputError(
+                f"training.clip_norm is {self.clip_norm!r}; expected a number above 0, or none"
+            )
+        if self.precision not in PRECISIONS:
+            raise one_of("precision", self.precision, PRECISIONS)
+        if self.precision == "auto":
+            chosen = "mixed_bfloat16" if multiplies_bfloat16() else "float32"
+            object.__setattr__(self, "precision", chosen)
+
+
+def multiplies_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
+    """Return whether the processor has products of bfloat16, as Linux tells; elsewhere False."""
+    cpuinfo = Path(cpuinfo)
+    if not cpuinfo.is_file():
+        return False
+    return bool({"avx512_bf16", "amx_bf16"} & set(cpuinfo.read_text().split()))
+
+
+def checked_rate(rate: float | dict) -> float | dict:
+    """Return a learning rate; steps that came from JSON as strings become whole numbers."""
+    if isinstance(rate, dict) and "peak" in rate:
+        check_keys(rate, ["peak", "warm_up", "end"], "key of a cosine schedule")
+        whole = {"warm_up": 0, "end": 0.0} | rate
+        numbers = [isinstance(value, int | float) for value in whole.values()]
+        if not all(numbers) or not whole["peak"] > 0 or min(whole["warm_up"], whole["end"]) < 0:
+            raise InputError(
+                f"training.learning_rate is {rate}; expected a peak above 0, and warm_up (steps) "
+                "and end (a rate) from 0 on"
+            )
+        return whole
+    if isinstance(rate, dict):
+        try:
+            schedule = {int(step): float(value) for step, value in rate.items()}
+        except (TypeError, ValueError):
+            raise InputError(
+                f"training.learning_rate is {rate}; expected {{step: rate}} or "
+                '{"peak": rate, "warm_up": steps, "end": rate}'
+            ) from None
+        if 0 not in schedule:
+            raise InputError(f"the learning-rate schedule {schedule} says nothing for step 0")
+        return dict(sorted(schedule.items()))
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        raise InputError(
+            f"training.learning_rate is {rate!r}; expected a number, or a schedule {{step: number}}"
+        )
+    return rate
+
+
+def check_keys(given: dict, known: list[str], what: str) -> None:
+    """Raise InputError for a key that isn't known; the message names the nearest."""
+    for key in given:
+        if key not in known:
+            raise one_of(what, key, known)

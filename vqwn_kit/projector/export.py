@@ -1,0 +1,184 @@
+"""A run and its speech -> tables of codebook, speakers and frames for the Embedding Projector."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from vqwn_kit.data.corpus import Corpus
+from vqwn_kit.data.scan import FACTS
+from vqwn_kit.data.store import Store
+from vqwn_kit.errors import InputError
+from vqwn_kit.evaluation.code_metrics import MOST_TRAIN
+from vqwn_kit.evaluation.code_usage import (
+    CodeFacts,
+    FrameFacts,
+    commonest,
+    facts_of_codes,
+    facts_of_frames,
+)
+from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.evaluate import members
+from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
+from vqwn_kit.projector.tables import MOST_POINTS, Table, plain, write_tables
+from vqwn_kit.runs.codes import knows_corpus, store_of
+from vqwn_kit.runs.run import Run, load_run
+
+FRAMES = 2000
+
+
+def export_projector(
+    run: Run | str | Path,
+    folder: str | Path,
+    data: Store | Corpus | str | Path | None = None,
+    *,
+    frames: int = FRAMES,
+    utterances: int | None = None,
+    train: int = MOST_TRAIN,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[Path]:
+    """Write codebook, speakers and frames of a run for the Embedding Projector.
+
+    To look at them: `open_projector(folder)`, or load a `_vecs.tsv` and its `_meta.tsv` at
+    projector.tensorflow.org.
+
+    Args:
+        run: a run, its folder, or a checkpoint such as `results/mini/weights-1000`.
+        folder: where `codebook_*`, `speakers_*` and `frames_*` go, `_vecs.tsv` and `_meta.tsv`
+            each, and `projector_config.json`.
+        data: the corpus; the run's own by default. Where that isn't at hand, there are no
+            frames, and what depends on speech isn't told.
+        frames: how many at most, evenly spread over the held-out utterances; 0 for none.
+        utterances: how many held-out ones are looked at; all by default. Training utterances take
+            their place where nothing is held out.
+        train: how many training utterances are looked at beside them, for what codes are used for.
+        seed: which frames.
+        progress: show progress bars.
+
+    Returns:
+        The paths that were written. A model without a codebook has no table of codes, and a
+        single speaker none of speakers: the projector shows no lone point.
+
+    Raises:
+        InputError: no such run or corpus, or vectors that the projector can't show. What was in
+            the folder before is as it was.
+
+    Example:
+        vq.export_projector("results/mini", "embeddings")
+        vq.open_projector("embeddings")
+    """
+    if not 0 <= frames <= MOST_POINTS:
+        raise InputError(f"frames={frames}: expected 0 to {MOST_POINTS:,}")
+    for name, value, least in (
+        ("utterances", utterances, 1),
+        ("train", train, 0),
+        ("seed", seed, 0),
+    ):
+        if value is not None and value < least:
+            raise InputError(f"{name}={value}: expected {least} or more")
+    run = load_run(run)
+    store = store_of(run, data, progress) if data is not None or knows_corpus(run) else None
+    tables = {}
+    if store is None:
+        codebook = run.folder / f"embedding_{run.newest}.npy"
+        if codebook.is_file():
+            vectors = np.load(codebook)
+            tables["codebook"] = Table(vectors, ["code"], [[str(n)] for n in range(len(vectors))])
+    else:
+        subject = _subject(run, store, utterances, train, seed, progress)
+        if run.model.bottleneck.num_embeddings:
+            tables["codebook"] = code_table(facts_of_codes(subject), list(run.speakers))
+    if len(run.speakers) > 1:
+        vectors = np.load(run.folder / f"speaker_embedding_{run.newest}.npy")
+        tables["speakers"] = speaker_table(vectors, run.speakers, store)
+    if store is not None and frames:
+        tables["frames"] = frame_table(facts_of_frames(subject, frames), run.speakers)
+    return write_tables(folder, tables)
+
+
+def _subject(
+    run: Run, store: Store, utterances: int | None, train: int, seed: int, progress: bool
+) -> Subject:
+    if not len(store.numbers("held_out")):
+        judged, learnt = members(run, store, "train", utterances), np.zeros(0, int)
+    else:
+        judged = members(run, store, "held_out", utterances)
+        learnt = members(run, store, "train", train) if train else np.zeros(0, int)
+    return Subject(run, store, judged, learnt, seed, progress)
+
+
+def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
+    """Return the table of the codes: use, commonest phone and speaker, and their shares.
+
+    The share of the phone or speaker is 0 for a code that was never used.
+    """
+    size = len(facts.counts)
+    columns = {
+        "label": [f"code {code}" for code in range(size)],
+        "code": [str(code) for code in range(size)],
+        "uses": [str(count) for count in facts.counts],
+        "percent": [f"{percent:.3f}" for percent in facts.percent],
+        "log10 uses": [f"{value:.3f}" for value in np.log10(1 + facts.counts)],
+    }
+    if not isinstance(facts.phones, NotMeasured):
+        phones, share = commonest(facts.phones, SOUNDS)
+        columns["label"] = [f"{code} {phone}".strip() for code, phone in enumerate(phones)]
+        columns |= {"phone": _known(phones), "phone kind": _kinds(phones)}
+        columns["phone percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
+    names, share = commonest(facts.voices, speakers)
+    columns["speaker"] = _known(names)
+    columns["speaker percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
+    return _table(facts.vectors, columns)
+
+
+def speaker_table(
+    vectors: np.ndarray, speakers: dict[str, dict[str, str]], store: Store | None = None
+) -> Table:
+    """Return the table of the speakers: what is known of them, and how much they say."""
+    columns = {"speaker": _known(speakers)} | _facts(speakers, list(speakers))
+    if store is not None:
+        owners = [utterance.speaker for utterance in store.corpus]
+        spoken = Counter()
+        for owner, length in zip(owners, store.lengths, strict=True):
+            spoken[owner] += length / store.sample_rate / 60.0
+        columns["minutes"] = [f"{spoken[name]:.2f}" for name in speakers]
+        columns["utterances"] = [str(owners.count(name)) for name in speakers]
+    return _table(vectors, columns)
+
+
+def frame_table(facts: FrameFacts, speakers: dict[str, dict[str, str]]) -> Table:
+    """Return the table of the frames: phone, code, speaker, utterance and time in seconds."""
+    names = [f"{key} {t:.2f} s" for key, t in zip(facts.keys, facts.seconds, strict=True)]
+    columns = {"label": _known(names)}
+    if not isinstance(facts.phones, NotMeasured):
+        pairs = zip(facts.phones, names, strict=True)
+        columns["label"] = _known(f"{phone} {name}" for phone, name in pairs)
+        columns |= {"phone": _known(facts.phones), "phone kind": _kinds(facts.phones)}
+    if facts.codes is not None:
+        columns["code"] = [str(code) for code in facts.codes]
+        columns["distance"] = [f"{value:.4g}" for value in facts.distance]
+    columns["speaker"] = _known(facts.speakers)
+    columns |= _facts(speakers, facts.speakers)
+    columns["utterance"] = _known(facts.keys)
+    columns["seconds"] = [f"{value:.3f}" for value in facts.seconds]
+    return _table(facts.z_e, columns)
+
+
+def _facts(speakers: dict[str, dict[str, str]], owners: list[str]) -> dict[str, list[str]]:
+    """Return a column for each fact that is known of some speaker."""
+    known = [fact for fact in FACTS if any(facts.get(fact) for facts in speakers.values())]
+    return {fact: _known(speakers[name].get(fact, "") for name in owners) for fact in known}
+
+
+def _known(texts) -> list[str]:
+    return [plain(text) for text in texts]
+
+
+def _kinds(phones: list[str]) -> list[str]:
+    return [KIND_OF.get(phone, "-") for phone in phones]
+
+
+def _table(vectors: np.ndarray, columns: dict[str, list[str]]) -> Table:
+    return Table(vectors, list(columns), list(zip(*columns.values(), strict=True)))

@@ -1,0 +1,204 @@
+"""A folder of exported tables -> the Embedding Projector in a browser, offline.
+
+The projector is the one that comes with the package tensorboard. A server of this machine gives it
+and the tables to browsers of this machine alone, and forbids the page to ask anything of others.
+"""
+
+import html
+import importlib.util
+import json
+from functools import cached_property
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from vqwn_kit.errors import InputError
+from vqwn_kit.evaluation.phones import KINDS
+from vqwn_kit.projector.tables import CONFIG
+
+BUNDLE = "plugins/projector/tf_projector_plugin/projector_binary.js"
+TYPES = {".html": "text/html", ".js": "text/javascript", ".json": "application/json",
+         ".tsv": "text/tab-separated-values"}  # fmt: skip
+POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # nothing from elsewhere
+SCALE = 0.8  # in a notebook: its panels want 1100 pixels beside each other
+# The projector starts without colours: the first of these columns that a table has gives them.
+# It hands colours out in the order of the rows: kinds of phones get theirs in all tables alike.
+COLOURS = ["phone kind", "sex", "log10 uses", "percent", "speaker"]
+PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<link rel="icon" href="data:,"><style>
+html, body {{ width: 100%; height: 100%; margin: 0; font-family: Roboto, sans-serif; }}
+</style>
+<script>window.polymerSkipLoadingFontRoboto = true;</script></head>
+<body><vz-projector-app serving-mode="demo" projector-config-json-path="{config}">
+</vz-projector-app><script src="projector_binary.js"></script><script>
+const inside = (node, name) => node?.shadowRoot?.querySelector(name);
+const kinds = {kinds};
+let seen = "";
+setInterval(() => {{
+  const projector = inside(document.querySelector("vz-projector-app"), "vz-projector");
+  const panel = inside(projector, "vz-projector-data-panel");
+  const options = panel?.colorOptions ?? [], names = options.map((option) => option.name);
+  if (!panel || names.join() === seen) return;
+  seen = names.join();
+  const label = panel.labelOptions[0];
+  panel.selectedLabelOption = panel.metadataEditorColumn = label;
+  inside(projector, "vz-projector-inspector-panel").selectedMetadataField = label;
+  for (const option of options.filter((option) => option.name === "phone kind")) {{
+    const own = option.map.range().slice(0, kinds.length - 1);
+    option.map.domain(kinds).range([...own, "#bbbbbb"]); // grey where none is known
+    option.items.sort((a, b) => kinds.indexOf(a.label) - kinds.indexOf(b.label));
+  }}
+  const colour = {colours}.find((name) => names.includes(name));
+  panel.selectedColorOptionName = names[0]; // else the legend stays that of the table before
+  if (colour) panel.selectedColorOptionName = colour;
+}}, 200);
+</script></body></html>
+"""
+
+
+def open_projector(folder: str | Path, height: int = 760) -> "ProjectorPage":
+    """Serve an export to the browser of this machine, in the Embedding Projector, offline.
+
+    As the last line of a notebook's cell it shows the projector below the cell, where the browser
+    runs on the same machine as the kernel.
+
+    Args:
+        folder: what `export_projector` or `visualise` wrote.
+        height: in the notebook, in pixels.
+
+    Returns:
+        The page: `url` for a browser, `close()` to end it. It ends with the process, too.
+
+    Raises:
+        InputError: no export there, a file of it is missing, or tensorboard isn't installed.
+    """
+    folder = Path(folder).resolve()
+    config = folder / CONFIG
+    if not config.is_file():
+        raise InputError(
+            f"{folder} has no {CONFIG}: write the tables with export_projector (`vqwn visualise`), "
+            "and give the folder that they are in"
+        )
+    try:
+        entries = json.loads(config.read_text(encoding="utf-8"))["embeddings"]
+        names = [entry[key] for entry in entries for key in ("tensorPath", "metadataPath")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{config} is damaged ({error!r}): export again") from error
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing or not names:
+        raise InputError(f"{config} names {missing or 'no table'}, which isn't there: export again")
+    return ProjectorPage(folder, _bundle(), height)
+
+
+def _bundle() -> Path:
+    """Return the path of the projector in the installed tensorboard."""
+    package = importlib.util.find_spec("tensorboard")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("the projector comes with tensorboard: pip install tensorboard")
+    path = Path(next(iter(package.submodule_search_locations))) / BUNDLE
+    if not path.is_file():
+        raise InputError(
+            f"this tensorboard has no projector ({path} is missing): install version 2.20 or "
+            "newer, or load the tables at projector.tensorflow.org"
+        )
+    return path
+
+
+class ProjectorPage:
+    """The Embedding Projector on an export, served to this machine; see `open_projector`.
+
+    Attributes:
+        folder: the export; what is written there anew shows when the page is loaded again.
+        url: where a browser finds it.
+    """
+
+    def __init__(self, folder: Path, bundle: Path, height: int = 760):
+        self.folder, self._bundle, self._height = folder, bundle, height
+        page = self
+
+        class Handler(_Handler):
+            def found(self) -> bytes | None:
+                return page.read(self.path.partition("?")[0].lstrip("/"))
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        """Say where it is."""
+        return f"<ProjectorPage {self.url}: {self.folder.name}>"
+
+    def _repr_html_(self) -> str:
+        size = 100 / SCALE
+        return (
+            f'<div style="height: {self._height}px; overflow: hidden"><iframe src="{self.url}" '
+            f'title="Embedding Projector" style="border: 0; width: {size:.4g}%; '
+            f'height: {size:.4g}%; transform: scale({SCALE}); transform-origin: 0 0"></iframe>'
+            f'</div><p>{html.escape(self.folder.name)} in the <a href="{self.url}" '
+            'target="_blank">Embedding Projector</a>, served while this kernel runs.</p>'
+        )
+
+    def __enter__(self) -> "ProjectorPage":
+        """Serve it within a `with`."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Close it."""
+        self.close()
+
+    @cached_property
+    def _page(self) -> bytes:
+        title = html.escape(f"{self.folder.name}: Embedding Projector")
+        lists = {"colours": json.dumps(COLOURS), "kinds": json.dumps([*KINDS, "-"])}
+        return PAGE.format(title=title, config=CONFIG, **lists).encode()
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is served under a name, or None: the page, the projector, the tables."""
+        if name in ("", "index.html"):
+            return self._page
+        if name == self._bundle.name:
+            return self._bundle.read_bytes()
+        path = self.folder / name
+        served = path.parent == self.folder and path.suffix in (".json", ".tsv")
+        return path.read_bytes() if served and path.is_file() else None
+
+    def wait(self) -> None:
+        """Wait until the page is closed."""
+        while self._thread.is_alive():
+            self._thread.join(0.5)
+
+    def close(self) -> None:
+        """End the server; a second time does nothing."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET with what `found` gives."""
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        port = self.server.server_port
+        if self.headers["Host"] not in (f"127.0.0.1:{port}", f"localhost:{port}"):
+            self.send_error(HTTPStatus.FORBIDDEN)  # a page from elsewhere, under a name of its own
+            return
+        body = self.found()
+        if body is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        name = self.path.partition("?")[0]
+        kind = TYPES[Path(name).suffix or ".html"]
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_) -> None:
+        """Say nothing of each request."""

@@ -1,0 +1,407 @@
+"""The run folder: config, checkpoints, history. Listening to a run needs no training code.
+
+config.json                  preset, speakers and corpus
+history.jsonl                a line a logging interval
+weights-STEP.weights.h5      what generation uses (averaged, where the run averages)
+weights-STEP.state.npz       what training needs to go on exactly; of the newest step only
+embedding_STEP.npy           the codebook (K, D)
+speaker_embedding_STEP.npy   the speakers' vectors (S, speaker_dim)
+"""
+
+import json
+import re
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.files import read_text, replacing, results
+from vqwn_kit.presets.preset import Preset, build_model, from_dict, part_class
+from vqwn_kit.presets.training_config import PARTS
+
+if TYPE_CHECKING:
+    from vqwn_kit.models.vqvae import VQVAE
+
+DEFAULT_PREFIX = "weights"
+
+
+class Run:
+    """A run on disk.
+
+    Args:
+        path: a run folder, or a prefix with a step as in `saved_model/weights-110640`.
+
+    Attributes:
+        folder: the folder.
+        prefix: what the names of its checkpoints begin with.
+        step: the step that the path named, or None for the newest.
+        config: what `config.json` says.
+
+    Raises:
+        InputError: no such run, a damaged config, or a TensorFlow 1 checkpoint.
+    """
+
+    def __init__(self, path: str | Path):
+        path = Path(path)
+        _refuse_tensorflow_1(path)
+        named = re.fullmatch(r"(.+)-(\d+)", path.name.removesuffix(".weights.h5"))
+        self.folder = path if path.is_dir() else path.parent
+        self.config = self._read_config(path)
+        self.prefix = self.config.get("prefix", DEFAULT_PREFIX)
+        self.step = None
+        if not path.is_dir():
+            self.prefix, self.step = (named[1], int(named[2])) if named else (path.name, None)
+            if not self.steps or self.step not in (None, *self.steps):
+                raise InputError(f"no checkpoint {path}: {self._checkpoints()}")
+
+    def _checkpoints(self) -> str:
+        names = sorted(file.name for file in self.folder.glob("*.weights.h5"))
+        there = ", ".join(name.removesuffix(".weights.h5") for name in names[:12])
+        return f"{self.folder} has {there or 'no checkpoint yet; train it first'}"
+
+    def _read_config(self, path: Path) -> dict:
+        file = self.folder / "config.json"
+        if not file.is_file():
+            raise InputError(
+                f"no run at {path}: expected a folder with config.json and checkpoints, as `vqwn "
+                "train` writes it, or a checkpoint such as saved_model/weights-1000"
+            )
+        try:
+            config = json.loads(read_text(file))
+            from_dict(config["preset"])
+            return {**config, "speakers": dict(config["speakers"]), "corpus": str(config["corpus"])}
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{file} isn't the config of a run, or is damaged ({error!r}); expected the keys "
+                "preset, speakers and corpus, as `vqwn train` writes them"
+            ) from error
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        preset: Preset,
+        corpus_name: str,
+        speakers: dict,
+        parts: dict[str, str] | None = None,
+    ) -> "Run":
+        """Make a run at a prefix such as `results/mini/weights` and write its `config.json`.
+
+        Args:
+            path: folder and prefix of the checkpoints.
+            preset: what is trained.
+            corpus_name: name of the corpus.
+            speakers: facts by speaker, in the order of their numbers.
+            parts: checkpoints that parts of the model started from, by part.
+
+        Raises:
+            InputError: the folder can't be made.
+        """
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"can't make the folder {path.parent} ({error.strerror}): give another (--save)"
+            ) from error
+        run = cls.__new__(cls)
+        run.folder, run.prefix, run.step = path.parent, path.name, None
+        run.config = {
+            "preset": preset.to_dict(),
+            "prefix": path.name,
+            "corpus": corpus_name,
+            "speakers": speakers,
+            "parts": parts or {},
+        }
+        with replacing(run.folder / "config.json") as scratch:
+            scratch.write_text(json.dumps(run.config, indent=1), encoding="utf-8")
+        return run
+
+    def __repr__(self) -> str:
+        """Show where the run is and how far it got."""
+        return f"Run({str(self.folder)!r}, steps={self.steps})"
+
+    @property
+    def preset(self) -> Preset:
+        """The preset that was trained."""
+        return from_dict(self.config["preset"])
+
+    @property
+    def speakers(self) -> dict[str, dict[str, str]]:
+        """Facts by speaker, in the order of their numbers."""
+        return self.config["speakers"]
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints, oldest first."""
+        names = re.compile(re.escape(self.prefix) + r"-(\d+)\.weights\.h5")
+        found = [names.fullmatch(path.name) for path in self.folder.glob("*.weights.h5")]
+        return sorted(int(match[1]) for match in found if match)
+
+    @property
+    def newest(self) -> int:
+        """The step that the path named, else that of the newest checkpoint.
+
+        Raises:
+            InputError: no checkpoint was written yet.
+        """
+        if self.step is not None:
+            return self.step
+        if not self.steps:
+            raise InputError(self._checkpoints())
+        return self.steps[-1]
+
+    @property
+    def history(self) -> list[dict]:
+        """One dict a logging interval; times in seconds, likelihoods in bits a sample."""
+        file = self.folder / "history.jsonl"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        return [json.loads(line) for line in lines]
+
+    def weights_file(self, step: int) -> Path:
+        """Return the path of the weights of a step."""
+        return self.folder / f"{self.prefix}-{step}.weights.h5"
+
+    def state_file(self, step: int) -> Path:
+        """Return the path of the training state of a step."""
+        return self.folder / f"{self.prefix}-{step}.state.npz"
+
+    @cached_property
+    def model(self) -> "VQVAE":
+        """The model with the weights of the newest checkpoint, or of the step that was named."""
+        return self.load_model()
+
+    def load_model(self, step: int | None = None) -> "VQVAE":
+        """Return the model with the weights of a checkpoint.
+
+        Raises:
+            InputError: no such checkpoint, or one of another shape than the config says.
+        """
+        step = self.newest if step is None else step
+        if step not in self.steps:
+            raise one_of("checkpoint of step", str(step), self.steps)
+        model = build_model(self.preset, list(self.speakers))
+        load_weights(model, self.weights_file(step))
+        return model
+
+    def save_weights(self, model: "VQVAE", step: int) -> None:
+        """Write the two embeddings and the weights of a step; the weights last, as its mark.
+
+        Raises:
+            OSError: the disk is full; no file of this step is left, those before stay as they are.
+        """
+        tables = {"speaker_embedding": model.decoder.speakers.numpy()}
+        if model.bottleneck.num_embeddings:
+            from keras import ops
+
+            tables["embedding"] = ops.convert_to_numpy(model.bottleneck.vectors())
+        files = [self.folder / f"{name}_{step}.npy" for name in tables]
+        try:
+            for file, table in zip(files, tables.values(), strict=True):
+                with replacing(file) as scratch:
+                    np.save(scratch, table)
+            with replacing(self.weights_file(step)) as scratch:
+                _save_without_optimizer(model, scratch)
+        except OSError:
+            for file in (*files, self.state_file(step)):
+                file.unlink(missing_ok=True)
+            raise
+
+    def save_state(self, arrays: dict[str, np.ndarray], step: int) -> None:
+        """Write what training needs to go on from a step."""
+        with replacing(self.state_file(step)) as scratch, scratch.open("wb") as file:
+            np.savez(file, **arrays)
+
+    def load_state(self, step: int) -> dict[str, np.ndarray]:
+        """Return what `save_state` wrote.
+
+        Raises:
+            InputError: the state of this step isn't kept; the message says which is.
+        """
+        if not self.state_file(step).is_file():
+            kept = [number for number in self.steps if self.state_file(number).is_file()]
+            raise InputError(
+                f"{self.weights_file(step)} can be listened to, but training can't go on from it: "
+                f"the training state is kept for the steps {kept}"
+            )
+        try:
+            with np.load(self.state_file(step), allow_pickle=False) as file:
+                return dict(file)
+        except (zipfile.BadZipFile, ValueError, EOFError) as error:
+            raise InputError(
+                f"{self.state_file(step)} is damaged; its weights can be heard"
+            ) from error
+
+    def prune(self, keep: int) -> None:
+        """Remove all training states but the newest, and all weights but the `keep` newest."""
+        newest = self.state_file(self.steps[-1])
+        for file in self.folder.glob(f"{self.prefix}-*.state.npz"):
+            if file != newest:
+                file.unlink()
+        for step in self.steps[:-keep]:
+            for name in ("embedding", "speaker_embedding"):
+                (self.folder / f"{name}_{step}.npy").unlink(missing_ok=True)
+            self.weights_file(step).unlink(missing_ok=True)
+
+    def log(self, record: dict) -> None:
+        """Add a line to the history."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def write_history(self, records: list[dict]) -> None:
+        """Write the history anew."""
+        with replacing(self.folder / "history.jsonl") as scratch:
+            lines = (json.dumps(record) + "\n" for record in records)
+            scratch.write_text("".join(lines), encoding="utf-8")
+
+
+def _save_without_optimizer(model: "VQVAE", file: Path) -> None:
+    """Save the weights alone: what the optimizer knows goes into the file of the state."""
+    optimizer = getattr(model, "optimizer", None)
+    model.optimizer = None
+    try:
+        model.save_weights(file)
+    finally:
+        model.optimizer = optimizer
+
+
+def _refuse_tensorflow_1(path: Path) -> None:
+    if any(Path(f"{path}{ending}").is_file() for ending in (".index", ".meta")):
+        raise InputError(
+            f"{path} is a TensorFlow 1 checkpoint, whose weights can't be read here: train anew "
+            "with the preset `seed`, which has the same parts and sizes"
+        )
+
+
+def load_weights(model: "VQVAE", file: Path) -> None:
+    """Load a `.weights.h5` file into a model.
+
+    Raises:
+        InputError: the file was made by a model of another shape, or is damaged.
+    """
+    try:
+        model.load_weights(file)
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{file} doesn't fit the model of the config.json beside it, or is damaged: {reason}"
+        ) from error
+
+
+# May differ where a part is taken over: they tell how it is trained, not what it computes; or, of a
+# WaveNet, what it makes of a sound before it tells its levels, to which it learns to keep.
+TRAINED_BY = set(
+    "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
+    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt "
+    "prediction_order postfilter".split()
+)
+
+
+def alike(model: "VQVAE", part: str, other: "VQVAE", whose: str | Path) -> tuple:
+    """Return a part of a model and of another one, from which it can be taken over.
+
+    Args:
+        model: the model.
+        part: as in `load_part`.
+        other: the other model.
+        whose: where the other is from, for the message.
+
+    Raises:
+        InputError: the two parts differ in class or settings.
+    """
+    if part not in (*PARTS, "conditions"):
+        raise one_of("part", part, (*PARTS, "conditions"))
+    if part != "conditions":
+        mine, other = getattr(model, part), getattr(other, part)
+    elif hasattr(model.decoder, "envelope"):
+        mine, other = model.decoder.envelope, getattr(other.decoder, "envelope", other.decoder)
+    else:
+        mine, other = model.decoder.frames, other.decoder.frames
+    free = TRAINED_BY | ({"hop_length"} if part == "decoder" else set())
+    theirs = other.get_config()
+    for key, value in mine.get_config().items():
+        differs = key not in free and theirs.get(key, value) != value
+        if differs or type(mine) is not type(other):
+            what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
+            raise InputError(
+                f"the {part} of {whose} is a {type(other).__name__}, here a "
+                f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
+            )
+    return mine, other
+
+
+def load_part(model: "VQVAE", part: str, run: "Run") -> None:
+    """Give a part of a model the weights of another run's.
+
+    Of decoders, the vectors of those speakers are taken that have the same name in both.
+
+    Args:
+        model: the model.
+        part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditions` of the
+            decoder, which a `WaveNet` and the `FrameDecoder` of a first stage may have alike; and
+            with them the whole `FrameDecoder` that a `WaveNet` makes its filters of.
+        run: the other run.
+
+    Raises:
+        InputError: the two parts differ in class or settings.
+    """
+    mine, other = alike(model, part, run.model, run.folder)
+    sources = {_name_within(other, weight): weight for weight in other.weights}
+    for weight in mine.weights:
+        name = _name_within(mine, weight)
+        if name not in sources or name.endswith("steps"):  # a warm-up is the run's own
+            continue
+        if weight is model.decoder.speakers:
+            rows = {speaker: row for row, speaker in enumerate(run.speakers)}
+            table, theirs = weight.numpy().copy(), sources[name].numpy()
+            for row, speaker in enumerate(model.speaker_names):
+                if speaker in rows:
+                    table[row] = theirs[rows[speaker]]
+            weight.assign(table)
+        else:
+            weight.assign(sources[name])
+
+
+def _name_within(part, weight) -> str:
+    """Return the path of a weight within its part; a WaveNet's conditions have one path always."""
+    return weight.path.partition(f"{part.name}/")[2].replace("envelope/frames/", "frames/")
+
+
+def load_run(run: Run | str | Path) -> Run:
+    """Open a run: its folder, a checkpoint of it, or the name of a run in `results()`.
+
+    Args:
+        run: `results/mini`, `saved_model/weights-110640`, `mini`; a `Run` is returned as it is.
+
+    Raises:
+        InputError: no such run.
+
+    Example:
+        model = load_run("mini").model
+    """
+    if isinstance(run, Run):
+        return run
+    path = Path(run)
+    if path.name == str(run) and re.fullmatch(r"[\w-]+", path.name) and not path.exists():
+        try:
+            return Run(results(path.name))
+        except InputError:  # it may be a checkpoint in this folder, such as weights-100
+            pass
+    return Run(path)
+
+
+def run_name(preset: Preset, corpus_name: str, stamp: str) -> str:
+    """Return a name of the run's choices and date, such as `64-vq512-mini-20261122-1403`.
+
+    Args:
+        preset: the preset.
+        corpus_name: name of the corpus.
+        stamp: the date, `%Y%m%d-%H%M`.
+    """
+    encoder = part_class("encoder", str(preset.encoder["class_name"])).short_name
+    bottleneck = part_class("bottleneck", str(preset.bottleneck["class_name"])).short_name
+    size = preset.bottleneck["config"].get("num_embeddings", "")
+    return f"{encoder}-{bottleneck}{size}-{corpus_name}-{stamp}"

@@ -1,0 +1,3 @@
+"""sampling."""
+
+import vqwn_kit.models  # noqa: F401

@@ -1,0 +1,3 @@
+"""training."""
+
+import vqwn_kit.models  # noqa: F401

@@ -1,0 +1,137 @@
+"""How weights move: Adam with its schedule, and the moving average that generation uses."""
+
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vqwn_kit.models.vqvae import VQVAE
+from vqwn_kit.presets.training_config import TrainingConfig
+
+
+@keras.saving.register_keras_serializable("vqwn_kit")
+class Adam(keras.optimizers.Adam):
+    """Adam in which some variables learn faster or slower than the others.
+
+    Args:
+        learning_rate: a number or a schedule.
+        multiples: {name of a variable: multiple of the learning rate}.
+        penalty: weight of half the sum of squares of kernels, whose gradient is added to theirs;
+            biases, normalisations, codebook and speakers are spared. (Keras's own `weight_decay`
+            isn't that: it shrinks weights by the learning rate times it, which at 1e-6 is less
+            than float32 resolves.)
+        **kwargs: as in Keras's Adam.
+    """
+
+    def __init__(
+        self,
+        learning_rate=1e-3,
+        multiples: dict[str, float] | None = None,
+        penalty: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.multiples = multiples or {}
+        self.penalty = penalty
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update a variable by its gradient."""
+        name = variable.name.partition(":")[0].rpartition("/")[2]  # codebook of codebook:0
+        if self.penalty and name not in SPARED:
+            gradient = gradient + self.penalty * variable
+        multiple = self.multiples.get(name, 1.0)
+        super().update_step(gradient, variable, learning_rate * multiple)
+
+    def get_config(self) -> dict:
+        """Return the constructor's keywords."""
+        return {**super().get_config(), "multiples": self.multiples, "penalty": self.penalty}
+
+
+SPARED = ("bias", "gamma", "beta", "codebook", "speakers", "nobody")  # of a penalty on weights
+
+
+def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    """Return Adam with the config's rates, limit on the gradient and weight decay."""
+    return Adam(
+        learning_rate(config),
+        {"codebook": config.codebook_rate},
+        config.weight_decay,
+        global_clipnorm=config.clip_norm,
+    )
+
+
+def learning_rate(config: TrainingConfig):
+    """Return the config's learning rate: a number, or a function of the step, from 0 on."""
+    rate = config.learning_rate
+    if not isinstance(rate, dict):
+        return rate
+    if "peak" in rate:
+        falling = max(1, config.steps - rate["warm_up"])
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if rate["warm_up"] else rate["peak"],
+            falling,
+            alpha=rate["end"] / rate["peak"],
+            warmup_target=rate["peak"] if rate["warm_up"] else None,
+            warmup_steps=rate["warm_up"],
+        )
+    if len(rate) == 1:
+        return rate[0]
+    boundaries = [step - 1 for step in rate if step > 0]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rate.values()))
+
+
+class WeightAverage:
+    """A moving average of all weights, batch statistics and codebook included, with a warm-up.
+
+    At step n it forgets with min(decay, (1 + n) / (10 + n)), so that the average of a short run
+    isn't its random start.
+
+    Args:
+        model: whose weights are averaged.
+        decay: 0 for none.
+    """
+
+    def __init__(self, model: VQVAE, decay: float):
+        self.decay = decay
+        self.weights = list(model.weights) if decay else []
+        self.variables = [
+            tf.Variable(weight.value, trainable=False, name=f"average_{number}")
+            for number, weight in enumerate(self.weights)
+        ]
+
+    def update(self, step) -> None:
+        """Move the average towards the weights; `step` counts from 1."""
+        n = tf.cast(step, tf.float32)
+        decay = tf.minimum(self.decay, (1.0 + n) / (10.0 + n))
+        for average, weight in zip(self.variables, self.weights, strict=True):
+            value = tf.cast(weight.value, average.dtype)
+            average.assign_sub((1.0 - decay) * (average - value))
+
+    def restart(self) -> None:
+        """Set the average to the weights as they are."""
+        for average, weight in zip(self.variables, self.weights, strict=True):
+            average.assign(weight.value)
+
+    def restart_codes(self, by_code: list[tuple], codes: np.ndarray) -> None:
+        """Set the averages of some codes, (K,) bool, to the weights as they are.
+
+        `by_code` names the weights that have an entry for each code, with the axis of the codes.
+        """
+        averages = {id(w): average for w, average in zip(self.weights, self.variables, strict=True)}
+        for weight, axis in by_code if self.variables else []:
+            average = averages[id(weight)]
+            chosen = codes.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
+            average.assign(np.where(chosen, weight.numpy(), average.numpy()))
+
+    @contextmanager
+    def applied(self):
+        """Give the model the averaged weights for a while; then its own, to the bit."""
+        own = [weight.numpy().copy() for weight in self.weights]
+        try:
+            for average, weight in zip(self.variables, self.weights, strict=True):
+                weight.assign(average)
+            yield
+        finally:
+            for value, weight in zip(own, self.weights, strict=True):
+                weight.assign(value)

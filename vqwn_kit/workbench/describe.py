@@ -1,0 +1,81 @@
+"""What a run, a checkpoint, a preset or a corpus is, in a table of words."""
+
+from pathlib import Path
+
+from vqwn_kit.data import audio
+from vqwn_kit.data.corpus import SHORT_NAMES, SPLITS, find_folder, open_corpus
+from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.presets.preset import Preset, build_model, load_preset, preset_names
+from vqwn_kit.runs.run import Run
+
+
+def describe(what: str | Path) -> dict[str, str]:
+    """Return facts by name about a run, a checkpoint, a preset or a folder of speech.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if str(what) in preset_names() or str(what).endswith(".json"):
+        return _describe_model(load_preset(what), [])
+    path = Path(what)
+    if str(what) in SHORT_NAMES:
+        path = find_folder(path)
+    elif (
+        path.name == str(what) and not path.exists() and not (path.parent / "config.json").is_file()
+    ):
+        raise one_of("run, checkpoint, folder or preset", str(what), preset_names())
+    if (path / "config.json").is_file() or (not path.is_dir() and path.parent.is_dir()):
+        return _describe_run(Run(path))
+    if path.is_dir():
+        return _describe_corpus(path)
+    raise InputError(
+        f"{what} is no run, checkpoint or folder, and no preset: there are "
+        f"{', '.join(preset_names())}"
+    )
+
+
+def _describe_run(run: Run) -> dict[str, str]:
+    facts = {
+        "run": str(run.folder),
+        "corpus": run.config["corpus"],
+        "speakers": f"{len(run.speakers)}: {', '.join(list(run.speakers)[:12])}",
+        "checkpoints": ", ".join(map(str, run.steps)),
+    }
+    measured = [record for record in run.history if "held_out/bits" in record]
+    if measured:
+        last = measured[-1]
+        facts["bits a sample, held out"] = f"{last['held_out/bits']:.3f} at step {last['step']}"
+        if emphasis := run.preset.decoder["config"].get("emphasis"):
+            facts["bits a sample, held out"] += f", of the sound emphasised by {emphasis}"
+    return facts | _describe_model(run.preset, list(run.speakers))
+
+
+def _describe_model(preset: Preset, speakers: list[str]) -> dict[str, str]:
+    model = build_model(preset, speakers)
+    rate = audio.SAMPLE_RATE / model.hop_length
+    encoder, bottleneck, decoder = model.encoder, model.bottleneck, model.decoder
+    facts = {"preset": preset.name}
+    for part in (encoder, bottleneck, decoder):
+        facts[type(part).__name__] = f"{part.count_params():,} parameters"
+    facts |= {
+        "hop": f"{model.hop_length} samples, {rate:g} frames a second",
+        "receptive field": f"encoder {encoder.receptive_field}, decoder {decoder.receptive_field} "
+        f"samples ({1000 * decoder.receptive_field / audio.SAMPLE_RATE:.0f} ms)",
+    }
+    if bottleneck.num_embeddings:
+        facts["codebook"] = f"{bottleneck.num_embeddings} codes of {bottleneck.embedding_dim}"
+        facts["bit rate"] = f"{rate * model.bits_per_code:g} bits a second, nominal"
+    training = preset.training
+    facts["training"] = (
+        f"{training.steps} steps of {training.batch_size} x {training.segment_length} samples"
+    )
+    return facts
+
+
+def _describe_corpus(folder: Path) -> dict[str, str]:
+    corpus = open_corpus(folder)
+    facts = {"corpus": str(folder), "layout": f"{corpus.layout} ({corpus.reason})"}
+    for split in SPLITS:
+        facts[split] = f"{len(corpus.split(split))} utterances"
+    names = ", ".join(list(corpus.speakers)[:12])
+    return facts | {"speakers": f"{len(corpus.speakers)}: {names}"}
