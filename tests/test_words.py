@@ -40,6 +40,18 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, re.sub(r"``.*?``|`[^`]*`|\{\w+\}", "", node.value)
 
 
+NAMES = set("told tells foretold spoken speaks deaf mine theirs alike taken_over revive".split())
+
+
+def names(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each variable, argument, attribute, function and class."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for field in ("id", "arg", "attr", "name"):
+            name = getattr(node, field, None)
+            if isinstance(name, str) and hasattr(node, "lineno"):
+                yield node.lineno, name
+
+
 def findings(folder: Path) -> list[str]:
     """Return every banned phrase in the Python files of a folder."""
     found = []
@@ -50,6 +62,11 @@ def findings(folder: Path) -> list[str]:
                     place = line + text[: match.start()].count("\n")
                     name = path.relative_to(ROOT)
                     found.append(f"{name}:{place}: {match[0]!r} (rather: {instead})")
+        for line, name in names(path):
+            if name.strip("_") in NAMES:
+                found.append(
+                    f"{path.relative_to(ROOT)}:{line}: the name {name!r} (rather: what it is)"
+                )
     return found
 
 

@@ -20,7 +20,6 @@ import numpy as np
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text, replacing, results
 from vqwn_kit.presets.preset import Preset, build_model, from_dict, part_class
-from vqwn_kit.presets.training_config import PARTS
 
 if TYPE_CHECKING:
     from vqwn_kit.models.vqvae import VQVAE
@@ -289,85 +288,6 @@ def load_weights(model: "VQVAE", file: Path) -> None:
         raise InputError(
             f"{file} doesn't fit the model of the config.json beside it, or is damaged: {reason}"
         ) from error
-
-
-# May differ where a part is taken over: they tell how it is trained, not what it computes; or, of a
-# WaveNet, what it makes of a sound before it tells its levels, to which it learns to keep.
-TRAINED_BY = set(
-    "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
-    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt "
-    "prediction_order postfilter".split()
-)
-
-
-def alike(model: "VQVAE", part: str, other: "VQVAE", whose: str | Path) -> tuple:
-    """Return a part of a model and of another one, from which it can be taken over.
-
-    Args:
-        model: the model.
-        part: as in `load_part`.
-        other: the other model.
-        whose: where the other is from, for the message.
-
-    Raises:
-        InputError: the two parts differ in class or settings.
-    """
-    if part not in (*PARTS, "conditions"):
-        raise one_of("part", part, (*PARTS, "conditions"))
-    if part != "conditions":
-        mine, other = getattr(model, part), getattr(other, part)
-    elif hasattr(model.decoder, "envelope"):
-        mine, other = model.decoder.envelope, getattr(other.decoder, "envelope", other.decoder)
-    else:
-        mine, other = model.decoder.frames, other.decoder.frames
-    free = TRAINED_BY | ({"hop_length"} if part == "decoder" else set())
-    theirs = other.get_config()
-    for key, value in mine.get_config().items():
-        differs = key not in free and theirs.get(key, value) != value
-        if differs or type(mine) is not type(other):
-            what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
-            raise InputError(
-                f"the {part} of {whose} is a {type(other).__name__}, here a "
-                f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
-            )
-    return mine, other
-
-
-def load_part(model: "VQVAE", part: str, run: "Run") -> None:
-    """Give a part of a model the weights of another run's.
-
-    Of decoders, the vectors of those speakers are taken that have the same name in both.
-
-    Args:
-        model: the model.
-        part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditions` of the
-            decoder, which a `WaveNet` and the `FrameDecoder` of a first stage may have alike; and
-            with them the whole `FrameDecoder` that a `WaveNet` makes its filters of.
-        run: the other run.
-
-    Raises:
-        InputError: the two parts differ in class or settings.
-    """
-    mine, other = alike(model, part, run.model, run.folder)
-    sources = {_name_within(other, weight): weight for weight in other.weights}
-    for weight in mine.weights:
-        name = _name_within(mine, weight)
-        if name not in sources or name.endswith("steps"):  # a warm-up is the run's own
-            continue
-        if weight is model.decoder.speakers:
-            rows = {speaker: row for row, speaker in enumerate(run.speakers)}
-            table, theirs = weight.numpy().copy(), sources[name].numpy()
-            for row, speaker in enumerate(model.speaker_names):
-                if speaker in rows:
-                    table[row] = theirs[rows[speaker]]
-            weight.assign(table)
-        else:
-            weight.assign(sources[name])
-
-
-def _name_within(part, weight) -> str:
-    """Return the path of a weight within its part; a WaveNet's conditions have one path always."""
-    return weight.path.partition(f"{part.name}/")[2].replace("envelope/frames/", "frames/")
 
 
 def load_run(run: Run | str | Path) -> Run:

@@ -23,8 +23,8 @@ from vqwn_kit.plots.core import plot_comparison
 from vqwn_kit.presets.preset import Preset, build_model, hop_length, load_preset, parse_changes
 from vqwn_kit.presets.training_config import PARTS
 from vqwn_kit.runs.run import Run
+from vqwn_kit.runs.transfer import check_lpc_sources
 from vqwn_kit.training.train import train
-from vqwn_kit.training.trainer import refuse_blind_filters
 from vqwn_kit.training.validate import validate
 
 COLUMNS = {  # measure: heading, format
@@ -345,7 +345,7 @@ def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> Non
         if not model.speaks:
             raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
         if not preset.training.first_stage_steps:
-            refuse_blind_filters(model, preset.training.freeze, {})
+            check_lpc_sources(model, preset.training.freeze, {})
         levels[model.decoder.levels, model.decoder.emphasis] = name
         if len(levels) > 1:
             told = [f"{n}: {k} levels, emphasis {a}" for (k, a), n in levels.items()]

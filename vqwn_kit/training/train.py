@@ -8,15 +8,9 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
 from vqwn_kit.presets.preset import Preset, build_model, load_preset
-from vqwn_kit.runs.run import Run, alike
-from vqwn_kit.training.trainer import (
-    Callback,
-    Trainer,
-    as_source,
-    default_save,
-    refuse_checkpoints,
-    taken_over,
-)
+from vqwn_kit.runs.run import Run
+from vqwn_kit.runs.transfer import load_parts, matching_parts
+from vqwn_kit.training.trainer import Callback, Trainer, as_source, default_save, refuse_checkpoints
 
 
 def train(
@@ -110,10 +104,10 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
     model, light = [
         build_model(one, list(source.speakers)) for one in (preset, first_preset(preset))
     ]
-    taken_over(model, parts)
+    load_parts(model, parts)
     begins = model.decoder.frames.local_layers or model.decoder.prediction_order
     if begins:
-        alike(model, "conditions", light, "the first stage")
+        matching_parts(model, "conditions", light, "the first stage")
     save = Path(save or default_save(source, preset))
     refuse_checkpoints(save)
     began = time.perf_counter()

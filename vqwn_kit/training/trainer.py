@@ -20,7 +20,8 @@ from vqwn_kit.files import results, unused
 from vqwn_kit.models.vqvae import VQVAE
 from vqwn_kit.presets.preset import Preset, build_model
 from vqwn_kit.presets.training_config import PARTS
-from vqwn_kit.runs.run import Run, load_part, load_run, run_name
+from vqwn_kit.runs.run import Run, run_name
+from vqwn_kit.runs.transfer import check_lpc_sources, load_parts
 from vqwn_kit.training.optimizer import WeightAverage, make_optimizer
 from vqwn_kit.training.validate import BITS_PER_NAT, validate
 
@@ -57,8 +58,8 @@ class Trainer:
         source = as_source(data, preset, speakers)
         keras.utils.set_random_seed(preset.training.seed)
         model = build_model(preset, list(source.speakers))
-        runs = taken_over(model, parts or {})
-        refuse_blind_filters(model, preset.training.freeze, runs)
+        runs = load_parts(model, parts or {})
+        check_lpc_sources(model, preset.training.freeze, runs)
         trainer = cls(preset, model, source)
         trainer.codebook_started = "bottleneck" in runs
         save = Path(save or default_save(source, preset))
@@ -274,58 +275,6 @@ class Trainer:
                     )
                 variable.assign(value)
         self.step, self.seconds = int(arrays["step"]), float(arrays["seconds"])
-
-
-def taken_over(model: VQVAE, parts: dict[str, str | Path | Run]) -> dict[str, Run]:
-    """Give parts of a model the weights of other runs; return the runs by part.
-
-    Conditions come last: a decoder of another run brings some, which don't know these codes.
-    """
-    runs = {part: load_run(one) for part, one in parts.items()}
-    for part in sorted(runs, key=lambda part: part == "conditions"):
-        load_part(model, part, runs[part])
-    return runs
-
-
-def refuse_blind_filters(model: VQVAE, frozen: Iterable[str], runs: dict[str, Run]) -> None:
-    """Raise InputError where a decoder's filters don't follow from the codes that it is told.
-
-    They do where bands, codebook and encoder come from one run and stay as they are, and where it
-    knows all speakers.
-    """
-    if not model.decoder.prediction_order:
-        return
-    other = runs.get("conditions", runs.get("decoder"))
-    tells = other is not None and ("conditions" in runs or hasattr(other.model.decoder, "envelope"))
-    if not tells or not {"encoder", "bottleneck"} <= set(frozen) & runs.keys():
-        raise InputError(
-            f"decoder.prediction_order is {model.decoder.prediction_order}, and its filters follow "
-            "from what a first stage tells of its codes: give first_stage_steps=2000, with "
-            "decoder.local_channels=256 and decoder.local_layers=3; or a first stage as "
-            "parts={'encoder': run, 'bottleneck': run, 'conditions': run}, and "
-            "freeze=['encoder', 'bottleneck']"
-        )
-    strangers = sorted(set(model.speaker_names) - set(other.speakers))
-    if strangers:
-        raise InputError(
-            f"{other.folder} doesn't know {', '.join(strangers)}, and what it knows of voices is "
-            "what the filters are made of: train a first stage with them (first_stage_steps)"
-        )
-    for part in ("encoder", "bottleneck"):
-        if not _same_weights(getattr(model, part), getattr(other.model, part)):
-            raise InputError(
-                f"{other.folder} has told its bands of other codes than those of the {part} from "
-                f"{runs[part].folder}: take encoder, bottleneck and conditions from the same run"
-            )
-
-
-def _same_weights(one, other) -> bool:
-    """Return whether two parts hold the same numbers, warm-ups aside."""
-    values = [
-        [weight.numpy() for weight in part.weights if not weight.path.endswith("steps")]
-        for part in (one, other)
-    ]
-    return len(values[0]) == len(values[1]) and all(map(np.array_equal, *values))
 
 
 def as_source(data, preset: Preset, speakers=None) -> Source:
