@@ -155,7 +155,7 @@ def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, fl
         wave = store.waveform(number)[:length]
         wave = wave[: len(wave) // model.hop_length * model.hop_length]
         speaker = model.speaker_ids([store.corpus.utterances[number].speaker])
-        told.append(np.array(model.decoder.frames(model.latents(wave).z_q, speaker)))
+        told.append(np.array(model.decoder.frames(model.quantize(wave).z_q, speaker)))
         levels.append(np.array(model.decoder.targets(wave[None, :, None], told[-1])))
     bits = {}
     for precision in ("float32", *ROUGH):

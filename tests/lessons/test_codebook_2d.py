@@ -45,7 +45,7 @@ def test_a_codebook_finds_the_clouds(known, points):
 def test_what_collapsed_is_revived(points):
     start = (5.0 + 0.1 * np.arange(8)[:, None] + np.zeros((8, 2))).astype(np.float32)
     alone = follow_codebook(VectorQuantizer(8, 2), points, 30, start=start)
-    revived = follow_codebook(VectorQuantizer(8, 2), points, 30, start=start, revive_every=10)
+    revived = follow_codebook(VectorQuantizer(8, 2), points, 30, start=start, reset_dead_every=10)
     assert alone.codes_used[-1] == 1
     assert np.array_equal(alone.codebooks[-1, 7], start[7])
     assert revived.codes_used[9] == 1

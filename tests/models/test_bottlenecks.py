@@ -110,7 +110,7 @@ def test_unused_ema_codes_stay_bounded_over_100_steps(ema, rng):
 
 def test_ema_codes_that_nothing_takes_stay_over_3000_steps(ema):
     far = np.full((1, 4), 5.0, "float32")
-    ema.place(np.arange(16) == 7, far)
+    ema.set_codes(np.arange(16) == 7, far)
     step = tf.function(lambda frames: ema(frames, training=True).codes)
     frame = tf.constant(np.repeat(ema.codebook.numpy()[None, :1], 50, axis=1))
     for _ in range(3000):
@@ -127,7 +127,7 @@ def test_an_ema_codebook_gets_no_gradient_even_after_it_was_frozen(ema):
 
 def test_placed_ema_codes_stay_where_they_were_placed(ema, rng):
     rows = np.arange(16) == 5
-    ema.place(rows, np.full((1, 4), 9.0, "float32"))
+    ema.set_codes(rows, np.full((1, 4), 9.0, "float32"))
     ema(rng.normal(size=(2, 10, 4)).astype("float32"), training=True)
     assert np.allclose(ema.codebook.numpy()[5], 9.0, rtol=1e-2)
 
@@ -153,7 +153,7 @@ def test_data_dependent_start_finds_the_clusters(rng):
     z_e = (centres[rng.integers(0, 8, 4000)] + rng.normal(size=(4000, 4)) * 0.01).astype("float32")
     quantizer = VectorQuantizer(64, 4, initializer="data")
     quantizer.build((None, None, 4))
-    quantizer.start_from(z_e)
+    quantizer.init_from_data(z_e)
     error = np.linalg.norm(np.array(quantizer(z_e[None]).z_q)[0] - z_e, axis=1)
     assert np.quantile(error, 0.95) < 0.1
 
@@ -163,7 +163,7 @@ def test_revival_moves_unused_codes_onto_frames_of_their_own_and_no_others(quant
     z_e = rng.normal(size=(frames, 4)).astype("float32")
     before = quantizer.codebook.numpy()
     unused = np.arange(16) % 3 == 0  # six of them
-    moved = quantizer.revive(z_e, unused, rng)
+    moved = quantizer.reset_dead_codes(z_e, unused, rng)
     after = quantizer.codebook.numpy()
     assert moved.sum() == min(6, frames)
     assert not (moved & ~unused).any()
@@ -328,10 +328,10 @@ def test_data_start_of_a_softmax_is_a_soft_quantizer(rng):
     softmax, hard = SoftmaxBottleneck(32, 4, "data"), VectorQuantizer(32, 4, initializer="data")
     for bottleneck in (softmax, hard):
         bottleneck.build((None, None, 4))
-        bottleneck.start_from(z_e)
+        bottleneck.init_from_data(z_e)
     assert np.array_equal(softmax(z_e[None]).codes, hard(z_e[None]).codes)
     unused = np.arange(32) == 5
-    softmax.revive(z_e[:1], unused, rng)
+    softmax.reset_dead_codes(z_e[:1], unused, rng)
     assert np.array(softmax(z_e[None, :1]).codes).tolist() == [[5]]
 
 

@@ -20,7 +20,7 @@ from vqwn_kit import (
 from vqwn_kit.models.layers import mu_law_encode, mu_law_step
 from vqwn_kit.models.lpc import FLOOR, LEAST_POWER, RANGE, Synthesis, filters, remainder
 from vqwn_kit.models.mel import LogMel
-from vqwn_kit.sampling.generate import as_sounds, frames_of, in_levels
+from vqwn_kit.sampling.generate import as_sounds, conditioning_for, in_levels
 from vqwn_kit.training.validate import validate
 
 PREDICTS = {"prediction_order": 12, "local_channels": 6, "local_layers": 1}
@@ -226,7 +226,7 @@ def test_what_is_left_is_spoken_through_the_filters_of_its_frames():
     heard = in_levels(model, sound, "ann")
     assert heard.shape == sound.shape
     np.testing.assert_allclose(heard, sound, atol=0.05)
-    frames = frames_of(model, np.array(model.latents(sound).z_q), ["ann", None])
+    frames = conditioning_for(model, np.array(model.quantize(sound).z_q), ["ann", None])
     levels = np.array(model.decoder.targets(np.stack([sound, sound])[..., None], frames))
     assert not np.array_equal(*levels)
     (whole,) = as_sounds(model.decoder, [levels], frames)
@@ -254,7 +254,7 @@ def test_the_bands_of_the_first_stage_make_the_filters_and_stay(store, tmp_path)
     first = Run(tmp_path / "first_stage").model.decoder
     for one, two in zip(first.weights, run.model.decoder.envelope.weights, strict=True):
         assert np.array_equal(one.numpy(), two.numpy())
-    z_q, speaker = run.model.latents(store.waveform(0)).z_q, np.array([0], "int32")
+    z_q, speaker = run.model.quantize(store.waveform(0)).z_q, np.array([0], "int32")
     decoders = [run.model.decoder, Run(tmp_path).model.decoder]
     one, two = [np.array(d.filters(d.frames(z_q, speaker))[0]) for d in decoders]
     assert np.array_equal(one, two)

@@ -15,7 +15,7 @@ from vqwn_kit.models.bottlenecks import (
     VectorQuantizer,
     VectorQuantizerEMA,
 )
-from vqwn_kit.models.conditioning import Conditions
+from vqwn_kit.models.conditioning import Conditioner
 from vqwn_kit.models.encoders import (
     DilatedConvEncoder,
     GatedConvEncoder,
@@ -25,7 +25,7 @@ from vqwn_kit.models.encoders import (
 from vqwn_kit.models.gated_block import GatedBlock
 from vqwn_kit.models.layers import Speakers, TimeJitter, add_frames, level_to_scalar, mu_law_encode
 from vqwn_kit.models.mel import LogMel, Mfcc, hz_to_mel
-from vqwn_kit.models.mel_decoder import FrameDecoder
+from vqwn_kit.models.mel_decoder import MelDecoder
 from vqwn_kit.models.wavenet import Projection
 
 
@@ -108,11 +108,11 @@ LAYERS = {
         ),
     ),
     "conditions": (
-        lambda **k: Conditions(3, 6, 5, 4, 0.1, True, 0.2, **k),
+        lambda **k: Conditioner(3, 6, 5, 4, 0.1, True, 0.2, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
     "conditions with layers": (
-        lambda **k: Conditions(3, 6, 5, local_layers=2, **k),
+        lambda **k: Conditioner(3, 6, 5, local_layers=2, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
     "projection": (lambda **k: Projection(5, [4, 2], **k), frames),
@@ -126,7 +126,7 @@ LAYERS = {
         heard,
     ),
     "frame decoder": (
-        lambda **k: FrameDecoder(3, 16, 6, 5, 4, 0.1, True, 0.2, 2, 20, **k),
+        lambda **k: MelDecoder(3, 16, 6, 5, 4, 0.1, True, 0.2, 2, 20, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from vqwn_kit import build_model, load_preset
 from vqwn_kit.models.distributions import log_probabilities, log_probability
 from vqwn_kit.models.layers import mu_law_encode
 from vqwn_kit.models.mel import LogMel
-from vqwn_kit.models.mel_decoder import FrameDecoder
+from vqwn_kit.models.mel_decoder import MelDecoder
 from vqwn_kit.models.wavenet import WaveNet
 
 
@@ -218,7 +218,7 @@ def test_an_emphasis_that_cannot_be_undone_is_refused(emphasis):
 
 
 def test_the_frame_decoder_is_measured_on_mel_bands(rng):
-    decoder = FrameDecoder(2, 64, condition_dim=4, local_channels=6, local_layers=1)
+    decoder = MelDecoder(2, 64, condition_dim=4, local_channels=6, local_layers=1)
     wave = (0.1 * rng.normal(size=(2, 640, 1))).astype("float32")
     z_q, speaker = rng.normal(size=(2, 10, 4)).astype("float32"), np.array([0, -1], "int32")
     (loss,) = decoder.losses_of(wave, z_q, speaker, training=False).values()

@@ -18,7 +18,13 @@ from vqwn_kit import (
     stream,
 )
 from vqwn_kit.models.layers import mu_law_encode
-from vqwn_kit.sampling.generate import Interrupted, as_sounds, convert_many, frames_of, in_levels
+from vqwn_kit.sampling.generate import (
+    Interrupted,
+    as_sounds,
+    conditioning_for,
+    convert_many,
+    in_levels,
+)
 
 # the verbs
 
@@ -92,7 +98,7 @@ def test_a_point_between_two_voices_is_each_of_them_at_its_ends(model):
     quarter = interpolate_voices(model, "ann", "bob", 0.25)
     np.testing.assert_allclose(quarter, 0.75 * table[0] + 0.25 * table[1], rtol=1e-6)
     z_q = np.array(model.bottleneck.embed(codes[None]))
-    told = frames_of(model, z_q, [quarter, "ann", "bob", None])
+    told = conditioning_for(model, z_q, [quarter, "ann", "bob", None])
     assert np.array_equal(told[0, :, -4:], np.tile(quarter, (12, 1)))
     by_number = model.decoder.frames(np.repeat(z_q, 2, axis=0), np.array([0, 1], np.int32))
     assert np.array_equal(told[1:2], np.array(by_number)[:1])
@@ -134,7 +140,7 @@ def test_what_was_spoken_is_kept_when_it_is_stopped(model, monkeypatch):
     monkeypatch.setattr("vqwn_kit.sampling.sampler.Sampler.stream", interrupted)
     with pytest.raises(Interrupted, match="stopped after 0.01 s of") as caught:
         convert_many(model, [tones(0.05, 200.0)] * 2, [["ann"], ["bob"]])
-    assert [part.shape for part in caught.value.spoken] == [(1, 100), (1, 100)]
+    assert [part.shape for part in caught.value.waveforms] == [(1, 100), (1, 100)]
     assert first.dtype == np.float32
 
 

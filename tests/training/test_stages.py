@@ -18,7 +18,7 @@ def same(one: list[np.ndarray], two: list[np.ndarray]) -> bool:
 @pytest.mark.parametrize("frozen", [["encoder", "bottleneck"], ["decoder"]])
 @pytest.mark.parametrize("bottleneck", ["vq", "ema"])
 def test_freezing_freezes_to_the_bit_and_the_rest_learns(store, tmp_path, frozen, bottleneck):
-    settings = {"steps": 6, "revive_every": 2, "progress": False, "bottleneck": bottleneck}
+    settings = {"steps": 6, "reset_dead_every": 2, "progress": False, "bottleneck": bottleneck}
     first = train(store, "tiny", save=tmp_path / "one/w", **settings)
     parts = dict.fromkeys(("encoder", "bottleneck", "decoder"), first)
     second = train(
@@ -90,10 +90,10 @@ def test_two_stages_train_the_codes_first_and_then_the_decoder_on_them(store, tm
     run = train(store, "tiny", save=tmp_path / "weights", **settings)
     first = Run(tmp_path / "first_stage")
     assert (first.steps[-1], run.newest) == (12, 8)
-    assert type(first.model.decoder).__name__ == "FrameDecoder"
+    assert type(first.model.decoder).__name__ == "MelDecoder"
     for part in ("encoder", "bottleneck"):
         assert same(arrays_of(getattr(first.model, part)), arrays_of(getattr(run.model, part)))
-    errors = [record["frames/mse"] for record in first.history]
+    errors = [record["mel/mse"] for record in first.history]
     assert errors[-1] < errors[0]
     assert first.history[-1]["held_out/mse"] > 0
     assert all("bits" not in record for record in first.history)
@@ -174,7 +174,7 @@ def test_the_sizes_and_dead_codes_are_told_in_training_and_of_held_out_speech(
     assert last["vq/codes_used"] + last["vq/codes_dead"] == 32
     held_out = store.numbers("held_out")
     assert len(held_out) == 1
-    z_e = np.array(run.model.latents(store.waveform(held_out[0])).z_e)
+    z_e = np.array(run.model.quantize(store.waveform(held_out[0])).z_e)
     assert last["held_out/z_e_rms"] == pytest.approx(np.sqrt(np.mean(z_e**2)), rel=0.02)
 
 
@@ -224,7 +224,7 @@ def test_a_frozen_codebook_stays_frozen_when_a_run_that_never_began_goes_on(stor
 def test_counters_and_statistics_of_frozen_parts_stay_too(store, tmp_path, bottleneck):
     changed = {"class_name": bottleneck}
     changed |= {"batch_norm": True, "commitment_warm_up": 3} if bottleneck == "ema" else {}
-    settings = {"bottleneck": changed, "steps": 6, "revive_every": 2, "progress": False}
+    settings = {"bottleneck": changed, "steps": 6, "reset_dead_every": 2, "progress": False}
     first = train(store, "tiny", save=tmp_path / "one/w", **settings)
     frozen = ["encoder", "bottleneck"]
     second = train(

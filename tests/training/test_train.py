@@ -81,7 +81,7 @@ RICH = {  # everything that draws numbers, counts steps or keeps averages
 def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
     store, tmp_path, stop_at, jit, changes
 ):
-    settings = {"save_every": 10, "revive_every": 7, "jit_compile": jit, "progress": False}
+    settings = {"save_every": 10, "reset_dead_every": 7, "jit_compile": jit, "progress": False}
     settings |= changes
     whole = train(store, "tiny", save=tmp_path / "whole/weights", steps=30, **settings)
     limit = {"steps": stop_at} if stop_at else {"minutes": 0, "steps": 30}
@@ -207,7 +207,7 @@ def test_revival_keeps_more_codes_in_use(store, tmp_path):
     for every in (None, 5):
         settings = {"steps": 60, "log_every": 20, "learning_rate": 1e-2, "progress": False}
         run = train(
-            store, "tiny", save=tmp_path / f"{every}/weights", revive_every=every, **settings
+            store, "tiny", save=tmp_path / f"{every}/weights", reset_dead_every=every, **settings
         )
         used[every] = run.history[-1]["vq/codes_used"]
     assert used[5] > used[None]

@@ -361,7 +361,7 @@ def test_a_run_without_corpus_or_codebook_has_a_lab(run, tmp_path, store):
 def test_a_first_stage_has_no_lab(run, tmp_path):
     from vqwn_kit import Run, build_model, load_preset
 
-    preset = load_preset("tiny").change(decoder="FrameDecoder")
+    preset = load_preset("tiny").change(decoder="MelDecoder")
     first = Run.create(tmp_path / "weights", preset, "speech", run.speakers)
     first.save_weights(build_model(preset, list(run.speakers)), 1)
     with pytest.raises(InputError, match="first stage, without a WaveNet"):

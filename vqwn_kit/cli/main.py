@@ -145,7 +145,7 @@ def _generate(options) -> None:
     try:
         spoken = convert_many(model, waves, [options.speakers] * len(waves), **settings)
     except Interrupted as interrupt:
-        _save_spoken(options, run.newest, interrupt.spoken)
+        _save_spoken(options, run.newest, interrupt.waveforms)
         raise
     _save_spoken(options, run.newest, spoken)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.external import (
     p808,
     phones_expected,
@@ -48,7 +48,7 @@ class Sound:
     waveform: np.ndarray
 
 
-def choose(subject: Subject, spoken: int) -> np.ndarray:
+def choose(subject: EvaluationContext, spoken: int) -> np.ndarray:
     """Return the numbers of held-out utterances to speak, evenly spread, those under 10 s first."""
     lengths = subject.store.lengths[subject.held_out]
     short = subject.held_out[lengths <= 10 * subject.store.sample_rate]
@@ -58,7 +58,7 @@ def choose(subject: Subject, spoken: int) -> np.ndarray:
 
 
 def speak(
-    card: ScoreCard, subject: Subject, spoken: int, targets: int, temperature: float
+    card: ScoreCard, subject: EvaluationContext, spoken: int, targets: int, temperature: float
 ) -> list[Sound]:
     """Sample reconstructions and conversions, add how fast that was, and return the sounds.
 
@@ -78,7 +78,7 @@ def speak(
         drawn = subject.rng(2, int(number)).permutation(len(others))[:targets]
         voices.append([own, *(others[i] for i in drawn)])
     settings = {"temperature": temperature, "seed": subject.seed, "progress": subject.progress}
-    if subject.model.speaks:
+    if subject.model.is_autoregressive:
         convert_many(subject.model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use
         start = time.perf_counter()
         made = convert_many(subject.model, waves, voices, **settings)
@@ -91,7 +91,7 @@ def speak(
     speed = samples / seconds
     card.add(
         "cost", "generating", Estimate(speed, None, None, sum(map(len, voices))), "samples/s",
-        "sounds at once" if subject.model.speaks else "sounds",
+        "sounds at once" if subject.model.is_autoregressive else "sounds",
         f"in all: {speed / subject.store.sample_rate:.2f} x real time",
     )  # fmt: skip
     sounds = []
@@ -108,7 +108,7 @@ def speak_bands(model, waveform: np.ndarray, voices: list[str], seed: int = 0) -
     [Griffin and Lim 1984](https://doi.org/10.1109/TASSP.1984.1164317) find phases that fit.
 
     Args:
-        model: a first stage, a `VQVAE` with a `FrameDecoder`.
+        model: a first stage, a `VQVAE` with a `MelDecoder`.
         waveform: (T,).
         voices: V names of speakers.
         seed: of the phases that it begins with.
@@ -135,7 +135,7 @@ def speak_bands(model, waveform: np.ndarray, voices: list[str], seed: int = 0) -
     return np.stack(spoken).astype(np.float32)
 
 
-def keep(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
+def keep(card: ScoreCard, subject: EvaluationContext, sounds: list[Sound]) -> None:
     """Add the sounds to a card, so that what was judged can be heard."""
     for sound in sounds:
         utterance = subject.store.corpus.utterances[sound.number]
@@ -152,7 +152,7 @@ def _names(measure: str, kinds=KINDS) -> list[str]:
     return [f"{measure}, {kind}" for kind in kinds]
 
 
-def score_content(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
+def score_content(card: ScoreCard, subject: EvaluationContext, sounds: list[Sound]) -> None:
     """Add phone errors by hama: against the text, and against its reading of the original."""
     section = "content"
     text, itself = _names("phone error"), _names("phone error to original", KINDS[1:])
@@ -200,7 +200,7 @@ def mel_windows(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     return pool(np.maximum(log_mel(waveform, sample_rate), FLOOR).T, WINDOW * sample_rate / 256)
 
 
-def score_voices(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
+def score_voices(card: ScoreCard, subject: EvaluationContext, sounds: list[Sound]) -> None:
     """Add whom a probe that learnt the voices from real speech hears in each kind of sound."""
     names = [*_names("voice given to its speaker"), "conversion given to the source"]
     with card.measuring(*names):
@@ -227,7 +227,7 @@ def score_voices(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None
             card.add("speakers", names[3], proportion(hits), "%", "sounds", "the same probe")
 
 
-def score_sound(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
+def score_sound(card: ScoreCard, subject: EvaluationContext, sounds: list[Sound]) -> None:
     """Add distances to the original and to the target's own reading, and guessed quality."""
     originals = {s.number: s.waveform for s in sounds if s.kind == "original"}
     of_kind = {kind: [s for s in sounds if s.kind == kind] for kind in KINDS}
@@ -251,7 +251,7 @@ def score_sound(card: ScoreCard, subject: Subject, sounds: list[Sound]) -> None:
     for kind in KINDS:
         _mean_of(card, section, f"DNSMOS P.808, {kind}", "of 5", of_kind[kind],
                  lambda s: p808(s.waveform), "")  # fmt: skip
-    if subject.model.speaks:
+    if subject.model.is_autoregressive:
         _mean_of(card, section, "DNSMOS P.808, original in levels", "of 5", of_kind["original"],
                  lambda s: p808(in_levels(subject.model, s.waveform, s.voice)),
                  "rounded as the decoder's own sound is")  # fmt: skip
@@ -284,7 +284,9 @@ def _mean_of(
         card.add(section, name, ratio(values[~np.isnan(values)]), unit, "sounds", note)
 
 
-def _readings(subject: Subject, conversions: list[Sound]) -> dict[tuple[int, str], np.ndarray]:
+def _readings(
+    subject: EvaluationContext, conversions: list[Sound]
+) -> dict[tuple[int, str], np.ndarray]:
     """Return the target's own recording of the converted sentence, by (number, target)."""
     utterances = subject.store.corpus.utterances
     spoken = {

@@ -5,7 +5,7 @@ Nothing is sampled here. Utterances that don't fit a measure are left out of it,
 
 import numpy as np
 
-from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics.measures import (
     Estimate,
     NotMeasured,
@@ -38,7 +38,7 @@ LIES = {  # what the decoder is told, and why there may be no such thing
 VERDICTS = {"codes shuffled": "the codes", "another speaker": "the speaker"}
 
 
-def score_likelihood(card: ScoreCard, subject: Subject) -> None:
+def score_likelihood(card: ScoreCard, subject: EvaluationContext) -> None:
     """Add bits a sample, and how many more they are when the decoder is told something else."""
     told = [_bits_of(subject, number) for number in subject.bar(subject.held_out, "listen")]
     samples, bits = np.array([row[0] for row in told]), np.array([row[1] for row in told])
@@ -71,13 +71,13 @@ def verdict(gap: float, what: str) -> str:
     return f"The decoder {does} {what}: false ones cost {gap:+.3f} bits a sample."
 
 
-def _bits_of(subject: Subject, number: int) -> tuple[int, list[float]]:
+def _bits_of(subject: EvaluationContext, number: int) -> tuple[int, list[float]]:
     """Return the samples of an utterance and its bits with the truth and with each of LIES."""
     model, rng = subject.model, subject.rng(1, int(number))
     hop = model.hop_length
     waveform = subject.store.waveform(number)[: MOST_SECONDS * subject.store.sample_rate]
     waveform = as_batch(waveform[: max(1, len(waveform) // hop) * hop], hop)
-    z_q, speaker = np.array(model.latents(waveform).z_q), subject.speaker_ids([number])
+    z_q, speaker = np.array(model.quantize(waveform).z_q), subject.speaker_ids([number])
     frames = np.arange(z_q.shape[1])
     told = {
         "codes shuffled": (speaker, z_q[:, rng.permutation(frames)]),
@@ -90,7 +90,7 @@ def _bits_of(subject: Subject, number: int) -> tuple[int, list[float]]:
     ]
     same = same[0] or same[1]
     if same:
-        other = np.array(model.latents(subject.store.waveform(rng.choice(same))).z_q)
+        other = np.array(model.quantize(subject.store.waveform(rng.choice(same))).z_q)
         told["another utterance"] = (speaker, other[:, frames % other.shape[1]])
     others = [name for name in subject.run.speakers if name != own]
     if others:
@@ -100,7 +100,7 @@ def _bits_of(subject: Subject, number: int) -> tuple[int, list[float]]:
     return waveform.shape[1], bits
 
 
-def score_codebook(card: ScoreCard, subject: Subject) -> None:
+def score_codebook(card: ScoreCard, subject: EvaluationContext) -> None:
     """Add how the codes are used on all held-out frames, and the bits a second they carry."""
     size, section = subject.model.bottleneck.num_embeddings, "codebook"
     names = ("codes used", "dead codes", "perplexity", "bit rate, nominal", "bit rate, by entropy")
@@ -134,7 +134,7 @@ def score_codebook(card: ScoreCard, subject: Subject) -> None:
                  f"{start:.2f} at step {first}, {end:.2f} at step {last}")  # fmt: skip
 
 
-def score_phones(card: ScoreCard, subject: Subject) -> None:
+def score_phones(card: ScoreCard, subject: EvaluationContext) -> None:
     """Add how well a code tells the phone, silence left out."""
     section, of = "phones in the codes", "utterances"
     names = ("phone accuracy of codes", "phone accuracy of the prior", "mutual information")
@@ -164,7 +164,7 @@ def score_phones(card: ScoreCard, subject: Subject) -> None:
                  f"a frame, of the {whole:.2f} that phones have; a bound from below")  # fmt: skip
 
 
-def score_speakers(card: ScoreCard, subject: Subject) -> None:
+def score_speakers(card: ScoreCard, subject: EvaluationContext) -> None:
     """Add whether the speakers' vectors tell the sexes apart, and who can be told from what."""
     section = "speakers"
     with card.measuring("embedding separates the sexes"):
@@ -196,7 +196,7 @@ def score_speakers(card: ScoreCard, subject: Subject) -> None:
                      f"{100 * chance:.0f} %")  # fmt: skip
 
 
-def _one_hot(subject: Subject, number: int) -> np.ndarray:
+def _one_hot(subject: EvaluationContext, number: int) -> np.ndarray:
     """Return every few codes of an utterance, as rows of a unit matrix."""
     size = subject.model.bottleneck.num_embeddings
     codes = subject.codes[number][:: subject.probe_every]

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics.measures import NotMeasured, code_counts, code_phone_table
 from vqwn_kit.evaluation.phones import PHONES, SOUNDS
 
@@ -64,12 +64,12 @@ class FrameFacts:
     phones: list[str] | NotMeasured
 
 
-def codebook_of(subject: Subject) -> np.ndarray:
+def codebook_of(subject: EvaluationContext) -> np.ndarray:
     """Return the vectors of the codes, float32 (K, D)."""
     return ops.convert_to_numpy(subject.model.bottleneck.vectors())
 
 
-def facts_of_codes(subject: Subject) -> CodeFacts:
+def facts_of_codes(subject: EvaluationContext) -> CodeFacts:
     """Count what each code is used for in the subject's utterances."""
     codes, size = subject.codes, subject.model.bottleneck.num_embeddings
     names = list(subject.run.speakers)
@@ -86,7 +86,7 @@ def facts_of_codes(subject: Subject) -> CodeFacts:
     )
 
 
-def facts_of_frames(subject: Subject, count: int) -> FrameFacts:
+def facts_of_frames(subject: EvaluationContext, count: int) -> FrameFacts:
     """Choose frames of the held-out utterances, evenly spread, and tell what is known of them.
 
     Args:
@@ -130,7 +130,7 @@ def facts_of_frames(subject: Subject, count: int) -> FrameFacts:
     )
 
 
-def _labels(subject: Subject) -> dict[int, np.ndarray]:
+def _labels(subject: EvaluationContext) -> dict[int, np.ndarray]:
     """Return the place in SOUNDS of each frame, (N,) by utterance; silence is the last."""
     phones = subject.phones
     return {n: np.where(labels < 0, len(PHONES), labels) for n, labels in phones.items()}

@@ -25,7 +25,7 @@ class Encoded(NamedTuple):
 
 
 @dataclass
-class Subject:
+class EvaluationContext:
     """A run and the utterances that it is examined on.
 
     Attributes:

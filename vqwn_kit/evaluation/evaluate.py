@@ -15,7 +15,7 @@ from vqwn_kit.evaluation.code_metrics import (
     score_phones,
     score_speakers,
 )
-from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics.measures import Estimate, NotMeasured
 from vqwn_kit.evaluation.score_card import ScoreCard
 from vqwn_kit.runs.codes import store_of
@@ -82,7 +82,7 @@ def score_card(
         "learnt on": f"{len(subject.train)} of split train",
         "seed": seed,
     })  # fmt: skip
-    if run.model.speaks:
+    if run.model.is_autoregressive:
         card.about["temperature"] = temperature
         if run.model.decoder.emphasis:
             card.about["bits are of the sound emphasised by"] = run.model.decoder.emphasis
@@ -109,10 +109,12 @@ def score_card(
 
 def examine(
     run: Run, store: Store, utterances: int | None = None, seed: int = 0, progress: bool = True
-) -> Subject:
+) -> EvaluationContext:
     """Return a run with the utterances that it is judged on; see `score_card`."""
     held_out = members(run, store, "held_out", utterances)
-    return Subject(run, store, held_out, members(run, store, "train", MOST_TRAIN), seed, progress)
+    return EvaluationContext(
+        run, store, held_out, members(run, store, "train", MOST_TRAIN), seed, progress
+    )
 
 
 def members(run: Run, store: Store, split: str, most: int | None = None) -> np.ndarray:
@@ -137,7 +139,7 @@ def members(run: Run, store: Store, split: str, most: int | None = None) -> np.n
     return np.array(known)[places.round().astype(int)]
 
 
-def _score_cost(card: ScoreCard, subject: Subject) -> None:
+def _score_cost(card: ScoreCard, subject: EvaluationContext) -> None:
     names = ("training time", "samples seen", "parameters")
     with card.measuring(*names[:2]):
         records = [r for r in subject.run.history if r["step"] <= subject.run.newest]

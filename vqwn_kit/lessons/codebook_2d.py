@@ -63,7 +63,7 @@ def follow_codebook(
     start: np.ndarray | None = None,
     learning_rate: float = 0.03,
     batch_size: int = 64,
-    revive_every: int | None = None,
+    reset_dead_every: int | None = None,
     seed: int = 0,
 ) -> Motion:
     """Train a codebook alone on points of a plane, and watch it.
@@ -75,7 +75,7 @@ def follow_codebook(
         start: (K, 2) where the codes start; where the bottleneck starts them by default.
         learning_rate: of Adam, for codebooks that learn by gradients.
         batch_size: points a step.
-        revive_every: steps after which codes that no point took in that time are moved onto points.
+        reset_dead_every: steps after which codes that no point took are moved
         seed: draws the batches.
     """
     rng = np.random.default_rng(seed)
@@ -84,15 +84,17 @@ def follow_codebook(
         bottleneck.build((None, None, 2))
         bottleneck.built = True
     if start is not None:
-        bottleneck.place(np.ones(bottleneck.num_embeddings, bool), np.asarray(start, np.float32))
+        bottleneck.set_codes(
+            np.ones(bottleneck.num_embeddings, bool), np.asarray(start, np.float32)
+        )
     optimizer = keras.optimizers.Adam(learning_rate)
     codebooks, codes = [bottleneck.codebook.numpy()], [_nearest(bottleneck, points)]
     taken = np.zeros(bottleneck.num_embeddings, bool)
     for step in range(1, steps + 1):
         batch = points[rng.choice(len(points), batch_size)]
         taken[_step(bottleneck, batch, optimizer)] = True
-        if revive_every and step % revive_every == 0:
-            bottleneck.revive(batch, ~taken, rng)
+        if reset_dead_every and step % reset_dead_every == 0:
+            bottleneck.reset_dead_codes(batch, ~taken, rng)
             taken[:] = False
         codebooks.append(bottleneck.codebook.numpy())
         codes.append(_nearest(bottleneck, points))

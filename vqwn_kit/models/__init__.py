@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "bottlenecks": ["Identity", "SoftmaxBottleneck", "VectorQuantizer", "VectorQuantizerEMA"],
         "wavenet": ["WaveNet"],
-        "mel_decoder": ["FrameDecoder"],
+        "mel_decoder": ["MelDecoder"],
         "vqvae": ["VQVAE"],
     },
 )

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from vqwn_kit.models.codebook import Codebook, uniform_losses
-from vqwn_kit.models.layers import Part
+from vqwn_kit.models.layers import Layer
 
 
 class Quantized(NamedTuple):
@@ -241,16 +241,16 @@ class VectorQuantizerEMA(VectorQuantizer):
         """Quantize z_e (B, N, D); in training, move the codebook after it."""
         quantized = super().call(z_e, training)
         if training:
-            self.follow(ops.stop_gradient(quantized.z_e), quantized.codes)
+            self.ema_update(ops.stop_gradient(quantized.z_e), quantized.codes)
         losses = {name: quantized.losses[name] for name in self.loss_names}
         return quantized._replace(losses=losses)
 
     @property
-    def by_code(self) -> list[tuple]:
+    def per_code_weights(self) -> list[tuple]:
         """Weights that have an entry for each code, each with the axis of the codes."""
         return [(self.codebook, 0), (self.counts, 0), (self.sums, 0)]
 
-    def follow(self, z_e, codes) -> None:
+    def ema_update(self, z_e, codes) -> None:
         """Move counts, sums and codebook towards frames (B, N, D) and their codes (B, N)."""
         hits = ops.one_hot(ops.reshape(codes, (-1,)), self.num_embeddings)
         frames = ops.reshape(z_e, (-1, self.embedding_dim))
@@ -262,9 +262,9 @@ class VectorQuantizerEMA(VectorQuantizer):
         taken = (self.counts > 100 * self.epsilon)[:, None]  # else epsilon would shrink the code
         self.codebook.assign(ops.where(taken, self.sums / smooth[:, None], self.codebook))
 
-    def place(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+    def set_codes(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """Set the rows (K,) bool of the codebook to vectors (count, D), each with a count of 1."""
-        super().place(rows, vectors)
+        super().set_codes(rows, vectors)
         counts, sums = self.counts.numpy().copy(), self.sums.numpy().copy()
         counts[rows], sums[rows] = 1.0, vectors
         self.counts.assign(counts)
@@ -342,16 +342,16 @@ class SoftmaxBottleneck(Codebook):
         return Quantized(ops.matmul(heard, self.vectors()), codes, losses, z_e)
 
     @property
-    def by_code(self) -> list[tuple]:
+    def per_code_weights(self) -> list[tuple]:
         """Weights that have an entry for each code, each with the axis of the codes."""
         return [(self.codebook, 0), (self.logits.kernel, 1), (self.logits.bias, 0)]
 
-    def place(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+    def set_codes(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """Set the rows (K,) bool of the codebook to vectors (count, D), and their logits with them.
 
         Those become -|z_e - e|^2 / D, but for what is the same for all codes.
         """
-        super().place(rows, vectors)
+        super().set_codes(rows, vectors)
         kernel, bias = (weight.numpy().copy() for weight in self.logits.weights)
         kernel[:, rows] = 2.0 / self.embedding_dim * vectors.T
         bias[rows] = -(vectors**2).mean(axis=1)
@@ -359,7 +359,7 @@ class SoftmaxBottleneck(Codebook):
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class Identity(Part):
+class Identity(Layer):
     """No quantization: an autoencoder, whose decoder hears z_e itself.
 
     Args:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vqwn_kit.models.layers import Part
+from vqwn_kit.models.layers import Layer
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -83,7 +83,7 @@ def uniform_losses(probabilities, frame_weight: float, mean_weight: float) -> di
     return losses
 
 
-class Codebook(Part):
+class Codebook(Layer):
     """What bottlenecks with a codebook share: its start, its rows, and giving dead ones a place."""
 
     def add_codebook(self, trainable: bool = True) -> None:
@@ -102,7 +102,7 @@ class Codebook(Part):
         return ops.convert_to_tensor(self.codebook)
 
     @property
-    def by_code(self) -> list[tuple]:
+    def per_code_weights(self) -> list[tuple]:
         """Weights that have an entry for each code, each with the axis of the codes."""
         return [(self.codebook, 0)]
 
@@ -114,22 +114,24 @@ class Codebook(Part):
         """Return z_e (B, N, D) as the codebook sees it."""
         return ops.cast(z_e, "float32")
 
-    def start_from(self, z_e: np.ndarray, seed: int = 0) -> None:
+    def init_from_data(self, z_e: np.ndarray, seed: int = 0) -> None:
         """Set the codebook to the k-means centres of frames (M, D) as it sees them, M >= K."""
         from sklearn.cluster import MiniBatchKMeans
 
         means = MiniBatchKMeans(
             self.num_embeddings, init="random", n_init=1, batch_size=4096, random_state=seed
         )
-        self.place(np.ones(self.num_embeddings, bool), means.fit(z_e).cluster_centers_)
+        self.set_codes(np.ones(self.num_embeddings, bool), means.fit(z_e).cluster_centers_)
 
-    def place(self, rows: np.ndarray, vectors: np.ndarray) -> None:
+    def set_codes(self, rows: np.ndarray, vectors: np.ndarray) -> None:
         """Set the rows (K,) bool of the codebook to vectors (count, D)."""
         codebook = self.codebook.numpy().copy()
         codebook[rows] = vectors
         self.codebook.assign(codebook)
 
-    def revive(self, z_e: np.ndarray, unused: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def reset_dead_codes(
+        self, z_e: np.ndarray, unused: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Move unused codes onto frames drawn from z_e (M, D), as the codebook sees them.
 
         No frame is given to two codes, of which one would stay dead: where there are fewer frames
@@ -147,7 +149,7 @@ class Codebook(Part):
         count = min(len(rows), len(z_e))
         moved = np.zeros(len(unused), bool)
         moved[rng.permutation(rows)[:count]] = True
-        self.place(moved, z_e[rng.choice(len(z_e), count, replace=False)])
+        self.set_codes(moved, z_e[rng.choice(len(z_e), count, replace=False)])
         return moved
 
 

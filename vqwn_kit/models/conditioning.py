@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from vqwn_kit.models.layers import Part, Speakers, TimeJitter
+from vqwn_kit.models.layers import Layer, Speakers, TimeJitter
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class Conditions(Part):
+class Conditioner(Layer):
     """Joins the local condition and the speaker to what conditions each frame.
 
     The codes may be jittered in training and pass through a convolution of width 3, as in

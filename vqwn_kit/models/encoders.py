@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from vqwn_kit.models.layers import Part, level_to_scalar, mu_law_encode, shift_right
+from vqwn_kit.models.layers import Layer, level_to_scalar, mu_law_encode, shift_right
 from vqwn_kit.models.mel import DELTA_WIDTH, LogMel, Mfcc
 
 FEATURE_HOP = 160  # samples between two frames of features, 10 ms
 
 
-class Encoder(Part):
+class Encoder(Layer):
     """What all encoders promise.
 
     They hear the waveform in float32 and give z_e in float32, also where what lies between is

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from vqwn_kit.models.layers import Part, add_frames, interpolation_weights, shift_left, shift_right
+from vqwn_kit.models.layers import Layer, add_frames, interpolation_weights, shift_left, shift_right
 
 
 def gated_convolution(x, condition, kernel, dilation: int, interpolate: bool = False):
@@ -71,7 +71,7 @@ def add_frames_gradient(samples, num_frames, interpolate: bool = False):
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class GatedBlock(Part):
+class GatedBlock(Layer):
     """One residual block of a WaveNet: dilated causal convolution, gate, residual and skip.
 
     z = tanh(W_f * x + V_f h) sigmoid(W_g * x + V_g h); the two 1x1 convolutions that follow are

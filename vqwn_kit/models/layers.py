@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 
-class Part(keras.layers.Layer):
+class Layer(keras.layers.Layer):
     """A layer whose config is its constructor's keywords, each kept under its own name."""
 
     def get_config(self) -> dict:
@@ -79,7 +79,7 @@ def add_frames(samples, frames, interpolate: bool = False):
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class TimeJitter(Part):
+class TimeJitter(Layer):
     """In training, let frames take their neighbour's code, so that each code must last.
 
     [Chorowski 2019](https://arxiv.org/abs/1901.08810), section III-C, with 0.12. That number is
@@ -112,7 +112,7 @@ class TimeJitter(Part):
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class Speakers(Part):
+class Speakers(Layer):
     """A learned vector for each speaker, and one for 'no speaker', which is number -1.
 
     Args:

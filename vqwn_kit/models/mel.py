@@ -9,14 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from vqwn_kit.models.layers import Part
+from vqwn_kit.models.layers import Layer
 
 DELTA_WIDTH = 9  # frames, librosa's default
 CURVES = 4  # cosines over the bands that colour a clip
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class LogMel(Part):
+class LogMel(Layer):
     """Mel power in dB, equal to librosa's `power_to_db(melspectrogram(...), top_db=top_db)`.
 
     Args:

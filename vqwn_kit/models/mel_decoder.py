@@ -3,18 +3,18 @@
 import keras
 from keras import ops
 
-from vqwn_kit.models.conditioning import Conditions
-from vqwn_kit.models.layers import Part
+from vqwn_kit.models.conditioning import Conditioner
+from vqwn_kit.models.layers import Layer
 from vqwn_kit.models.mel import LogMel
 
 DECIBELS = 20.0  # a unit of what is predicted; speech then spreads over about 1
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class FrameDecoder(Part):
+class MelDecoder(Layer):
     """Tells the mel bands of each frame, so that encoder and codebook learn without a WaveNet.
 
-    A linear layer leads from the frames of `Conditions` to the bands. It is trained on the mean
+    A linear layer leads from the frames of `Conditioner` to the bands. It is trained on the mean
     squared error of the bands, in units of 20 dB, and can't speak. A `WaveNet` with conditions of
     the same sizes can start from its own.
 
@@ -23,7 +23,7 @@ class FrameDecoder(Part):
         hop_length: samples a frame.
         condition_dim: D, channels of the local condition.
         speaker_dim: channels of the vector of a speaker.
-        local_channels: as in `Conditions`, like the four that follow.
+        local_channels: as in `Conditioner`, like the four that follow.
         jitter: probability that a frame takes a neighbour's code, in training.
         learned_no_speaker: learn the vector of 'no speaker', which is zeros otherwise.
         speaker_dropout: probability that the speaker isn't told, in training.
@@ -35,7 +35,7 @@ class FrameDecoder(Part):
     """
 
     short_name = "frames"
-    loss_names = ("frames/mse",)
+    loss_names = ("mel/mse",)
     receptive_field = 0  # of past samples: it hears none
     prediction_order = 0  # and filters none
 
@@ -64,7 +64,7 @@ class FrameDecoder(Part):
         self.speaker_dropout = speaker_dropout
         self.local_layers = local_layers
         self.n_mels = n_mels
-        self.frames = Conditions(
+        self.frames = Conditioner(
             num_speakers, condition_dim, speaker_dim, local_channels, jitter, learned_no_speaker,
             speaker_dropout, local_layers, dtype=self.dtype_policy, name="frames",
         )  # fmt: skip
@@ -89,4 +89,4 @@ class FrameDecoder(Part):
     def losses_of(self, waveform, z_q, speaker, training: bool) -> dict:
         """Return the mean squared error of the bands of waveform (B, T, 1), by its name."""
         told = self(z_q, speaker, training=training)
-        return {"frames/mse": ops.mean((told - self.spectrum(waveform) / DECIBELS) ** 2)}
+        return {"mel/mse": ops.mean((told - self.spectrum(waveform) / DECIBELS) ** 2)}

@@ -20,7 +20,7 @@ class VQVAE(keras.Model):
     Args:
         encoder: waveform (B, T, 1) -> z_e (B, N, D).
         bottleneck: z_e -> `Quantized`.
-        decoder: a `WaveNet`, or for a first stage without one a `FrameDecoder`.
+        decoder: a `WaveNet`, or for a first stage without one a `MelDecoder`.
         speaker_names: names of the S speakers, in the order of their numbers.
 
     Example:
@@ -86,7 +86,7 @@ class VQVAE(keras.Model):
         """
         waveform, speaker = inputs
         z_q = self.compress(waveform, training).z_q
-        if self.speaks:
+        if self.is_autoregressive:
             frames = self.decoder.frames(z_q, speaker, training=training)
             return self.decoder.tell(self.decoder.targets(waveform, frames), frames)
         return self.decoder(z_q, speaker, training=training)
@@ -97,12 +97,12 @@ class VQVAE(keras.Model):
         return self.bottleneck(z_e, training=training and self.bottleneck.trainable)
 
     @property
-    def speaks(self) -> bool:
-        """Whether the decoder tells samples; a `FrameDecoder` doesn't."""
+    def is_autoregressive(self) -> bool:
+        """Whether the decoder tells samples; a `MelDecoder` doesn't."""
         return "wavenet/nll" in self.decoder.loss_names
 
     def _must_speak(self) -> None:
-        if not self.speaks:
+        if not self.is_autoregressive:
             raise InputError("this model is a first stage, without a WaveNet: it tells no samples")
 
     def targets(self, waveform, z_q=None, speaker=None):
@@ -136,7 +136,7 @@ class VQVAE(keras.Model):
         nobody = ops.full((ops.shape(waveform)[0],), -1, "int32")
         return self.decoder.frames(z_q, nobody if speaker is None else speaker)
 
-    def latents(self, waveform):
+    def quantize(self, waveform):
         """Return `Quantized` for a waveform (T,) or batch (B, T, 1), outside training.
 
         A length that is no multiple of `hop_length` is padded with zeros at its end.
@@ -149,7 +149,7 @@ class VQVAE(keras.Model):
         Raises:
             InputError: the model has no codebook.
         """
-        codes = self.latents(waveform).codes
+        codes = self.quantize(waveform).codes
         if codes is None:
             raise InputError("this model has no codebook (an autoencoder): use latents(...).z_q")
         return ops.convert_to_numpy(codes)

@@ -5,21 +5,21 @@ from keras import ops
 
 from vqwn_kit.models import distributions as logistics
 from vqwn_kit.models import lpc as prediction
-from vqwn_kit.models.conditioning import Conditions
+from vqwn_kit.models.conditioning import Conditioner
 from vqwn_kit.models.gated_block import GatedBlock
 from vqwn_kit.models.layers import (
-    Part,
+    Layer,
     add_frames,
     level_to_scalar,
     mu_law_encode,
     mu_law_step,
     shift_right,
 )
-from vqwn_kit.models.mel_decoder import DECIBELS, FrameDecoder
+from vqwn_kit.models.mel_decoder import DECIBELS, MelDecoder
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class WaveNet(Part):
+class WaveNet(Layer):
     """Autoregressive decoder of dilated causal convolutions.
 
     [van den Oord 2016](https://arxiv.org/abs/1609.03499), as the decoder of a VQ-VAE: the codes of
@@ -44,7 +44,7 @@ class WaveNet(Part):
         one_hot: hear the past as one of `levels` channels a sample, instead of as one number.
         interpolate: draw lines between the conditions of frames, instead of repeating them.
         speaker_projection: "shared" with the codes, or "own".
-        local_channels: as in `Conditions`, like the four that follow.
+        local_channels: as in `Conditioner`, like the four that follow.
         jitter: probability that a frame takes a neighbour's code, in training.
         learned_no_speaker: learn the vector of 'no speaker', which is zeros otherwise.
         speaker_dropout: probability that the speaker isn't told, in training.
@@ -56,7 +56,7 @@ class WaveNet(Part):
             [LPCNet](https://arxiv.org/abs/1810.11846).
         prediction_order: past samples from which a linear filter tells each sample first, so that
             the levels are those of what it leaves; 0 for no filter. The filter of a frame follows
-            from mel bands, which the `FrameDecoder` of a first stage tells; it is taken over,
+            from mel bands, which the `MelDecoder` of a first stage tells; it is taken over,
             with its conditions, and doesn't learn. In training the filters are those of the
             recording's own bands: so what they leave has no colour, and none is drawn by chance
             when the decoder speaks, through filters of the bands that are told. After
@@ -173,11 +173,11 @@ class WaveNet(Part):
             "local_layers": local_layers, "dtype": policy,
         }  # fmt: skip
         if prediction_order:
-            self.envelope = FrameDecoder(num_speakers, hop_length, **told, name="envelope")
+            self.envelope = MelDecoder(num_speakers, hop_length, **told, name="envelope")
             self.envelope.trainable = False
             self.frames = self.envelope.frames
         else:
-            self.frames = Conditions(num_speakers, **told, name="frames")
+            self.frames = Conditioner(num_speakers, **told, name="frames")
         self.first = keras.layers.Conv1D(
             residual_channels, first_kernel_size, padding="causal", dtype=policy, name="first"
         )
@@ -330,7 +330,7 @@ class WaveNet(Part):
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
-class Projection(Part):
+class Projection(Layer):
     """A linear map of frames (B, N, sum of parts) to (B, N, width), without bias.
 
     Args:

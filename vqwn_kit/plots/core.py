@@ -67,7 +67,7 @@ def plot_history(history: Sequence[dict], ax=None):
     """Draw the likelihood over training: each logging interval's mean, and held-out utterances."""
     ax = _axes(ax)
     speaks = any("bits" in record for record in history)
-    names = ("bits", "held_out/bits") if speaks else ("frames/mse", "held_out/mse")
+    names = ("bits", "held_out/bits") if speaks else ("mel/mse", "held_out/mse")
     styles = ({"color": BLUE, "label": "training"},)
     styles += ({"color": ORANGE, "label": "held-out utterances", "marker": "o"},)
     for name, style in zip(names, styles, strict=True):

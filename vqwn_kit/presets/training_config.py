@@ -33,10 +33,10 @@ class TrainingConfig:
         clip_norm: largest norm of the gradient of all weights together; None for no limit.
         warm_start_batches: batches whose encoder outputs start a codebook with the initializer
             `data`.
-        revive_every: steps after which codes that no frame took in that time are moved onto frames
+        reset_dead_every: steps after which codes that no frame took meanwhile are moved onto frames
             of the batch; None leaves them where they are.
         first_stage_steps: steps of a first stage, a run of its own, in which encoder and codebook
-            learn with a light `FrameDecoder`; then both are frozen and the decoder learns, from
+            learn with a light `MelDecoder`; then both are frozen and the decoder learns, from
             that one's conditions on where it has `local_layers` too; they stay as they are
             where it has a `prediction_order`. 0 trains all together.
         first_stage: what the first stage has of its own of these settings, such as
@@ -65,7 +65,7 @@ class TrainingConfig:
     average_decay: float = 0.999
     clip_norm: float | None = None
     warm_start_batches: int = 32
-    revive_every: int | None = None
+    reset_dead_every: int | None = None
     first_stage_steps: int = 0
     first_stage: dict | None = None
     freeze: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ class TrainingConfig:
             own = [f.name for f in fields(self) if f.name not in fixed]
             check_keys(self.first_stage, own, "setting of a first stage")
         counts = ("steps", "batch_size", "segment_length", "log_every", "save_every", "keep")
-        counts += ("revive_every",) if self.revive_every is not None else ()
+        counts += ("reset_dead_every",) if self.reset_dead_every is not None else ()
         for name in (*counts, "validate_every", "warm_start_batches"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

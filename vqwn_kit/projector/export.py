@@ -17,7 +17,7 @@ from vqwn_kit.evaluation.code_usage import (
     facts_of_codes,
     facts_of_frames,
 )
-from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.evaluate import members
 from vqwn_kit.evaluation.metrics.measures import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
@@ -100,13 +100,13 @@ def export_projector(
 
 def _subject(
     run: Run, store: Store, utterances: int | None, train: int, seed: int, progress: bool
-) -> Subject:
+) -> EvaluationContext:
     if not len(store.numbers("held_out")):
         judged, learnt = members(run, store, "train", utterances), np.zeros(0, int)
     else:
         judged = members(run, store, "held_out", utterances)
         learnt = members(run, store, "train", train) if train else np.zeros(0, int)
-    return Subject(run, store, judged, learnt, seed, progress)
+    return EvaluationContext(run, store, judged, learnt, seed, progress)
 
 
 def code_table(facts: CodeFacts, speakers: list[str]) -> Table:

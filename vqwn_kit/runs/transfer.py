@@ -62,9 +62,9 @@ def load_part(model: "VQVAE", part: str, run: "Run") -> None:
 
     Args:
         model: the model.
-        part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditions` of the
-            decoder, which a `WaveNet` and the `FrameDecoder` of a first stage may have alike; and
-            with them the whole `FrameDecoder` that a `WaveNet` makes its filters of.
+        part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditioner` of the
+            decoder, which a `WaveNet` and the `MelDecoder` of a first stage may have alike; and
+            with them the whole `MelDecoder` that a `WaveNet` makes its filters of.
         run: the other run.
 
     Raises:
@@ -95,7 +95,7 @@ def _name_within(part, weight) -> str:
 def load_parts(model: "VQVAE", parts: dict[str, str | Path | Run]) -> dict[str, Run]:
     """Give parts of a model the weights of other runs; return the runs by part.
 
-    Conditions come last: a decoder of another run brings some, which don't know these codes.
+    Conditioner come last: a decoder of another run brings some, which don't know these codes.
     """
     runs = {part: load_run(one) for part, one in parts.items()}
     for part in sorted(runs, key=lambda part: part == "conditions"):

@@ -81,13 +81,13 @@ def stream(
     Raises:
         InputError: as `generate`.
     """
-    return stream_frames(model, _told(model, codes, speakers), precision, **settings)
+    return stream_conditioning(model, _told(model, codes, speakers), precision, **settings)
 
 
-def stream_frames(
+def stream_conditioning(
     model: VQVAE, frames: np.ndarray, precision: str = "float32", **settings
 ) -> Iterator[np.ndarray]:
-    """Speak what `frames_of` returned, float32 (S', N, C), as `stream` speaks codes."""
+    """Speak what `conditioning_for` returned, float32 (S', N, C), as `stream` speaks codes."""
     parts = Sampler(model.decoder, precision).stream(frames, model.hop_length, **settings)
     return as_sounds(model.decoder, parts, frames)
 
@@ -100,7 +100,7 @@ def _told(model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]) -> np.nd
         raise InputError("this model has no codebook (an autoencoder): use reconstruct()")
     if codes.ndim != 2 or not codes.size or codes.min() < 0 or codes.max() >= size:
         raise InputError(f"codes of shape {codes.shape}; expected (N,) or (S', N) of 0..{size - 1}")
-    return frames_of(model, np.array(model.bottleneck.embed(codes)), speakers)
+    return conditioning_for(model, np.array(model.bottleneck.embed(codes)), speakers)
 
 
 def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings) -> np.ndarray:
@@ -143,8 +143,10 @@ def convert_many(
         Interrupted: by the keyboard; it holds what was spoken, in the same form.
     """
     waveforms = [_one(waveform) for waveform in waveforms]
-    encoded = [np.array(model.latents(waveform).z_q) for waveform in waveforms]
-    told = [frames_of(model, z_q, names) for z_q, names in zip(encoded, speakers, strict=True)]
+    encoded = [np.array(model.quantize(waveform).z_q) for waveform in waveforms]
+    told = [
+        conditioning_for(model, z_q, names) for z_q, names in zip(encoded, speakers, strict=True)
+    ]
     longest = max(frames.shape[1] for frames in told)
     widths = [((0, 0), (0, longest - frames.shape[1]), (0, 0)) for frames in told]
     padded = [np.pad(*pair, mode="edge") for pair in zip(told, widths, strict=True)]
@@ -156,7 +158,7 @@ def convert_many(
     try:
         return split(speak(model, np.concatenate(padded), **settings))
     except Interrupted as interrupt:
-        raise Interrupted(str(interrupt), split(interrupt.spoken)) from None
+        raise Interrupted(str(interrupt), split(interrupt.waveforms)) from None
 
 
 def _one(waveform: np.ndarray) -> np.ndarray:
@@ -171,13 +173,13 @@ def _one(waveform: np.ndarray) -> np.ndarray:
     return waveform
 
 
-def frames_of(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
+def conditioning_for(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
     """Return what the decoder is told, float32 (S', N, C): z_q (1 or S', N, D) by each speaker.
 
     Raises:
         InputError: no such speaker, or a model that can't speak.
     """
-    if not model.speaks:
+    if not model.is_autoregressive:
         raise InputError(
             "this model is a first stage, without a WaveNet, and can't speak: train a second on it "
             "with parts={'encoder': run, 'bottleneck': run} and freeze=['encoder', 'bottleneck']"
@@ -213,11 +215,11 @@ def interpolate_voices(model: VQVAE, first: Speaker, second: Speaker, share: flo
 
 
 class Interrupted(KeyboardInterrupt):
-    """Speaking was interrupted; `spoken` is what was done until then."""
+    """Speaking was interrupted; `waveforms` is what was sampled until then."""
 
-    def __init__(self, message: str, spoken):
+    def __init__(self, message: str, waveforms):
         super().__init__(message)
-        self.spoken = spoken
+        self.waveforms = waveforms
 
 
 def speak(
@@ -293,7 +295,7 @@ def in_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.ndarra
     They depend on its codes and on who speaks where the decoder tells what filters leave of it.
     """
     padded = as_batch(waveform, model.hop_length)
-    frames = frames_of(model, np.array(model.latents(waveform).z_q), [speaker])
+    frames = conditioning_for(model, np.array(model.quantize(waveform).z_q), [speaker])
     levels = np.array(model.decoder.targets(padded, frames))
     (sound,) = as_sounds(model.decoder, [levels], frames, postfilter=0.0)
     return sound[0, : len(waveform)]

@@ -54,8 +54,8 @@ FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train; the b
     "random start": {"bottleneck": {"initializer": "random_normal"}},
     "uniform start": {"bottleneck": {"initializer": "uniform_unit_scaling"}},
     "orthogonal start": {"bottleneck": {"initializer": "orthogonal"}},
-    "no revival": {"revive_every": None},
-    "no revival, codebook 10 x": {"revive_every": None, "codebook_rate": 10.0},
+    "no revival": {"reset_dead_every": None},
+    "no revival, codebook 10 x": {"reset_dead_every": None, "codebook_rate": 10.0},
     "unit sphere": {"bottleneck": {"unit_norm": True}},
     "batch norm": {"bottleneck": NORMALISED},
     "commitment warm-up": {"bottleneck": {"commitment_warm_up": 100}},
@@ -342,7 +342,7 @@ def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> Non
     levels = {}
     for (name, _, preset), slug in zip(jobs, slugs, strict=True):
         model = build_model(preset, list(store.corpus.speakers))
-        if not model.speaks:
+        if not model.is_autoregressive:
             raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
         if not preset.training.first_stage_steps:
             check_lpc_sources(model, preset.training.freeze, {})

@@ -113,13 +113,13 @@ class WeightAverage:
         for average, weight in zip(self.variables, self.weights, strict=True):
             average.assign(weight.value)
 
-    def restart_codes(self, by_code: list[tuple], codes: np.ndarray) -> None:
+    def restart_codes(self, per_code_weights: list[tuple], codes: np.ndarray) -> None:
         """Set the averages of some codes, (K,) bool, to the weights as they are.
 
-        `by_code` names the weights that have an entry for each code, with the axis of the codes.
+        `per_code_weights`: the weights that have an entry for each code, with the axis of codes.
         """
         averages = {id(w): average for w, average in zip(self.weights, self.variables, strict=True)}
-        for weight, axis in by_code if self.variables else []:
+        for weight, axis in per_code_weights if self.variables else []:
             average = averages[id(weight)]
             chosen = codes.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
             average.assign(np.where(chosen, weight.numpy(), average.numpy()))

@@ -136,13 +136,13 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
 
 
 def first_preset(preset: Preset) -> Preset:
-    """Return the preset of the first of two stages: with a `FrameDecoder`, and its own settings."""
+    """Return the preset of the first of two stages: with a `MelDecoder`, and its own settings."""
     own = {"first_stage_steps": 0, "first_stage": None, **(preset.training.first_stage or {})}
-    return preset.change(decoder="FrameDecoder", steps=preset.training.first_stage_steps, **own)
+    return preset.change(decoder="MelDecoder", steps=preset.training.first_stage_steps, **own)
 
 
 def first_stage(data, preset: Preset, speakers, save: Path, parts: dict) -> Trainer:
-    """Return the trainer of the first of two stages: encoder, codebook and a `FrameDecoder`.
+    """Return the trainer of the first of two stages: encoder, codebook and a `MelDecoder`.
 
     Its run is the folder `first_stage` beside the checkpoints of the second. It goes on where it
     was stopped.

@@ -172,7 +172,7 @@ class Trainer:
         while len(first) < count or sum(map(len, frames)) < bottleneck.num_embeddings:
             first.append(next(batches))
             frames.append(self._frames(first[-1][0]))
-        bottleneck.start_from(np.concatenate(frames), self.config.seed)
+        bottleneck.init_from_data(np.concatenate(frames), self.config.seed)
         self.codebook_started = True
         self.average.restart()
         return itertools.chain(first, batches)
@@ -185,16 +185,16 @@ class Trainer:
         return np.array(z_e, np.float32).reshape(-1, model.bottleneck.embedding_dim)
 
     def _revive(self) -> None:
-        """Every `revive_every` steps, give codes that no frame took another place."""
-        recent, every = self.model.recent, self.config.revive_every
+        """Every `reset_dead_every` steps, give codes that no frame took another place."""
+        recent, every = self.model.recent, self.config.reset_dead_every
         bottleneck = self.model.bottleneck
         if recent is None or every is None or self.step % every or not bottleneck.trainable:
             return
         unused = recent.counts.numpy() == 0
         recent.reset_counts()
         rng = np.random.default_rng([self.config.seed, 3, self.step])
-        moved = bottleneck.revive(recent.seen(), unused, rng)
-        self.average.restart_codes(bottleneck.by_code, moved)
+        moved = bottleneck.reset_dead_codes(recent.seen(), unused, rng)
+        self.average.restart_codes(bottleneck.per_code_weights, moved)
 
     def _log(self, writer, callbacks) -> dict:
         """Add a line to the history, and begin to count anew."""
@@ -208,7 +208,7 @@ class Trainer:
             "samples": self.samples,
             "learning_rate": float(model.optimizer.learning_rate),
         }
-        if model.speaks:
+        if model.is_autoregressive:
             record["bits"] = metrics["wavenet/nll"] * BITS_PER_NAT
         record |= metrics
         if self.data.store is not None and self._due(self.config.validate_every):
@@ -342,8 +342,8 @@ def interruptible(stop: threading.Event):
 
 def _short(record: dict) -> str:
     parts = [f"{record['bits']:.2f} bits/sample" if "bits" in record else ""]
-    if "frames/mse" in record:
-        parts = [f"error {record['frames/mse']:.3f}"]
+    if "mel/mse" in record:
+        parts = [f"error {record['mel/mse']:.3f}"]
     if "vq/codes_used" in record:
         parts += [f"{record['vq/codes_used']:.0f} codes", f"ppl {record['vq/perplexity']:.0f}"]
     if "held_out/bits" in record:

@@ -55,7 +55,7 @@ def validate(
     usage = model.code_usage.result() if model.code_usage else {}
     model.reset_metrics()
     error, *squares = sums / samples
-    result = {"bits": error * BITS_PER_NAT} if model.speaks else {"mse": error}
+    result = {"bits": error * BITS_PER_NAT} if model.is_autoregressive else {"mse": error}
     result |= dict(zip(("z_e_rms", "code_rms"), map(float, np.sqrt(squares)), strict=True))
     result |= {name.removeprefix("vq/"): float(value) for name, value in usage.items()}
     return {name: float(value) for name, value in result.items()} | {

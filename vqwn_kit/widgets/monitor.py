@@ -16,7 +16,7 @@ from vqwn_kit.widgets.base import Widget, module_of
 from vqwn_kit.widgets.player import Player
 
 CURVES = {
-    "loss": ("bits", "frames/mse"),
+    "loss": ("bits", "mel/mse"),
     "held_out": ("held_out/bits", "held_out/mse"),
     "codes": ("vq/codes_used",),
     "perplexity": ("vq/perplexity",),

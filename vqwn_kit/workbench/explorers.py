@@ -13,7 +13,7 @@ from vqwn_kit.data.scan import FACTS
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.evaluation.code_usage import codebook_of, commonest, facts_of_codes, facts_of_frames
-from vqwn_kit.evaluation.context import Subject
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.evaluate import examine
 from vqwn_kit.evaluation.metrics.measures import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS, phone_times
@@ -156,7 +156,7 @@ def explore_codebook(
     colours.append(Colour("share of that speaker", part, "%"))
     voice = names[0] if speaker is None else speaker
     hear = {"speech that has it": lambda code: _examples(subject, code)}
-    if subject.model.speaks:
+    if subject.model.is_autoregressive:
         hear[f"decoder ({voice})"] = lambda code: _held(subject, code, voice)
     return Explorer(
         _maps(vectors, methods),
@@ -218,7 +218,7 @@ def explore_speakers(
     known = {fact: [facts.get(fact, "") for facts in run.speakers.values()] for fact in FACTS}
     known = {fact: values for fact, values in known.items() if any(values)}
     hear = {"recording": real}
-    if run.model.speaks:
+    if run.model.is_autoregressive:
         hear[f"decoder saying {keys[said]}"] = spoken
     return Explorer(
         _maps(vectors, ("pca", "umap") if len(names) > 15 else ("pca",)),
@@ -300,7 +300,9 @@ def explore_frames(
 MAPS = {"codebook": explore_codebook, "speakers": explore_speakers, "frames": explore_frames}
 
 
-def _subject(run: Run | str | Path, data: Data, utterances: int | None, progress: bool) -> Subject:
+def _subject(
+    run: Run | str | Path, data: Data, utterances: int | None, progress: bool
+) -> EvaluationContext:
     run = load_run(run)
     if not run.model.bottleneck.num_embeddings:
         raise InputError(f"{run.folder} has no codebook (an autoencoder): there are no codes")
@@ -333,14 +335,14 @@ def _faded(wave: np.ndarray, samples: int = 160) -> np.ndarray:
     return faded
 
 
-def _excerpt(subject: Subject, number: int, frame: int) -> np.ndarray:
+def _excerpt(subject: EvaluationContext, number: int, frame: int) -> np.ndarray:
     """Return the speech around a frame of an utterance."""
     wave, rate = subject.store.waveform(number), subject.store.sample_rate
     middle, half = (frame + 0.5) * subject.model.hop_length, AROUND * rate / 2
     return _faded(wave[max(0, round(middle - half)) : round(middle + half)])
 
 
-def _examples(subject: Subject, code: int) -> np.ndarray:
+def _examples(subject: EvaluationContext, code: int) -> np.ndarray:
     """Return speech around some frames that have a code, from as many utterances as possible."""
     found = {n: np.flatnonzero(codes == code) for n, codes in subject.codes.items()}
     found = {n: frames for n, frames in found.items() if len(frames)}
@@ -354,7 +356,7 @@ def _examples(subject: Subject, code: int) -> np.ndarray:
     return np.concatenate(parts[:-1])
 
 
-def _held(subject: Subject, code: int, speaker: str) -> np.ndarray:
+def _held(subject: EvaluationContext, code: int, speaker: str) -> np.ndarray:
     """Return what the decoder says when it is told one code all the time."""
     frames = max(1, round(HELD * subject.frame_rate))
     return _faded(generate(subject.model, np.full(frames, code), [speaker])[0])

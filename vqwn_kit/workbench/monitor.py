@@ -138,7 +138,7 @@ class _Session:
         most = math.inf if minutes is None else 60.0 * minutes - (trainer.seconds - self.began)
         monitor.tell(trainer.step, config.steps, trainer.seconds, trainer.samples, max(0.0, most))
         due = trainer.step % max(1, self.every) == 0 or trainer.step in (1, config.steps)
-        if self.player is not None and due and trainer.model.speaks:
+        if self.player is not None and due and trainer.model.is_autoregressive:
             self._speak(trainer)
         if not monitor.goes_on(trainer.save):
             trainer.stop_requested.set()
@@ -147,7 +147,7 @@ class _Session:
         """Show a run that has taken its first step in this session."""
         self.trainer, self.run, self.began = trainer, trainer.run, trainer.seconds
         if self.preset.training.first_stage_steps:
-            self.stage = "second" if trainer.model.speaks else "first"
+            self.stage = "second" if trainer.model.is_autoregressive else "first"
         new = {record["step"] for record in self.records}
         records = [record for record in trainer.run.history if record["step"] not in new]
         stage = f"the {self.stage} of two stages" if self.stage else ""

@@ -13,11 +13,11 @@ from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.runs.codes import store_of
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.sampling.generate import (
+    conditioning_for,
     convert_voice,
-    frames_of,
     interpolate_voices,
     stream,
-    stream_frames,
+    stream_conditioning,
 )
 from vqwn_kit.widgets.lab import VoiceLab
 from vqwn_kit.widgets.player import Player
@@ -54,7 +54,7 @@ def voice_lab(
         vq.voice_lab("results/mini", voices=["joe"], temperature=0.9)
     """
     run = load_run(run)
-    if not run.model.speaks:
+    if not run.model.is_autoregressive:
         raise InputError(f"{run.folder} is a first stage, without a WaveNet, and can't speak")
     store, note = None, ""
     try:
@@ -118,8 +118,8 @@ class _RunVoice:
         voices = [between(voice) if isinstance(voice, tuple) else voice for voice in voices]
         if self.num_embeddings:
             return stream(model, told, voices, self.precision, **settings)
-        frames = frames_of(model, np.array(model.latents(told).z_q), voices)
-        return stream_frames(model, frames, self.precision, **settings)
+        frames = conditioning_for(model, np.array(model.quantize(told).z_q), voices)
+        return stream_conditioning(model, frames, self.precision, **settings)
 
 
 def time_lapse(
