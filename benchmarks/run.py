@@ -61,7 +61,7 @@ def shares(found: dict[str, dict]) -> dict[str, float]:
     told = {}
     for bench, figures in found.items():
         for name, value in figures.items():
-            rough = bench == "training" and name == "seed_gflops"
+            rough = bench == "training" and name == "original_gflops"
             key = "bfloat16_gflops" if rough else "float32_gflops"
             key = "reading_gb_a_second" if name.endswith("gb_a_second") else key
             if name.endswith(("gflops", "gb_a_second")) and bench != "machine" and key in limits:

@@ -16,7 +16,7 @@ from vqwn_kit.runs.run import Run
 from vqwn_kit.sampling.sampler import Sampler
 
 SECONDS = 2.0  # that a rate is measured for
-SIZES = {"seed": (1, 3, 8), "mini": (1, 8)}  # presets, and numbers of streams
+SIZES = {"original": (1, 3, 8), "mini": (1, 8)}  # presets, and numbers of streams
 ROUGH = ("bfloat16", "int8")
 PLENTY = 2048  # rows of a square matrix, and mebibytes / 8 of what is copied
 
@@ -155,13 +155,17 @@ def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, fl
         wave = store.waveform(number)[:length]
         wave = wave[: len(wave) // model.hop_length * model.hop_length]
         speaker = model.speaker_ids([store.corpus.utterances[number].speaker])
-        told.append(np.array(model.decoder.frames(model.quantize(wave).z_q, speaker)))
-        levels.append(np.array(model.decoder.targets(wave[None, :, None], told[-1])))
+        told.append(np.array(model.decoder.conditioner(model.vector_quantize(wave).z_q, speaker)))
+        levels.append(np.array(model.decoder.levels_of(wave[None, :, None], told[-1])))
     bits = {}
     for precision in ("float32", *ROUGH):
         sampler = Sampler(model.decoder, precision)
         nats = [
-            np.array(model.decoder.nll(known, sampler(frames, model.hop_length, forced=known)))
+            -np.array(
+                model.decoder.distribution.log_prob(
+                    sampler(frames, model.hop_length, forced=known), known
+                )
+            )
             for frames, known in zip(told, levels, strict=True)
         ]
         bits[precision] = float(np.concatenate(nats, axis=1).mean() / np.log(2))

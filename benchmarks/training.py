@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 
-from vqwn_kit.presets.preset import build_model, load_preset
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.presets.training_config import multiplies_bfloat16
 
 SPEAKERS = 109
@@ -19,13 +20,13 @@ def bench_training(folder=None) -> dict[str, float]:
         folder: as other benchmarks take it; what is learned makes no difference to the time.
 
     Returns:
-        `NAME_milliseconds` of a step, a median, and `NAME_samples_a_second`, where NAME is `seed`
-        in bfloat16, only if the processor multiplies it, `seed_float32`, and `mini`; and
+        `NAME_milliseconds` of a step, a median, and `NAME_samples_a_second`, where NAME is `original`
+        in bfloat16, only if the processor multiplies it, `original_float32`, and `mini`; and
         `NAME_gflops`, the decoder's matrix products alone, there and back.
     """
-    settings = {"seed_float32": ("seed", {"precision": "float32"}), "mini": ("mini", {})}
+    settings = {"original_float32": ("original", {"precision": "float32"}), "mini": ("mini", {})}
     if multiplies_bfloat16():
-        settings = {"seed": ("seed", {"precision": "mixed_bfloat16"}), **settings}
+        settings = {"original": ("original", {"precision": "mixed_bfloat16"}), **settings}
     found = {}
     for name, (preset, changes) in settings.items():
         seconds, samples, weights = time_step(preset, **changes)
@@ -55,8 +56,9 @@ def time_step(preset: str, **changes) -> tuple[float, int, int]:
         trainer.step_on(waveform, speaker)
         seconds.append(time.perf_counter() - began)
     decoder = model.decoder
-    layers = [decoder.first, decoder.first_skip, decoder.post, decoder.out]
-    layers += [layer for block in decoder.blocks for layer in (block.conv, block.out)]
+    network = decoder.network
+    layers = [network.input_conv, network.input_skip, network.hidden, network.out]
+    layers += [layer for block in network.blocks for layer in (block.conv, block.out)]
     weights = sum(int(np.prod(layer.kernel.shape)) for layer in layers)
     keras.backend.clear_session()
     return float(np.median(seconds[1:])), shape[0] * shape[1], weights

@@ -34,11 +34,11 @@ def main() -> None:
     utterances = [store.corpus.utterances[number] for number in numbers]
     waves = [store.waveform(number) for number in numbers]
     expected = [phones_expected(utterance.text) for utterance in utterances]
-    predicts = run.model.decoder.prediction_order
-    postfilters = asked.postfilter if predicts else [0.0]
+    codec = run.model.decoder.codec
+    postfilters = asked.postfilter if codec.lpc_order else [0.0]
     print("| postfilter, temperature | phone error | DNSMOS |\n| --- | ---: | ---: |")
     for postfilter, temperature in itertools.product(postfilters, asked.temperature):
-        run.model.decoder.postfilter = postfilter
+        codec.postfilter = postfilter
         voices = [[utterance.speaker] for utterance in utterances]
         sounds = [s[0] for s in convert_many(run.model, waves, voices, temperature=temperature)]
         errors = [edit_distance(truth, phones_heard(sound))

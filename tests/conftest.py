@@ -2,6 +2,7 @@
 
 import os
 import signal
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,16 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from vqwn_kit.models.tensorflow import import_tensorflow
-
-import_tensorflow()
-
-import keras  # noqa: E402
+from vqwn_kit.models.tensorflow import keras  # isort: skip
 
 from vqwn_kit.data import audio  # noqa: E402
-from vqwn_kit.models.wavenet import WaveNet  # noqa: E402
+from vqwn_kit.models import (  # noqa: E402
+    Conditioner,
+    SampleCodec,
+    WaveNet,
+    WaveNetDecoder,
+)
+from vqwn_kit.presets.parts import build_part, change_part  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -154,17 +157,38 @@ def model(run):
     return run.model
 
 
-def small_wavenet(**changes) -> WaveNet:
+def decoder_settings(**flat) -> dict:
+    """Return settings of a `WaveNetDecoder`'s parts, given flat, each under its own part."""
+    parts = {"conditioner": Conditioner, "codec": SampleCodec, "network": WaveNet}
+    nested = {
+        name: {key: flat.pop(key) for key in signature(cls).parameters if key in flat}
+        for name, cls in parts.items()
+    }
+    if "num_components" in flat:
+        settings = {"num_components": flat.pop("num_components")}
+        nested["distribution"] = {"class_name": "LogisticMixture", **settings}
+    assert not flat, flat
+    return {name: settings for name, settings in nested.items() if settings}
+
+
+def small_decoder(**changes) -> WaveNetDecoder:
     """Return a decoder of three speakers, four-dimensional codes and a few channels."""
     keywords = {
-        "num_speakers": 3, "condition_dim": 4, "dilations": (1, 2, 4), "kernel_size": 3,
-        "residual_channels": 6, "gate_channels": 5, "skip_channels": 7, "first_kernel_size": 4,
+        "dilations": (1, 2, 4),
+        "kernel_size": 3,
+        "residual_channels": 6,
+        "gate_channels": 5,
+        "skip_channels": 7,
+        "first_kernel_size": 4,
         "speaker_dim": 3,
-    }  # fmt: skip
-    wavenet = WaveNet(**keywords | changes)
-    wavenet.build()
-    wavenet.built = True
-    return wavenet
+    }
+    hop, dtype = changes.pop("hop_length", 16), changes.pop("dtype", None)
+    content = {"class_name": "WaveNetDecoder", "config": {}}
+    content = change_part("decoder", content, decoder_settings(**keywords | changes))
+    given = {"num_speakers": 3, "condition_dim": 4, "hop_length": hop}
+    decoder = build_part("decoder", content, given, {"dtype": dtype} if dtype else {})
+    decoder.build()
+    return decoder
 
 
 def ctrl_c_at(step: int):

@@ -4,8 +4,7 @@ import os
 
 import pytest
 
-from benchmarks import run as bench
-from benchmarks import training as training_bench
+from benchmarks import run as bench, training as training_bench
 from benchmarks.run import _simulate_vctk, bench_data, run_benches
 from vqwn_kit import InputError, open_corpus
 

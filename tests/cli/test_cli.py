@@ -234,13 +234,14 @@ def test_options_that_contradict_each_other_are_refused(
 
 
 def test_parts_are_exchanged_taken_and_frozen_on_the_command_line(folder, run, tmp_path):
-    line = f"train {folder} --preset tiny --steps 2 --set decoder.mixtures=3 sampling=duration"
+    mixture = "decoder.distribution=logistic-mixture"
+    line = f"train {folder} --preset tiny --steps 2 --set {mixture} sampling=duration"
     options = f"--parts encoder={run.folder} bottleneck={run.folder} --freeze encoder bottleneck"
     log = f"--log {tmp_path}/logs --log-audio --run {tmp_path}/new"
     assert main([*line.split(), *options.split(), *log.split()]) == 0
     new = load_run(tmp_path / "new")
     assert new.preset.training.freeze == ("encoder", "bottleneck")
     assert new.preset.training.sampling == "duration"
-    assert new.model.decoder.mixtures == 3
+    assert new.model.decoder.distribution.num_components == 10
     before, after = (r.model.encoder.get_weights() for r in (run, new))
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

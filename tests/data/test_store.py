@@ -13,9 +13,7 @@ import soundfile
 
 from tests.conftest import ROOT, make_folders, tones
 from vqwn_kit import InputError, open_corpus, prepare
-from vqwn_kit.data import audio
-from vqwn_kit.data import decode as conversion_module
-from vqwn_kit.data import store as store_module
+from vqwn_kit.data import audio, decode as conversion_module, store as store_module
 from vqwn_kit.data.decode import Settings, convert
 
 

@@ -13,10 +13,12 @@ import vqwn_kit as vq
 from tests.conftest import ROOT, make_folders, tones
 from vqwn_kit.cli.main import main
 from vqwn_kit.data import audio
-from vqwn_kit.evaluation import audio_metrics as sound_scores
-from vqwn_kit.evaluation import external as hearing
-from vqwn_kit.evaluation import phones as alignment
-from vqwn_kit.evaluation import score_card as cards
+from vqwn_kit.evaluation import (
+    audio_metrics as sound_scores,
+    external as hearing,
+    phones as alignment,
+    score_card as cards,
+)
 from vqwn_kit.evaluation.audio_metrics import speak_bands
 from vqwn_kit.evaluation.code_metrics import (
     score_codebook,
@@ -28,7 +30,8 @@ from vqwn_kit.evaluation.code_metrics import (
 from vqwn_kit.evaluation.evaluate import examine, score_card
 from vqwn_kit.evaluation.metrics.measures import Estimate, NotMeasured
 from vqwn_kit.models.mel import LogMel
-from vqwn_kit.presets.preset import build_model, from_dict, load_preset
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import from_dict, load_preset
 from vqwn_kit.runs.run import Run
 from vqwn_kit.training.train import train
 from vqwn_kit.training.validate import validate

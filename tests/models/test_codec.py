@@ -1,11 +1,11 @@
-"""Linear prediction: filters that follow from codes, what they leave of a sound, and it again."""
+"""The signal path: mu-law, pre-emphasis and linear prediction, each with its inverse."""
 
 import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
-from tests.conftest import small_wavenet, tones
+from tests.conftest import decoder_settings, small_decoder, tones
 from vqwn_kit import (
     VQVAE,
     InputError,
@@ -17,13 +17,24 @@ from vqwn_kit import (
     stream,
     train,
 )
-from vqwn_kit.models.layers import mu_law_encode, mu_law_step
-from vqwn_kit.models.lpc import FLOOR, LEAST_POWER, RANGE, Synthesis, filters, remainder
+from vqwn_kit.models.codec import (
+    LEAST_POWER,
+    NOISE_FLOOR,
+    RESIDUAL_RANGE,
+    LPCSynthesis,
+    SampleCodec,
+    lpc_filters,
+    lpc_residual,
+    mu_law_encode,
+    mu_law_step,
+)
 from vqwn_kit.models.mel import LogMel
-from vqwn_kit.sampling.generate import as_sounds, conditioning_for, in_levels
+from vqwn_kit.models.mel_decoder import DECIBELS
+from vqwn_kit.sampling.generate import conditioning_for, round_to_levels
 from vqwn_kit.training.validate import validate
 
-PREDICTS = {"prediction_order": 12, "local_channels": 6, "local_layers": 1}
+LPC = {"lpc_order": 12, "local_channels": 6, "local_layers": 1}
+LPC_DECODER = decoder_settings(**LPC)
 
 
 @pytest.fixture
@@ -39,8 +50,8 @@ def mean_bands(spectrum: LogMel, sound: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power.mean(axis=0))[None, None]
 
 
-def speaking_model(**changes):
-    preset = load_preset("tiny").change(decoder={**PREDICTS, **changes})
+def lpc_model(**changes):
+    preset = load_preset("tiny").change(decoder=decoder_settings(**LPC, **changes))
     return build_model(preset, ["ann", "bob"])
 
 
@@ -49,7 +60,7 @@ def speaking_model(**changes):
 
 def test_filters_are_the_best_predictors_of_the_power_between_the_bands(spectrum, rng):
     bands = rng.uniform(-60, 20, (2, 3, 80))
-    coefficients, scale = filters(bands, 9, spectrum, 0.85)
+    coefficients, scale = lpc_filters(bands, 9, spectrum, 0.85)
     import librosa
 
     mel = librosa.filters.mel(sr=16_000, n_fft=512, n_mels=80, fmin=20.0, fmax=8000.0)
@@ -60,16 +71,16 @@ def test_filters_are_the_best_predictors_of_the_power_between_the_bands(spectrum
         decibels = np.interp(hertz, centres, bands[row] - 10 * np.log10(mel.sum(axis=1)))
         response = np.abs(1 - 0.85 * np.exp(-2j * np.pi * hertz / 16_000)) ** 2
         r = np.fft.irfft(10 ** (decibels / 10) * response)[:10] / np.sum(window**2)
-        floor = r[0] * FLOOR + LEAST_POWER
-        told = solve_toeplitz(r[:9] + np.eye(9)[0] * floor, r[1:])
-        np.testing.assert_allclose(coefficients[row], told, atol=1e-4)
-        error = r[0] + floor - told @ r[1:]
+        floor = r[0] * NOISE_FLOOR + LEAST_POWER
+        expected = solve_toeplitz(r[:9] + np.eye(9)[0] * floor, r[1:])
+        np.testing.assert_allclose(coefficients[row], expected, atol=1e-4)
+        error = r[0] + floor - expected @ r[1:]
         assert float(scale[row]) == pytest.approx(np.sqrt(error), rel=1e-4)
 
 
 def test_noise_has_nothing_to_predict_and_its_own_scale(spectrum, rng):
     bands = mean_bands(spectrum, rng.normal(0, 0.1, 160 * 400).astype(np.float32))
-    coefficients, scale = filters(bands, 10, spectrum)
+    coefficients, scale = lpc_filters(bands, 10, spectrum)
     assert np.abs(coefficients).max() < 0.15
     assert float(scale[0, 0]) == pytest.approx(0.1, rel=0.1)
 
@@ -77,9 +88,9 @@ def test_noise_has_nothing_to_predict_and_its_own_scale(spectrum, rng):
 def test_of_a_resonance_little_more_than_the_noise_that_drives_it_is_left(spectrum, rng):
     poles = np.poly(0.95 * np.exp(1j * np.array([0.6, -0.6]))).real
     sound = lfilter([1.0], poles, rng.normal(0, 0.01, 160 * 400)).astype(np.float32)
-    coefficients, scale = filters(mean_bands(spectrum, sound), 16, spectrum)
+    coefficients, scale = lpc_filters(mean_bands(spectrum, sound), 16, spectrum)
     wide = [np.repeat(part, 400, axis=1) for part in (np.array(coefficients), np.array(scale))]
-    left = RANGE * np.array(remainder(sound[None], *wide)) * wide[1][0, 0]
+    left = RESIDUAL_RANGE * np.array(lpc_residual(sound[None], *wide)) * wide[1][0, 0]
     assert np.std(sound) > 0.035
     assert np.std(left) == pytest.approx(0.01, rel=0.1)
     assert float(scale[0, 0]) == pytest.approx(0.01, rel=0.2)
@@ -87,8 +98,8 @@ def test_of_a_resonance_little_more_than_the_noise_that_drives_it_is_left(spectr
 
 def test_no_filter_rings_for_ever(spectrum, rng):
     bands = rng.choice([-100.0, 40.0], (1, 50, 80))
-    for told in np.array(filters(bands, 32, spectrum, 0.85)[0])[0]:
-        assert np.abs(np.roots(np.append(1.0, -told))).max() < 1
+    for row in np.array(lpc_filters(bands, 32, spectrum, 0.85)[0])[0]:
+        assert np.abs(np.roots(np.append(1.0, -row))).max() < 1
 
 
 # what is left of a sound
@@ -98,12 +109,14 @@ def test_a_remainder_is_spoken_again_in_whatever_parts(rng):
     coefficients = rng.uniform(-0.15, 0.15, (2, 5, 4)).astype(np.float32)
     scale = rng.uniform(0.01, 0.1, (2, 5)).astype(np.float32)
     sound = rng.normal(size=(2, 40)).astype(np.float32)
-    left = np.array(remainder(sound, coefficients, scale))
+    left = np.array(lpc_residual(sound, coefficients, scale))
     for stream_, t in [(0, 0), (0, 2), (1, 8), (1, 39)]:
         past = [sound[stream_, t - k] if t >= k else 0 for k in (1, 2, 3, 4)]
         told = sound[stream_, t] - coefficients[stream_, t // 8] @ past
-        assert left[stream_, t] == pytest.approx(told / RANGE / scale[stream_, t // 8], abs=1e-5)
-    synthesis = Synthesis(coefficients, scale, 8)
+        assert left[stream_, t] == pytest.approx(
+            told / RESIDUAL_RANGE / scale[stream_, t // 8], abs=1e-5
+        )
+    synthesis = LPCSynthesis(coefficients, scale, 8)
     parts = np.split(left, [1, 3, 8, 8, 29], axis=1)
     again = np.concatenate([synthesis(part) for part in parts], axis=1)
     np.testing.assert_allclose(again, sound, atol=1e-5)
@@ -111,33 +124,64 @@ def test_a_remainder_is_spoken_again_in_whatever_parts(rng):
 
 def test_a_postfilter_raises_peaks_and_keeps_the_loudness(rng):
     """A resonance over noise: the peak stands out by what the two shrunk filters give there."""
-    told = -np.poly(0.95 * np.exp(1j * np.array([0.6, -0.6]))).real[1:]
-    coefficients = np.tile(told, (1, 200, 1)).astype(np.float32)
-    scale, left = np.ones((1, 200), np.float32), rng.normal(0, 1 / RANGE, (1, 200 * 160))
-    plain, raised = [Synthesis(coefficients, scale, 160, b)(left)[0] for b in (0.0, 0.8)]
+    predictor = -np.poly(0.95 * np.exp(1j * np.array([0.6, -0.6]))).real[1:]
+    coefficients = np.tile(predictor, (1, 200, 1)).astype(np.float32)
+    scale, left = np.ones((1, 200), np.float32), rng.normal(0, 1 / RESIDUAL_RANGE, (1, 200 * 160))
+    plain, raised = [LPCSynthesis(coefficients, scale, 160, b)(left)[0] for b in (0.0, 0.8)]
     assert np.std(raised) == pytest.approx(np.std(plain), rel=0.05)
     power = [np.abs(np.fft.rfft(sound.reshape(-1, 640) * np.hanning(640))) ** 2
              for sound in (plain, raised)]  # fmt: skip
     ratio = 10 * np.log10(power[1].mean(axis=0) / power[0].mean(axis=0))
     angle = np.exp(-1j * np.pi * np.arange(321) / 320)
     lags = np.arange(3)
-    response = [np.polyval((np.append(1, -told) * b**lags)[::-1], angle) for b in (0.5, 0.8)]
+    response = [np.polyval((np.append(1, -predictor) * b**lags)[::-1], angle) for b in (0.5, 0.8)]
     expected = 20 * np.log10(np.abs(response[0] / response[1]))
     peak, valley = 61, 250  # 0.6 / pi of 320 bins
     assert ratio[peak] - ratio[valley] > 6
     found = ratio[peak] - ratio[valley - 20 : valley + 20].mean()
     assert found == pytest.approx(expected[peak] - expected[valley], abs=1)
-    synthesis = Synthesis(coefficients, scale, 160, 0.8)
+    synthesis = LPCSynthesis(coefficients, scale, 160, 0.8)
     parts = [synthesis(part) for part in np.split(left, [1, 100, 161, 3000], axis=1)]
     np.testing.assert_allclose(np.concatenate(parts, axis=1)[0], raised, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "changes", [{"postfilter": 1.0, "prediction_order": 4}, {"postfilter": 0.5}]
+    ("settings", "message"),
+    [
+        ({"postfilter": 1.0, "lpc_order": 4}, "postfilter is .*; expected 0, none"),
+        ({"postfilter": 0.5}, "postfilter is .*; expected 0, none"),
+        ({"lpc_order": -1}, "lpc_order is -1; expected 0, none, to 32"),
+        ({"lpc_order": 64}, "lpc_order is 64; expected 0, none, to 32"),
+        ({"pre_emphasis": -0.1}, "pre_emphasis is -0.1; expected 0, none, up to less than 1"),
+        ({"pre_emphasis": 1.0}, "pre_emphasis is 1.0; expected 0, none, up to less than 1"),
+    ],
 )
-def test_a_postfilter_without_filters_is_refused(changes):
-    with pytest.raises(ValueError, match="postfilter is .*; expected 0, none"):
-        small_wavenet(**changes)
+def test_impossible_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SampleCodec(**settings)
+
+
+def test_levels_are_those_of_the_pre_emphasised_sound_and_synthesis_inverts_it(rng):
+    wave = rng.uniform(-0.5, 0.5, (2, 50, 1)).astype("float32")
+    plain, emphasised = SampleCodec(), SampleCodec(num_levels=2**14, pre_emphasis=0.85)
+    assert np.array_equal(plain.encode(wave), mu_law_encode(wave[..., 0]))
+    expected = [[x[t] - 0.85 * (x[t - 1] if t else 0) for t in range(50)] for x in wave[..., 0]]
+    levels = np.array(emphasised.encode(wave))
+    assert np.array_equal(levels, mu_law_encode(np.float32(expected), 2**14))
+    synthesis = emphasised.synthesis()
+    parts = [synthesis(part) for part in np.split(levels, [1, 7, 7, 40], axis=1)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), wave[..., 0], atol=2e-3)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_network_reads_each_level_one_sample_late(one_hot):
+    codec, levels = SampleCodec(8, one_hot), np.array([[3, 7, 0]])
+    late = np.array(codec.inputs(levels))
+    assert late.shape == (1, 3, codec.num_inputs)
+    if one_hot:
+        assert np.array_equal(late[0], [np.zeros(8), np.eye(8)[3], np.eye(8)[7]])
+    else:
+        assert np.allclose(late[0, :, 0], [0, 2 * 3 / 7 - 1, 1])
 
 
 @pytest.mark.parametrize("levels", [256, 1024])
@@ -151,93 +195,111 @@ def test_a_mu_law_step_is_as_wide_as_its_level(levels):
 # the decoder
 
 
+def set_bands(decoder, decibels) -> None:
+    """Let the mel decoder predict the same bands for all frames, given in dB."""
+    kernel, _ = decoder.mel_decoder.head.get_weights()
+    bias = np.broadcast_to(decibels / DECIBELS, kernel.shape[1:])
+    decoder.mel_decoder.head.set_weights([0 * kernel, bias])
+
+
+def flat_bands(decoder, loudness: float = 0.0) -> np.ndarray:
+    """Return bands in dB whose filters do nothing, and whose scale is 1 / RESIDUAL_RANGE."""
+    areas = decoder.mel_decoder.spectrum.mel.sum(axis=0)
+    return 10 * np.log10(areas * 150 / RESIDUAL_RANGE**2) + loudness
+
+
+def lpc_decoder(**changes):
+    return small_decoder(local_layers=1, lpc_order=6, hop_length=160, **changes)
+
+
+def codes_of(rng, frames: int = 3, batch: int = 1) -> tuple:
+    """Return codes' vectors and speakers."""
+    return rng.normal(size=(batch, frames, 4)).astype("float32"), np.zeros(batch, "int32")
+
+
 def test_filters_that_do_nothing_change_no_likelihood(rng):
-    """With flat bands of the right loudness the remainder is the sound: so are levels and bits."""
-    plain = small_wavenet(local_layers=1)
-    predicts = small_wavenet(local_layers=1, prediction_order=6, hop_length=160)
-    for mine, theirs in zip(
-        [predicts.frames, *predicts.blocks], [plain.frames, *plain.blocks], strict=True
-    ):
-        mine.set_weights(theirs.get_weights())
-    for name in ("first", "first_skip", "conditions", "post", "post_condition", "out"):
-        getattr(predicts, name).set_weights(getattr(plain, name).get_weights())
-    spectrum = predicts.envelope.spectrum
-    flat = 10 * np.log10(spectrum.mel.sum(axis=0) * 150 / RANGE**2) / 20
-    kernel, _ = predicts.envelope.out.get_weights()
-    predicts.envelope.out.set_weights([0 * kernel, flat])
+    """With flat bands of the right loudness the residual is the sound: so are levels and bits."""
+    plain, lpc = small_decoder(local_layers=1, hop_length=160), lpc_decoder()
+    for name in ("conditioner", "network"):
+        getattr(lpc, name).set_weights(getattr(plain, name).get_weights())
+    set_bands(lpc, flat_bands(lpc))
     wave = 0.1 * rng.normal(size=(2, 480, 1)).astype("float32")
-    z_q, speaker = rng.normal(size=(2, 3, 4)).astype("float32"), np.array([0, 2], "int32")
-    frames = plain.frames(z_q, speaker)
-    told = np.array(predicts.targets(wave, frames))
-    assert np.mean(told == np.array(plain.targets(wave))) > 0.99
-    losses = [of.losses_of(wave, z_q, speaker, False)["wavenet/nll"] for of in (plain, predicts)]
-    assert float(losses[0]) == pytest.approx(float(losses[1]), abs=2e-3)
+    conditioning = plain.conditioner(*codes_of(rng, batch=2))
+    same = np.array(lpc.levels_of(wave, conditioning)) == plain.levels_of(wave, conditioning)
+    assert np.mean(same) > 0.99
+    losses = [float(decoder.loss(wave, conditioning)) for decoder in (plain, lpc)]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
 
 
 def test_wider_steps_cost_what_they_hide(rng):
     """The likelihood of the same sound: louder filters make coarser levels, and more of them."""
-    wavenet = small_wavenet(local_layers=1, prediction_order=6, hop_length=160, levels=4096)
-    wavenet.out.set_weights([0 * weight for weight in wavenet.out.get_weights()])
-    spectrum = wavenet.envelope.spectrum
-    kernel, _ = wavenet.envelope.out.get_weights()
+    decoder = lpc_decoder(num_levels=4096)
+    decoder.network.out.set_weights([0 * w for w in decoder.network.out.get_weights()])
     wave = 0.01 * rng.normal(size=(1, 480, 1)).astype("float32")
-    z_q, speaker = rng.normal(size=(1, 3, 4)).astype("float32"), np.array([0], "int32")
-    losses = []
+    conditioning, losses = decoder.conditioner(*codes_of(rng)), []
     for loudness in (0.0, 20.0):
-        flat = (10 * np.log10(spectrum.mel.sum(axis=0) * 150 / RANGE**2) + loudness) / 20
-        wavenet.envelope.out.set_weights([0 * kernel, flat])
-        wider = np.array(wavenet.losses_of(wave, z_q, speaker, False)["wavenet/nll"])
-        left = wave[0, :, 0] / 10 ** (loudness / 20)
-        steps = np.array(mu_law_step(left, 4096)) / np.array(mu_law_step(wave[0, :, 0], 4096))
-        losses.append(wider)
+        set_bands(decoder, flat_bands(decoder, loudness))
+        losses.append(float(decoder.loss(wave, conditioning)))
+        residual = wave[0, :, 0] / 10 ** (loudness / 20)
+        steps = np.array(mu_law_step(residual, 4096)) / np.array(mu_law_step(wave[0, :, 0], 4096))
         expected = np.log(4096) + np.mean(np.log(steps)) + np.log(10) * loudness / 20
-        assert float(wider) == pytest.approx(expected, abs=5e-3)
+        assert losses[-1] == pytest.approx(expected, abs=5e-3)
     assert losses[1] > losses[0]
 
 
 def test_in_training_the_filters_are_those_of_the_recording(rng):
-    """Whatever bands are told, what is left of a recording has the scale of its own frames then."""
-    wavenet = small_wavenet(local_layers=1, prediction_order=6, hop_length=160)
+    """Whatever bands are predicted, the residual of a recording has the scale of its own frames."""
+    decoder = lpc_decoder()
     loudness = np.repeat(np.float32([0.01, 0.1]), 160 * 50)
     wave = (loudness * rng.normal(size=160 * 100)).astype("float32")[None, :, None]
-    frames = wavenet.frames(np.zeros((1, 100, 4), "float32"), np.array([0], "int32"))
-    for training, equal in ((True, True), (False, False)):
-        _, scale, left = wavenet._told(wave, frames, training)
-        spread = [np.std(np.array(left)[0, a : a + 6400]) * RANGE for a in (800, 8800)]
+    conditioning = decoder.conditioner(np.zeros((1, 100, 4), "float32"), np.array([0], "int32"))
+    own, predicted = decoder.filters(conditioning, wave), decoder.filters(conditioning)
+    for filters, equal in ((own, True), (predicted, False)):
+        residual = np.array(decoder.codec.analyse(wave, filters).residual)
+        spread = [np.std(residual[0, a : a + 6400]) * RESIDUAL_RANGE for a in (800, 8800)]
         assert (np.abs(np.log(spread)) < 0.2).all() == equal
-    low, high = [float(np.array(wavenet.filters(frames, wave)[1])[0, n]) for n in (25, 75)]
+    low, high = np.array(own[1])[0, [25, 75]]
     assert high / low == pytest.approx(10, rel=0.5)
+    nll = [np.array(decoder.nll(wave, conditioning, training)) for training in (True, False)]
+    signal = decoder.codec.analyse(wave, own)
+    levels = decoder.codec.to_levels(signal.residual)
+    log_prob = decoder.distribution.log_prob(decoder(levels, conditioning), levels)
+    ratio = np.array(decoder.codec.log_step_ratio(signal))
+    np.testing.assert_allclose(nll[0], ratio - np.array(log_prob), atol=1e-4)
+    assert not np.allclose(*nll)
 
 
-def test_levels_of_a_remainder_need_frames():
-    with pytest.raises(ValueError, match="targets without frames"):
-        small_wavenet(local_layers=1, prediction_order=6).targets(np.zeros((1, 160, 1), "float32"))
+def test_a_codec_with_lpc_needs_filters():
+    with pytest.raises(ValueError, match="lpc_order is 6; expected the filters of the frames"):
+        SampleCodec(lpc_order=6).encode(np.zeros((1, 160, 1), "float32"))
 
 
-@pytest.mark.parametrize("order", [-1, 64])
-def test_an_order_that_makes_no_sense_is_refused(order):
-    with pytest.raises(ValueError, match="prediction_order is .*; expected 0, none, to 32"):
-        small_wavenet(prediction_order=order)
-
-
-def test_what_is_left_is_spoken_through_the_filters_of_its_frames():
-    model = speaking_model(emphasis=0.85, postfilter=0.9)
+def test_synthesis_inverts_the_levels_of_the_frames_filters():
+    model = lpc_model(pre_emphasis=0.85, postfilter=0.9)
     sound = tones(0.2, 200.0)
-    heard = in_levels(model, sound, "ann")
-    assert heard.shape == sound.shape
-    np.testing.assert_allclose(heard, sound, atol=0.05)
-    frames = conditioning_for(model, np.array(model.quantize(sound).z_q), ["ann", None])
-    levels = np.array(model.decoder.targets(np.stack([sound, sound])[..., None], frames))
+    rounded = round_to_levels(model, sound, "ann")
+    assert rounded.shape == sound.shape
+    np.testing.assert_allclose(rounded, sound, atol=0.05)
+    decoder, z_q = model.decoder, np.array(model.vector_quantize(sound).z_q)
+    conditioning = conditioning_for(model, z_q, ["ann", None])
+    levels = np.array(decoder.levels_of(np.stack([sound, sound])[..., None], conditioning))
     assert not np.array_equal(*levels)
-    (whole,) = as_sounds(model.decoder, [levels], frames)
-    assert not np.allclose(whole[0, : len(heard)], heard, atol=1e-3)  # without the postfilter
-    parts = list(as_sounds(model.decoder, np.split(levels, [1, 700], axis=1), frames))
+
+    def synthesis():
+        return decoder.codec.synthesis(decoder.filters(conditioning), model.hop_length)
+
+    whole = synthesis()(levels)
+    assert not np.allclose(whole[0, : len(rounded)], rounded, atol=1e-3)  # without the postfilter
+    parts = list(map(synthesis(), np.split(levels, [1, 700], axis=1)))
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{}, {"emphasis": 0.85, "postfilter": 0.9, "mixtures": 3}])
-def test_a_model_that_predicts_streams_what_it_generates(changes):
-    model, codes = speaking_model(**changes), np.arange(30) % 32
+RICH = {"pre_emphasis": 0.85, "postfilter": 0.9, "num_components": 3}
+
+
+@pytest.mark.parametrize("changes", [{}, RICH])
+def test_a_model_with_lpc_streams_what_it_generates(changes):
+    model, codes = lpc_model(**changes), np.arange(30) % 32
     parts = list(stream(model, codes, ["ann", "bob"]))
     assert len(parts) > 1
     whole = generate(model, codes, ["ann", "bob"])
@@ -249,70 +311,71 @@ def test_a_model_that_predicts_streams_what_it_generates(changes):
 
 
 def test_the_bands_of_the_first_stage_make_the_filters_and_stay(store, tmp_path):
-    settings = {"steps": 6, "first_stage_steps": 6, "decoder": PREDICTS, "progress": False}
+    settings = {"steps": 6, "first_stage_steps": 6, "decoder": LPC_DECODER, "progress": False}
     run = train(store, "tiny", save=tmp_path / "w", **settings)
     first = Run(tmp_path / "first_stage").model.decoder
-    for one, two in zip(first.weights, run.model.decoder.envelope.weights, strict=True):
+    for one, two in zip(first.weights, run.model.decoder.mel_decoder.weights, strict=True):
         assert np.array_equal(one.numpy(), two.numpy())
-    z_q, speaker = run.model.quantize(store.waveform(0)).z_q, np.array([0], "int32")
+    z_q, speaker = run.model.vector_quantize(store.waveform(0)).z_q, np.array([0], "int32")
     decoders = [run.model.decoder, Run(tmp_path).model.decoder]
-    one, two = [np.array(d.filters(d.frames(z_q, speaker))[0]) for d in decoders]
-    assert np.array_equal(one, two)
+    filters = [np.array(d.filters(d.conditioner(z_q, speaker))[0]) for d in decoders]
+    assert np.array_equal(*filters)
     assert Run(tmp_path).history[-1]["held_out/bits"] > 0
 
 
-def test_filters_are_taken_over_with_their_codes_also_by_a_plain_decoders_successor(
-    store, tmp_path
-):
-    plain = {**PREDICTS, "prediction_order": 0}
+def test_mel_decoder_and_codes_are_loaded_from_the_same_run(store, tmp_path):
+    plain = decoder_settings(**{**LPC, "lpc_order": 0})
     settings = {"steps": 2, "first_stage_steps": 4, "progress": False}
     first = train(store, "tiny", save=tmp_path / "a/w", decoder=plain, **settings)
     second = train(
-        store, "tiny", save=tmp_path / "b/w", decoder=PREDICTS, parts={"decoder": first}, **settings
+        store,
+        "tiny",
+        save=tmp_path / "b/w",
+        decoder=LPC_DECODER,
+        parts={"decoder": first},
+        **settings,
     )
     codes = ["encoder", "bottleneck"]
     third = train(
-        store, "tiny", save=tmp_path / "c/w", decoder=PREDICTS, steps=2, progress=False,
-        parts=dict.fromkeys([*codes, "conditions"], second), freeze=codes,
+        store, "tiny", save=tmp_path / "c/w", decoder=LPC_DECODER, steps=2, progress=False,
+        parts=dict.fromkeys([*codes, "conditioner"], second), freeze=codes,
     )  # fmt: skip
-    weights = [run.model.decoder.envelope.get_weights() for run in (second, third)]
+    weights = [run.model.decoder.mel_decoder.get_weights() for run in (second, third)]
     assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
-    with pytest.raises(InputError, match="prediction_order is 12"):
+    with pytest.raises(InputError, match="lpc_order is 12"):
         train(
-            store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
+            store, "tiny", save=tmp_path / "d/w", decoder=LPC_DECODER, progress=False,
             parts=dict.fromkeys([*codes, "decoder"], first), freeze=codes,
         )  # fmt: skip
-    with pytest.raises(InputError, match="prediction_order is 12"):
+    with pytest.raises(InputError, match="lpc_order is 12"):
         train(
-            store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
-            parts={"conditions": second},
+            store, "tiny", save=tmp_path / "d/w", decoder=LPC_DECODER, progress=False,
+            parts={"conditioner": second},
         )  # fmt: skip
-    parts = {**dict.fromkeys(codes, second), "conditions": second, "decoder": third}
-    other = train(store, "tiny", save=tmp_path / "e/w", decoder=PREDICTS, seed=1, **settings)
+    parts = {**dict.fromkeys(codes, second), "conditioner": second, "decoder": third}
+    other = train(store, "tiny", save=tmp_path / "e/w", decoder=LPC_DECODER, seed=1, **settings)
     fourth = train(
-        store, "tiny", save=tmp_path / "f/w", decoder=PREDICTS, steps=1, progress=False,
+        store, "tiny", save=tmp_path / "f/w", decoder=LPC_DECODER, steps=1, progress=False,
         parts=parts | {"decoder": other}, freeze=codes,
     )  # fmt: skip
-    bands = fourth.model.decoder.envelope.get_weights()
+    bands = fourth.model.decoder.mel_decoder.get_weights()
     assert all(np.array_equal(one, two) for one, two in zip(bands, weights[0], strict=True))
-    with pytest.raises(InputError, match="other codes than those of the bottleneck"):
+    with pytest.raises(InputError, match="codes of another bottleneck"):
         train(
-            store, "tiny", save=tmp_path / "d/w", decoder=PREDICTS, progress=False,
+            store, "tiny", save=tmp_path / "d/w", decoder=LPC_DECODER, progress=False,
             parts=parts | {"bottleneck": other}, freeze=codes,
         )  # fmt: skip
     waves = [(store.waveform(0), "eve")]
-    with pytest.raises(InputError, match="doesn't know eve"):
+    with pytest.raises(InputError, match="does not know eve"):
         train(
-            waves, "tiny", speakers=["eve"], save=tmp_path / "d/w", decoder=PREDICTS,
-            parts=dict.fromkeys([*codes, "conditions"], second), freeze=codes, progress=False,
+            waves, "tiny", speakers=["eve"], save=tmp_path / "d/w", decoder=LPC_DECODER,
+            parts=dict.fromkeys([*codes, "conditioner"], second), freeze=codes, progress=False,
         )  # fmt: skip
     assert not (tmp_path / "d").exists()
 
 
-def test_other_voices_go_on_from_a_decoder_that_predicts_with_a_first_stage_of_theirs(
-    store, tmp_path
-):
-    settings = {"steps": 1, "first_stage_steps": 4, "decoder": PREDICTS, "progress": False}
+def test_other_voices_start_from_a_decoder_with_a_first_stage_of_their_own(store, tmp_path):
+    settings = {"steps": 1, "first_stage_steps": 4, "decoder": LPC_DECODER, "progress": False}
     known = train(store, "tiny", save=tmp_path / "a/w", **settings)
     waves = [(store.waveform(number), "eve") for number in (0, 1)]
     rate = {"peak": 1e-9, "warm_up": 0, "end": 1e-9}
@@ -321,15 +384,15 @@ def test_other_voices_go_on_from_a_decoder_that_predicts_with_a_first_stage_of_t
         learning_rate=rate, **settings,
     )  # fmt: skip
     assert own.model.decoder.speakers.shape[0] == 1
-    kernels = [run.model.decoder.blocks[0].weights[0].numpy() for run in (known, own)]
+    kernels = [run.model.decoder.network.blocks[0].weights[0].numpy() for run in (known, own)]
     np.testing.assert_allclose(*kernels, atol=1e-6)
     first = Run(tmp_path / "b/first_stage").model.decoder
-    for one, two in zip(first.weights, own.model.decoder.envelope.weights, strict=True):
+    for one, two in zip(first.weights, own.model.decoder.mel_decoder.weights, strict=True):
         assert np.array_equal(one.numpy(), two.numpy())
 
 
 def test_a_card_measures_the_same_sound_whatever_the_codes(store, tmp_path):
-    settings = {"steps": 4, "first_stage_steps": 40, "decoder": PREDICTS, "progress": False}
+    settings = {"steps": 4, "first_stage_steps": 40, "decoder": LPC_DECODER, "progress": False}
     run = train(store, "tiny", save=tmp_path / "w", **settings)
     card = score_card(run, store, spoken=1, progress=False)
     held_out = validate(run.model, store)["bits"]
@@ -337,33 +400,30 @@ def test_a_card_measures_the_same_sound_whatever_the_codes(store, tmp_path):
     assert abs(card["listening gap, codes zeroed"].value) > 1e-3
 
 
-def test_what_no_level_reaches_costs_more_the_farther_it_is_and_silence_costs_nothing(rng):
-    wavenet = small_wavenet(local_layers=1, prediction_order=6, hop_length=160)
-    kernel, bias = wavenet.envelope.out.get_weights()
-    wavenet.envelope.out.set_weights([0 * kernel, 0 * bias - 5.0])  # -100 dB is told: silence
-    frames = np.zeros((1, 3, 4), "float32"), np.array([0], "int32")
+def test_outliers_cost_more_the_farther_they_are_and_silence_costs_nothing(rng):
+    decoder = lpc_decoder()
+    set_bands(decoder, -100.0)  # silence is predicted
+    conditioning = decoder.conditioner(np.zeros((1, 3, 4), "float32"), np.array([0], "int32"))
     loud = 0.05 * rng.normal(size=(1, 480, 1)).astype("float32")
-    costs = [
-        float(wavenet.losses_of(gain * loud, *frames, False)["wavenet/nll"]) for gain in (0, 1, 4)
-    ]
+    costs = [float(decoder.loss(gain * loud, conditioning)) for gain in (0, 1, 4)]
     assert costs[0] == 0
     assert costs[2] > costs[1] > np.log(256)
 
 
 def test_a_decoder_of_another_hop_is_refused():
-    model = speaking_model()
-    with pytest.raises(ValueError, match="160 samples a frame, the encoder 64"):
-        VQVAE(model.encoder, model.bottleneck, small_wavenet(prediction_order=4, local_layers=1))
+    model = lpc_model()
+    with pytest.raises(ValueError, match="160 samples per frame, the encoder 64"):
+        VQVAE(model.encoder, model.bottleneck, lpc_decoder())
 
 
 def test_filters_without_a_first_stage_are_refused(store, tmp_path):
-    with pytest.raises(InputError, match="prediction_order is 12.*first_stage_steps=2000"):
-        train(store, "tiny", decoder=PREDICTS, save=tmp_path / "w", progress=False)
+    with pytest.raises(InputError, match="lpc_order is 12.*first_stage_steps=2000"):
+        train(store, "tiny", decoder=LPC_DECODER, save=tmp_path / "w", progress=False)
     assert not list(tmp_path.iterdir())
 
 
-def test_bands_that_do_not_fit_are_named_before_the_first_stage(store, tmp_path):
+def test_a_conditioner_that_does_not_fit_are_named_before_the_first_stage(store, tmp_path):
     settings = {"first_stage_steps": 3, "save": tmp_path / "w", "progress": False}
     with pytest.raises(InputError, match="local_channels|local_layers"):
-        train(store, "tiny", decoder={"prediction_order": 12}, **settings)
+        train(store, "tiny", decoder={"codec": {"lpc_order": 12}}, **settings)
     assert not list(tmp_path.iterdir())

@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 import tensorflow as tf
 
-from tests.conftest import small_wavenet
+from tests.conftest import small_decoder
 from vqwn_kit.data import audio
 from vqwn_kit.models.bottlenecks import (
     Identity,
@@ -15,7 +15,8 @@ from vqwn_kit.models.bottlenecks import (
     VectorQuantizer,
     VectorQuantizerEMA,
 )
-from vqwn_kit.models.conditioning import Conditioner
+from vqwn_kit.models.codec import level_to_scalar, mu_law_decode, mu_law_encode
+from vqwn_kit.models.conditioning import Conditioner, SpeakerEmbedding
 from vqwn_kit.models.encoders import (
     DilatedConvEncoder,
     GatedConvEncoder,
@@ -23,7 +24,7 @@ from vqwn_kit.models.encoders import (
     StridedConvEncoder,
 )
 from vqwn_kit.models.gated_block import GatedBlock
-from vqwn_kit.models.layers import Speakers, TimeJitter, add_frames, level_to_scalar, mu_law_encode
+from vqwn_kit.models.layers import TimeJitter, add_frames
 from vqwn_kit.models.mel import LogMel, Mfcc, hz_to_mel
 from vqwn_kit.models.mel_decoder import MelDecoder
 from vqwn_kit.models.wavenet import Projection
@@ -37,10 +38,14 @@ def frames(rng) -> tuple:
     return (rng.normal(size=(2, 8, 6)).astype("float32"),)
 
 
-def heard(rng) -> tuple:
-    """Return levels, the local condition and speakers for `small_wavenet`."""
-    local = rng.normal(size=(2, 4, 4)).astype("float32")
-    return rng.integers(0, 64, (2, 16)), local, np.array([2, -1], "int32")
+def teacher_forced(channels: int):
+    """Return a function that draws levels and conditioning (2, 4, C) for `small_decoder`."""
+
+    def draw(rng) -> tuple:
+        conditioning = rng.normal(size=(2, 4, channels)).astype("float32")
+        return rng.integers(0, 64, (2, 64)), conditioning
+
+    return draw
 
 
 LAYERS = {
@@ -79,8 +84,15 @@ LAYERS = {
     ),
     "vector quantizer with all options": (
         lambda **k: VectorQuantizer(
-            7, 6, 0.5, commitment_warm_up=9, batch_norm=True, unit_norm=True, kl_frame=0.1,
-            kl_mean=0.2, **k,
+            7,
+            6,
+            0.5,
+            commitment_warm_up=9,
+            batch_norm=True,
+            unit_norm=True,
+            kl_frame=0.1,
+            kl_mean=0.2,
+            **k,
         ),
         frames,
     ),
@@ -97,7 +109,7 @@ LAYERS = {
     "identity": (lambda **k: Identity(6, **k), frames),
     "jitter": (lambda **k: TimeJitter(0.4, **k), frames),
     "speakers": (
-        lambda **k: Speakers(3, 5, learned_no_speaker=True, dropout=0.2, **k),
+        lambda **k: SpeakerEmbedding(3, 5, learned_no_speaker=True, dropout=0.2, **k),
         lambda rng: (np.array([2, -1], "int32"),),
     ),
     "gated block": (
@@ -108,28 +120,38 @@ LAYERS = {
         ),
     ),
     "conditions": (
-        lambda **k: Conditioner(3, 6, 5, 4, 0.1, True, 0.2, **k),
+        lambda **k: Conditioner(3, 6, 5, 4, 0, 0.1, True, 0.2, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
     "conditions with layers": (
         lambda **k: Conditioner(3, 6, 5, local_layers=2, **k),
         lambda rng: (*frames(rng), np.array([2, -1], "int32")),
     ),
-    "projection": (lambda **k: Projection(5, [4, 2], **k), frames),
-    "wavenet": (small_wavenet, heard),
-    "wavenet with all options": (
-        lambda **k: small_wavenet(
-            dilations=None, num_cycles=2, num_cycle_layers=2, one_hot=True, interpolate=True,
-            speaker_projection="own", local_channels=5, jitter=0.1, learned_no_speaker=True,
-            speaker_dropout=0.1, mixtures=3, levels=64, **k,
+    "projection": (lambda **k: Projection(5, **k), frames),
+    "decoder": (small_decoder, teacher_forced(7)),
+    "decoder with all options": (
+        lambda **k: small_decoder(
+            dilations=None,
+            num_cycles=2,
+            num_cycle_layers=2,
+            one_hot=True,
+            interpolate=True,
+            speaker_projection="own",
+            local_channels=5,
+            jitter=0.1,
+            learned_no_speaker=True,
+            speaker_dropout=0.1,
+            num_components=3,
+            num_levels=64,
+            **k,
         ),
-        heard,
+        teacher_forced(8),
     ),
-    "frame decoder": (
-        lambda **k: MelDecoder(3, 16, 6, 5, 4, 0.1, True, 0.2, 2, 20, **k),
-        lambda rng: (*frames(rng), np.array([2, -1], "int32")),
+    "mel decoder": (
+        lambda **k: MelDecoder(Conditioner(3, 6, 5, 4, 2, **k), 16, 20, **k),
+        lambda rng: (rng.normal(size=(2, 4, 4)).astype("float32"),),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -163,11 +185,11 @@ def test_layer_runs_in_mixed_precision_and_its_weights_get_a_gradient(name, rng)
 
 
 def test_mu_law_in_the_graph_equals_numpy(rng):
-    wave = np.concatenate([rng.uniform(-1, 1, 5000), audio.mu_law_decode(np.arange(256))])
+    wave = np.concatenate([rng.uniform(-1, 1, 5000), mu_law_decode(np.arange(256))])
     wave = wave.astype("float32")
     apart = np.array(mu_law_encode(wave)) != audio.mu_law_encode(wave)
     assert apart.mean() < 1e-3
-    assert np.array_equal(mu_law_encode(audio.mu_law_decode(np.arange(256))), np.arange(256))
+    assert np.array_equal(mu_law_encode(mu_law_decode(np.arange(256))), np.arange(256))
 
 
 def test_level_scalars_span_minus_one_to_one():
@@ -244,7 +266,7 @@ def test_jitter_leaves_frames_alone_outside_training(rng):
 
 def test_no_speaker_is_zeros_or_learned_and_never_a_row_of_the_table():
     speaker = np.array([-1, 0, 2], "int32")
-    plain, learned = Speakers(3, 5), Speakers(3, 5, learned_no_speaker=True)
+    plain, learned = SpeakerEmbedding(3, 5), SpeakerEmbedding(3, 5, learned_no_speaker=True)
     assert not np.array(plain(speaker))[0].any()
     learned.build()
     learned.nobody.assign(np.full(5, 7.0))
@@ -254,7 +276,7 @@ def test_no_speaker_is_zeros_or_learned_and_never_a_row_of_the_table():
 
 
 def test_the_learned_no_speaker_learns_from_speaker_dropout():
-    speakers = Speakers(3, 5, learned_no_speaker=True, dropout=0.5)
+    speakers = SpeakerEmbedding(3, 5, learned_no_speaker=True, dropout=0.5)
     ids = np.tile(np.arange(3, dtype="int32"), 200)
     vectors = np.array(speakers(ids, training=True))
     dropped = ~vectors.any(axis=1)  # it starts at zeros

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import decoder_settings
 from vqwn_kit import VQVAE, InputError
-from vqwn_kit.presets.preset import build_model, load_preset
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import load_preset
 
 
 @pytest.fixture
@@ -103,14 +105,15 @@ VARIANTS = {
     "2019 and its decoder's side": {
         "encoder": "2019",
         "bottleneck": {"batch_norm": True},
-        "decoder": {"jitter": 0.12, "local_channels": 16},
+        "decoder": {"conditioner": {"jitter": 0.12, "local_channels": 16}},
     },
-    "one-hot and interpolated": {"decoder": {"one_hot": True, "interpolate": True}},
+    "one-hot and interpolated": {"decoder": decoder_settings(one_hot=True, interpolate=True)},
     "conditions of their own": {
-        "decoder": {"speaker_projection": "own", "learned_no_speaker": True,
-                    "speaker_dropout": 0.1}
+        "decoder": decoder_settings(
+            speaker_projection="own", learned_no_speaker=True, speaker_dropout=0.1
+        )
     },
-    "mixture of logistics": {"decoder": {"mixtures": 5}},
+    "mixture of logistics": {"decoder": decoder_settings(num_components=5)},
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from vqwn_kit.training.optimizer import make_optimizer
 
 
 def test_seed_is_exactly_the_predecessors_parameters():
-    ours, theirs = load_preset("seed"), load_preset(PRESETS / "model_parameters.json")
+    ours, theirs = load_preset("original"), load_preset(PRESETS / "model_parameters.json")
     assert ours.bottleneck == theirs.bottleneck
     assert ours.decoder == theirs.decoder
     assert ours.training == theirs.change(precision="auto").training
@@ -169,16 +169,17 @@ def test_published_sizes_of_the_other_presets():
     """2 x 10 layers of kernel 2 see 2046 samples and the first two; 5 x 10 see 5115 and two."""
     chorowski = build_model(load_preset("chorowski2019"), ["ann"])
     assert chorowski.decoder.receptive_field == 2 + 2 * 1023
-    assert (chorowski.hop_length, chorowski.decoder.jitter) == (320, 0.12)
+    assert (chorowski.hop_length, chorowski.decoder.conditioner.jitter) == (320, 0.12)
     magenta = build_model(load_preset("magenta"), ["ann"])
     assert magenta.decoder.receptive_field == 2 + 5 * 1023
-    assert (magenta.hop_length, len(magenta.decoder.blocks)) == (64, 50)
+    assert (magenta.hop_length, len(magenta.decoder.network.blocks)) == (64, 50)
 
 
 def test_changes_are_read_from_the_command_line():
-    texts = "steps=7 encoder=2019 bottleneck.joint=true bottleneck=vq decoder.mixtures=3".split()
+    texts = "steps=7 encoder=2019 bottleneck.joint=true bottleneck=vq".split()
+    texts.append("decoder.codec.one_hot=true")
     assert parse_changes(texts) == {
-        "steps": 7, "encoder": {"class_name": "2019"}, "decoder": {"mixtures": 3},
+        "steps": 7, "encoder": {"class_name": "2019"}, "decoder": {"codec": {"one_hot": True}},
         "bottleneck": {"joint": True, "class_name": "vq"},
     }  # fmt: skip
     with pytest.raises(InputError, match="NAME=VALUE"):

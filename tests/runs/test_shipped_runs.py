@@ -31,7 +31,7 @@ def test_the_cards_likelihood_is_found_again(subject):
     for number in subject.held_out:
         wave = subject.store.waveform(number)[None, :, None]
         wave = wave[:, : wave.shape[1] // subject.model.hop_length * subject.model.hop_length]
-        z_q = subject.model.quantize(wave).z_q
+        z_q = subject.model.vector_quantize(wave).z_q
         bits.append(float(subject.bits(wave, subject.speaker_ids([number]), z_q)) * wave.shape[1])
         samples.append(wave.shape[1])
     assert len(bits) == 30

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from tests.conftest import small_wavenet, tones
+from tests.conftest import decoder_settings, tones
 from vqwn_kit import (
     VQVAE,
     InputError,
@@ -17,13 +17,12 @@ from vqwn_kit import (
     reconstruct,
     stream,
 )
-from vqwn_kit.models.layers import mu_law_encode
+from vqwn_kit.models.codec import mu_law_encode
 from vqwn_kit.sampling.generate import (
     Interrupted,
-    as_sounds,
     conditioning_for,
     convert_many,
-    in_levels,
+    round_to_levels,
 )
 
 # the verbs
@@ -51,18 +50,8 @@ def test_a_stream_is_what_generate_returns_in_parts(model):
 # emphasis
 
 
-def test_emphasis_is_undone_also_between_the_parts_of_a_stream():
-    decoder = small_wavenet(emphasis=0.85, levels=4096)
-    sound = np.stack([tones(0.1, 200.0), tones(0.1, 310.0)])
-    levels = np.array(decoder.targets(sound[..., None]))
-    assert not np.array_equal(levels, mu_law_encode(sound, 4096))
-    heard = list(as_sounds(decoder, np.split(levels, [1, 700], axis=1), frames=None))
-    assert [part.dtype for part in heard] == [np.float32] * 3
-    np.testing.assert_allclose(np.concatenate(heard, axis=1), sound, atol=1e-2)
-
-
 def test_a_model_with_emphasis_streams_what_it_generates():
-    changes = {"emphasis": 0.85}
+    changes = decoder_settings(pre_emphasis=0.85)
     model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
     codes = np.arange(30) % 32
     parts = list(stream(model, codes, ["ann", "bob"]))
@@ -78,9 +67,9 @@ def test_with_emphasis_the_noise_of_few_levels_is_weaker_in_high_frequencies():
     wave = np.float32(0.2 * np.sin(400 * np.pi * time) + 0.1 * np.sin(1240 * np.pi * time))
     noise = {}
     for emphasis in (0.0, 0.85):
-        preset = load_preset("tiny").change(decoder={"emphasis": emphasis})
-        heard = in_levels(build_model(preset, ["ann"]), wave, "ann")
-        power = np.abs(np.fft.rfft(heard - wave)) ** 2
+        preset = load_preset("tiny").change(decoder={"codec": {"pre_emphasis": emphasis}})
+        rounded = round_to_levels(build_model(preset, ["ann"]), wave, "ann")
+        power = np.abs(np.fft.rfft(rounded - wave)) ** 2
         noise[emphasis] = [10 * np.log10(power[a:b].mean()) for a, b in ((0, 800), (6000, 8000))]
     assert abs(noise[0.0][0] - noise[0.0][1]) < 4
     assert 12 < noise[0.85][0] - noise[0.85][1] < 24
@@ -98,11 +87,11 @@ def test_a_point_between_two_voices_is_each_of_them_at_its_ends(model):
     quarter = interpolate_voices(model, "ann", "bob", 0.25)
     np.testing.assert_allclose(quarter, 0.75 * table[0] + 0.25 * table[1], rtol=1e-6)
     z_q = np.array(model.bottleneck.embed(codes[None]))
-    told = conditioning_for(model, z_q, [quarter, "ann", "bob", None])
-    assert np.array_equal(told[0, :, -4:], np.tile(quarter, (12, 1)))
-    by_number = model.decoder.frames(np.repeat(z_q, 2, axis=0), np.array([0, 1], np.int32))
-    assert np.array_equal(told[1:2], np.array(by_number)[:1])
-    assert not told[3, :, -4:].any()
+    conditioning = conditioning_for(model, z_q, [quarter, "ann", "bob", None])
+    assert np.array_equal(conditioning[0, :, -4:], np.tile(quarter, (12, 1)))
+    by_number = model.decoder.conditioner(np.repeat(z_q, 2, axis=0), np.array([0, 1], np.int32))
+    assert np.array_equal(conditioning[1:2], np.array(by_number)[:1])
+    assert not conditioning[3, :, -4:].any()
     nobody = interpolate_voices(model, None, "bob", 0.5)
     np.testing.assert_allclose(nobody, table[1] / 2, rtol=1e-6)
 

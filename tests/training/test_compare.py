@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 from tests.conftest import ctrl_c_at
 from vqwn_kit import Comparison, InputError, compare, load_preset, load_run
 from vqwn_kit.cli.main import main
-from vqwn_kit.presets.preset import build_model
+from vqwn_kit.presets.build import build_model
 from vqwn_kit.training.compare import FAMILY
 
 VARIANTS = {"VQ": {}, "no VQ": {"bottleneck": "ae"}, "2019": {"encoder": "2019"}}
@@ -132,14 +132,18 @@ def test_every_variant_of_the_family_builds_from_the_preset_mini(name):
         ([{}, {}], {}, "same name"),
         ([], {}, "nothing to compare"),
         ([{}, {"steps": 3}], {}, r"\[3, 20\] steps"),
-        ([{}, {"decoder": {"emphasis": 0.85}}], {}, "emphasis 0.0; .*emphasis 0.85"),
-        ([{}, {"decoder": {"levels": 64}}], {}, "256 levels, .* 64 levels,"),
+        (
+            [{}, {"decoder": {"codec": {"pre_emphasis": 0.85}}}],
+            {},
+            "pre-emphasis 0.0; .*pre-emphasis 0.85",
+        ),
+        ([{}, {"decoder": {"codec": {"num_levels": 64}}}], {}, "256 levels, .* 64 levels,"),
         ([{}, {"seed": 3}], {}, "seed, which is the same for all"),
         (["batch_size=2"], {}, "batch_size, which is the same for all"),
         (["bottleneck=emma"], {}, "did you mean 'ema'"),
         ([{"botleneck": "ema"}], {}, "did you mean 'bottleneck'"),
         (["minni"], {}, "did you mean 'mini'"),
-        ([{}, {"decoder": "frames"}], {"steps": 2}, "no WaveNet"),
+        ([{}, {"decoder": "mel"}], {"steps": 2}, "no WaveNet"),
         ([{}, {"bottleneck": {"joints": True}}], {}, "did you mean 'joint'"),
         ({"a +": {}, "a -": {"bottleneck": "ae"}}, {}, "folders would have the same name"),
     ],
@@ -151,7 +155,7 @@ def test_what_cannot_be_compared_is_named(store, tmp_path, variants, settings, m
 
 
 def test_one_seed_and_changes_with_commas(store, tmp_path):
-    text = "decoder.dilations=[1,2,4],log_every=1"
+    text = "decoder.network.dilations=[1,2,4],log_every=1"
     settings = {"base": "tiny", "steps": 1, "save": tmp_path, "progress": False}
     comparison = compare([text], store, seed=7, **settings)
     assert comparison.seeds == [7]
@@ -167,7 +171,13 @@ def test_only_a_corpus_can_be_compared_on(tmp_path):
 
 
 def test_the_command_line_compares_by_names_and_changes(folder, tmp_path, capsys):
-    line = ["compare", str(folder), "VQ:", "bottleneck=ae", "mixed:decoder.mixtures=3"]
+    line = [
+        "compare",
+        str(folder),
+        "VQ:",
+        "bottleneck=ae",
+        "mixed:decoder.distribution=logistic-mixture",
+    ]
     options = ["--base", "tiny", "--steps", "2", "--set", "batch_size=2", "--save", str(tmp_path)]
     assert main([*line, *options]) == 0
     out = capsys.readouterr().out

@@ -70,7 +70,11 @@ def test_voices_of_a_decoder_are_taken_by_their_names(run, tmp_path):
         ({"encoder": {"filters": 8}}, ["encoder"], "filters: 16 there, 8 here"),
         ({"encoder": {"kernel_size": 5}}, ["encoder"], "kernel_size: 4 there, 5 here"),
         ({"bottleneck": "ema"}, ["bottleneck"], "is a VectorQuantizer, here a VectorQuantizerEMA"),
-        ({"decoder": {"num_cycle_layers": 3}}, ["decoder"], r"dilations|num_cycle_layers: 4 there"),
+        (
+            {"decoder": {"network": {"num_cycle_layers": 3}}},
+            ["decoder"],
+            r"dilations|num_cycle_layers: 4 there",
+        ),
         ({}, ["encodr"], "did you mean 'encoder'"),
     ],
 )
@@ -107,24 +111,24 @@ def test_a_decoder_starts_from_what_the_first_stages_conditions_have_learnt(stor
     run = train(
         store, "tiny", save=tmp_path / "w", decoder=decoder, first_stage=own, **settings
     )  # fmt: skip
-    first = Run(tmp_path / "first_stage").model.decoder.frames
+    first = Run(tmp_path / "first_stage").model.decoder.conditioner
     assert all(
         np.allclose(one, two, atol=1e-6)
-        for one, two in zip(first.weights, run.model.decoder.frames.weights, strict=True)
+        for one, two in zip(first.weights, run.model.decoder.conditioner.weights, strict=True)
     )
-    assert str(tmp_path / "first_stage") in run.config["parts"]["conditions"]
+    assert str(tmp_path / "first_stage") in run.config["parts"]["conditioner"]
     again = train(
         store, "tiny", save=tmp_path / "z" / "w", decoder=decoder, first_stage=own, seed=1,
         parts={"decoder": run}, **settings,
     )  # fmt: skip
-    first = Run(tmp_path / "z" / "first_stage").model.decoder.frames
-    for one, two in ((first.widen, again.model.decoder.frames.widen),
+    first = Run(tmp_path / "z" / "first_stage").model.decoder.conditioner
+    for one, two in ((first.join, again.model.decoder.conditioner.join),
                      (run.model.decoder.post, again.model.decoder.post)):  # fmt: skip
         assert np.allclose(one.kernel, two.kernel, atol=1e-6)
     other = train(store, "tiny", save=tmp_path / "x" / "w", **settings)
-    assert "conditions" not in other.config["parts"]
+    assert "conditioner" not in other.config["parts"]
     with pytest.raises(InputError, match="local_channels: 6 there, None here"):
-        train(store, "tiny", save=tmp_path / "y" / "w", parts={"conditions": run}, **settings)
+        train(store, "tiny", save=tmp_path / "y" / "w", parts={"conditioner": run}, **settings)
 
 
 def test_the_first_stage_may_have_settings_of_its_own(store, tmp_path):
@@ -174,7 +178,7 @@ def test_the_sizes_and_dead_codes_are_told_in_training_and_of_held_out_speech(
     assert last["vq/codes_used"] + last["vq/codes_dead"] == 32
     held_out = store.numbers("held_out")
     assert len(held_out) == 1
-    z_e = np.array(run.model.quantize(store.waveform(held_out[0])).z_e)
+    z_e = np.array(run.model.vector_quantize(store.waveform(held_out[0])).z_e)
     assert last["held_out/z_e_rms"] == pytest.approx(np.sqrt(np.mean(z_e**2)), rel=0.02)
 
 
@@ -190,8 +194,11 @@ def test_the_exported_codebook_is_what_the_decoder_hears(store, tmp_path):
 def test_what_is_wrong_in_the_second_stage_is_named_before_the_first(store, run, tmp_path):
     settings = {"save": tmp_path / "w", "first_stage_steps": 3, "progress": False}
     for changes, message in [
-        ({"decoder": {"kernel_sze": 2}}, "did you mean 'kernel_size'"),
-        ({"parts": {"decoder": run}, "decoder": {"gate_channels": 5}}, "gate_channels"),
+        ({"decoder": {"network": {"kernel_sze": 2}}}, "did you mean 'kernel_size'"),
+        (
+            {"parts": {"decoder": run}, "decoder": {"network": {"gate_channels": 5}}},
+            "gate_channels",
+        ),
         ({"freeze": ["encoder"]}, "freezes encoder and bottleneck itself"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -57,7 +57,7 @@ def test_validation_is_the_mean_over_samples_of_whole_utterances(run, store):
     for number in store.numbers("train"):
         wave = store.waveform(number)
         wave = wave[: len(wave) // 64 * 64][None, :, None]
-        from vqwn_kit.models.layers import mu_law_encode
+        from vqwn_kit.models.codec import mu_law_encode
 
         targets = mu_law_encode(wave[..., 0])
         logits = run.model((wave, store.speaker_ids[[number]]))
@@ -69,7 +69,7 @@ def test_validation_is_the_mean_over_samples_of_whole_utterances(run, store):
 
 RICH = {  # everything that draws numbers, counts steps or keeps averages
     "bottleneck": {"class_name": "ema", "batch_norm": True, "commitment_warm_up": 12},
-    "decoder": {"jitter": 0.2, "speaker_dropout": 0.3, "learned_no_speaker": True},
+    "decoder": {"conditioner": {"jitter": 0.2, "speaker_dropout": 0.3, "learned_no_speaker": True}},
 }
 
 
@@ -110,7 +110,7 @@ def test_a_resumed_run_goes_on_in_its_schedule(store, tmp_path):
 
 
 def test_a_schedule_holds_from_its_step_on():
-    rate = make_optimizer(load_preset("seed").training)._learning_rate
+    rate = make_optimizer(load_preset("original").training)._learning_rate
     assert float(rate(0)) == pytest.approx(8e-5)
     assert float(rate(79_999)) == pytest.approx(8e-5)
     assert float(rate(80_000)) == pytest.approx(6e-5)

@@ -99,7 +99,12 @@ def _check_what_was_heard(player: Player, run) -> None:
 
 @pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_both_of_two_stages_go_on_after_a_stop_and_after_ctrl_c(store, tmp_path):
-    sizes = {"steps": 4, "first_stage_steps": 3, "log_every": 1, "decoder": {"num_cycle_layers": 1}}
+    sizes = {
+        "steps": 4,
+        "first_stage_steps": 3,
+        "log_every": 1,
+        "decoder": {"network": {"num_cycle_layers": 1}},
+    }
     monitor = vq.monitor(store, "tiny", save=tmp_path / "w", hear_every=0, **sizes)
     at_step(monitor, 2, monitor.stop)
     run = monitor.start().wait(PATIENCE)

@@ -13,12 +13,12 @@ import vqwn_kit as vq
 from vqwn_kit.cli.data import (
     add_bench,
     add_check,
+    add_command as _command,
     add_download,
     add_prepare,
     add_reading,
     choices_of,
 )
-from vqwn_kit.cli.data import add_command as _command
 from vqwn_kit.cli.prior import add_dreaming, add_prior, check_dreaming, dream_with
 from vqwn_kit.cli.train import add_compare, add_train, one_of_two
 from vqwn_kit.errors import InputError

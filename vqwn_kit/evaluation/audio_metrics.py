@@ -29,9 +29,8 @@ from vqwn_kit.evaluation.metrics.measures import (
 )
 from vqwn_kit.evaluation.score_card import ScoreCard
 from vqwn_kit.files import file_name
-from vqwn_kit.models.mel_decoder import DECIBELS
 from vqwn_kit.models.vqvae import as_batch
-from vqwn_kit.sampling.generate import convert_many, in_levels
+from vqwn_kit.sampling.generate import convert_many, round_to_levels
 
 WINDOW = 0.5  # seconds that the probe of voices hears at once
 FLOOR = -30.0  # dB under the loudest cell; what lies below tells the noise, not the voice
@@ -119,10 +118,10 @@ def speak_bands(model, waveform: np.ndarray, voices: list[str], seed: int = 0) -
     import librosa
 
     batch, speakers = as_batch(waveform, model.hop_length), model.speaker_ids(voices)
-    z_q = np.array(model.compress(batch, training=False).z_q)
-    told = model.decoder(np.repeat(z_q, len(voices), axis=0), speakers, training=False)
+    z_q = np.repeat(np.array(model.vector_quantize(batch).z_q), len(voices), axis=0)
+    predicted = model.decoder.bands(model.decoder.conditioner(z_q, speakers))
     form, spoken = model.decoder.spectrum, []
-    for bands in DECIBELS * np.array(told):
+    for bands in np.array(predicted):
         whole = np.concatenate([bands, bands[-1:]])  # librosa has a frame at the very end, too
         amplitudes = librosa.feature.inverse.mel_to_stft(
             librosa.db_to_power(whole.T), sr=form.sample_rate, n_fft=form.n_fft, fmin=form.fmin,
@@ -253,7 +252,7 @@ def score_sound(card: ScoreCard, subject: EvaluationContext, sounds: list[Sound]
                  lambda s: p808(s.waveform), "")  # fmt: skip
     if subject.model.is_autoregressive:
         _mean_of(card, section, "DNSMOS P.808, original in levels", "of 5", of_kind["original"],
-                 lambda s: p808(in_levels(subject.model, s.waveform, s.voice)),
+                 lambda s: p808(round_to_levels(subject.model, s.waveform, s.voice)),
                  "rounded as the decoder's own sound is")  # fmt: skip
     names = ("mel-cepstral distance, conversion", "mel-cepstral distance, source to target")
     names += ("pitch error, conversion", "pitch error, source to target")

@@ -77,7 +77,7 @@ def _bits_of(subject: EvaluationContext, number: int) -> tuple[int, list[float]]
     hop = model.hop_length
     waveform = subject.store.waveform(number)[: MOST_SECONDS * subject.store.sample_rate]
     waveform = as_batch(waveform[: max(1, len(waveform) // hop) * hop], hop)
-    z_q, speaker = np.array(model.quantize(waveform).z_q), subject.speaker_ids([number])
+    z_q, speaker = np.array(model.vector_quantize(waveform).z_q), subject.speaker_ids([number])
     frames = np.arange(z_q.shape[1])
     told = {
         "codes shuffled": (speaker, z_q[:, rng.permutation(frames)]),
@@ -90,7 +90,7 @@ def _bits_of(subject: EvaluationContext, number: int) -> tuple[int, list[float]]
     ]
     same = same[0] or same[1]
     if same:
-        other = np.array(model.quantize(subject.store.waveform(rng.choice(same))).z_q)
+        other = np.array(model.vector_quantize(subject.store.waveform(rng.choice(same))).z_q)
         told["another utterance"] = (speaker, other[:, frames % other.shape[1]])
     others = [name for name in subject.run.speakers if name != own]
     if others:

@@ -140,5 +140,5 @@ def bits_per_sample(model: VQVAE, waveform, speaker, z_q):
         speaker: int32 (1,), whom the decoder takes it to be.
         z_q: (1, T / hop_length, D), what the decoder hears.
     """
-    losses = model.decoder.losses_of(waveform, z_q, speaker, training=False)
-    return losses["wavenet/nll"] * BITS_PER_NAT
+    conditioning = model.decoder.conditioner(z_q, speaker)
+    return model.decoder.loss(waveform, conditioning, training=False) * BITS_PER_NAT

@@ -84,8 +84,8 @@ def score_card(
     })  # fmt: skip
     if run.model.is_autoregressive:
         card.about["temperature"] = temperature
-        if run.model.decoder.emphasis:
-            card.about["bits are of the sound emphasised by"] = run.model.decoder.emphasis
+        if emphasis := run.model.decoder.codec.pre_emphasis:
+            card.about["bits are of the sound emphasised by"] = emphasis
         score_likelihood(card, subject)
     else:
         card.skipped["likelihood"] = "a first stage tells mel bands, not samples"

@@ -374,6 +374,11 @@ class Identity(Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.embedding_dim = embedding_dim
 
+    @property
+    def provides(self) -> dict[str, int]:
+        """What a decoder is built with."""
+        return {"condition_dim": self.embedding_dim}
+
     def call(self, z_e, training: bool | None = None) -> Quantized:
         """Return z_e (B, N, D) as it is, without codes and without a loss."""
         return Quantized(z_e, None, {}, z_e)

@@ -97,8 +97,13 @@ class Codebook(Layer):
             name="codebook",
         )
 
+    @property
+    def provides(self) -> dict[str, int]:
+        """What a decoder is built with."""
+        return {"condition_dim": self.embedding_dim}
+
     def vectors(self):
-        """Return what the decoder hears for each code, (K, D)."""
+        """Return the vector that the decoder receives for each code, (K, D)."""
         return ops.convert_to_tensor(self.codebook)
 
     @property
@@ -107,7 +112,7 @@ class Codebook(Layer):
         return [(self.codebook, 0)]
 
     def embed(self, codes):
-        """Return what the decoder hears for codes (B, N), as (B, N, D)."""
+        """Return the vectors of codes (B, N), (B, N, D)."""
         return ops.take(self.vectors(), codes, axis=0)
 
     def normalise(self, z_e, training: bool | None = None):

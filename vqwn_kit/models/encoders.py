@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from vqwn_kit.models.layers import Layer, level_to_scalar, mu_law_encode, shift_right
+from vqwn_kit.models.codec import level_to_scalar, mu_law_encode
+from vqwn_kit.models.layers import Layer, shift_right
 from vqwn_kit.models.mel import DELTA_WIDTH, LogMel, Mfcc
 
 FEATURE_HOP = 160  # samples between two frames of features, 10 ms
@@ -24,13 +25,17 @@ class Encoder(Layer):
         short_name: its name in presets, arguments and run folders.
     """
 
-    short_name: str
     embedding_dim: int
     hop_length: int
     receptive_field: int
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
+
+    @property
+    def provides(self) -> dict[str, int]:
+        """What a decoder is built with."""
+        return {"hop_length": self.hop_length}
 
     def compute_output_shape(self, input_shape):
         """Return (B, N, D)."""

@@ -1,39 +1,51 @@
-"""What the parts of the model share: mu-law, frames, shifts, jitter and speakers."""
+"""What the parts of the model share: config, shifts in time, frames over samples, jitter."""
 
 import inspect
-import math
 
 import keras
 from keras import ops
 
 
 class Layer(keras.layers.Layer):
-    """A layer whose config is its constructor's keywords, each kept under its own name."""
+    """A layer whose config is its constructor's keywords, each kept under its own name.
+
+    Keywords that are layers themselves are serialised with their own configs.
+
+    Attributes:
+        short_name: its name in presets, arguments and run folders, if it has one.
+        part_names: keywords that are parts of their own, in the order in which they are built.
+        provides: by name, what the parts that are built after it are given.
+    """
+
+    short_name: str | None = None
+    part_names: tuple[str, ...] = ()
+
+    @property
+    def provides(self) -> dict[str, int]:
+        """Keywords of other parts that follow from this one; none by default."""
+        return {}
 
     def get_config(self) -> dict:
         """Return the constructor's keywords."""
         names = [name for name in inspect.signature(type(self).__init__).parameters]
         own = {name: getattr(self, name) for name in names if name not in ("self", "kwargs")}
+        serialise = keras.saving.serialize_keras_object
+        own = {k: serialise(v) if isinstance(v, Layer) else v for k, v in own.items()}
         return {**super().get_config(), **own}
 
+    def get_build_config(self) -> None:
+        """Return nothing: a layer that is loaded is built by the model that holds it."""
 
-def mu_law_encode(waveform, levels: int = 256):
-    """Compand float32 in [-1, 1] to int32 levels 0..`levels` - 1, any shape; see `audio`."""
-    mu = levels - 1
-    clipped = ops.clip(ops.cast(waveform, "float32"), -1.0, 1.0)
-    companded = ops.sign(clipped) * ops.log1p(mu * ops.abs(clipped)) / math.log1p(mu)
-    return ops.cast(ops.floor((companded + 1.0) / 2.0 * mu + 0.5), "int32")
-
-
-def mu_law_step(waveform, levels: int = 256):
-    """Return how wide a level is, float32, where it stands for a value of a waveform."""
-    mu = levels - 1
-    return (ops.abs(ops.clip(waveform, -1.0, 1.0)) + 1.0 / mu) * (2.0 * math.log1p(mu) / mu)
-
-
-def level_to_scalar(level, levels: int = 256):
-    """Turn integer levels into the companded value in [-1, 1] that a WaveNet hears."""
-    return ops.cast(level, "float32") * (2.0 / (levels - 1)) - 1.0
+    @classmethod
+    def from_config(cls, config: dict):
+        """Build a layer from what `get_config` returned."""
+        deserialise = keras.saving.deserialize_keras_object
+        return cls(
+            **{
+                name: deserialise(value) if isinstance(value, dict) and "module" in value else value
+                for name, value in config.items()
+            }
+        )
 
 
 def shift_right(x, samples: int = 1):
@@ -80,7 +92,7 @@ def add_frames(samples, frames, interpolate: bool = False):
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class TimeJitter(Layer):
-    """In training, let frames take their neighbour's code, so that each code must last.
+    """In training, replace the codes of some frames by a neighbour's, so that each code must last.
 
     [Chorowski 2019](https://arxiv.org/abs/1901.08810), section III-C, with 0.12. That number is
     read in two ways: as the probability in all that a frame is replaced, half of it by either
@@ -109,52 +121,3 @@ class TimeJitter(Layer):
         shift = ops.where(drawn < self.probability / 2, -1, shift)
         place = ops.clip(ops.arange(num_frames) + shift, 0, num_frames - 1)
         return ops.take_along_axis(frames, place[..., None], axis=1)
-
-
-@keras.saving.register_keras_serializable("vqwn_kit")
-class Speakers(Layer):
-    """A learned vector for each speaker, and one for 'no speaker', which is number -1.
-
-    Args:
-        num_speakers: S.
-        speaker_dim: channels of a vector.
-        learned_no_speaker: learn the vector of -1 too, instead of zeros. It learns from batches
-            with speaker -1 and from `dropout`.
-        dropout: probability, in training, that an utterance's speaker is taken as -1.
-
-    Input shape: (B,) int32, -1..S-1. Output shape: (B, speaker_dim).
-    """
-
-    def __init__(
-        self,
-        num_speakers: int,
-        speaker_dim: int = 64,
-        learned_no_speaker: bool = False,
-        dropout: float = 0.0,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.num_speakers = num_speakers
-        self.speaker_dim = speaker_dim
-        self.learned_no_speaker = learned_no_speaker
-        self.dropout = dropout
-        self.generator = keras.random.SeedGenerator()
-
-    def build(self, input_shape=None):
-        """Create the table (S, speaker_dim), and the vector of 'no speaker' if it is learned."""
-        normal = keras.initializers.RandomNormal(stddev=1.0)
-        shape = (self.num_speakers, self.speaker_dim)
-        self.table = self.add_weight(shape=shape, initializer=normal, name="speakers")
-        if self.learned_no_speaker:
-            self.nobody = self.add_weight(
-                shape=(self.speaker_dim,), initializer="zeros", name="nobody"
-            )
-
-    def call(self, speaker, training: bool | None = None):
-        """Return the vectors of speakers."""
-        if training and self.dropout:
-            drawn = keras.random.uniform(ops.shape(speaker), seed=self.generator)
-            speaker = ops.where(drawn < self.dropout, -1, speaker)
-        vectors = ops.take(self.table, ops.maximum(speaker, 0), axis=0)
-        nobody = self.nobody if self.learned_no_speaker else ops.zeros_like(vectors)
-        return ops.where(speaker[:, None] >= 0, vectors, nobody)

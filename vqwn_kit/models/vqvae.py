@@ -1,5 +1,6 @@
-"""The model: an encoder, a bottleneck and a decoder, and the one step that trains them."""
+"""The model: an encoder, a bottleneck and a decoder, and the step that trains them."""
 
+from collections.abc import Callable
 from functools import cached_property
 
 import keras
@@ -20,14 +21,21 @@ class VQVAE(keras.Model):
     Args:
         encoder: waveform (B, T, 1) -> z_e (B, N, D).
         bottleneck: z_e -> `Quantized`.
-        decoder: a `WaveNet`, or for a first stage without one a `MelDecoder`.
+        decoder: a `WaveNetDecoder`, or for a first stage a `MelDecoder`.
         speaker_names: names of the S speakers, in the order of their numbers.
+
+    Attributes:
+        synthesise: codes and speakers -> waveforms, for `decode`: `vqwn_kit.sampling.generate`,
+            which `build_model` sets.
 
     Example:
         codes = model.encode(waveform)                          # (T,) -> (1, N) int32
+        waveform = model.decode(codes, ["alpha"])               # (1, T) float32
         outputs = model((waveforms, speakers))                  # (B, T, 1), (B,) -> (B, T, 256)
         model.compile("adam"); model.fit(batches)               # batches of (waveform, speaker)
     """
+
+    synthesise: Callable[..., np.ndarray] | None = None
 
     def __init__(self, encoder, bottleneck, decoder, speaker_names: tuple[str, ...] = (), **kwargs):
         super().__init__(**kwargs)
@@ -35,21 +43,21 @@ class VQVAE(keras.Model):
         self.bottleneck = bottleneck
         self.decoder = decoder
         self.speaker_names = [str(name) for name in speaker_names]
-        if decoder.prediction_order and decoder.hop_length != encoder.hop_length:
+        if decoder.hop_length != encoder.hop_length:
             raise ValueError(
-                f"the decoder's filters have {decoder.hop_length} samples a frame, the encoder "
+                f"the decoder has {decoder.hop_length} samples per frame, the encoder "
                 f"{encoder.hop_length}; expected the same hop_length"
             )
-        names = ("loss", *decoder.loss_names, *bottleneck.loss_names, "vq/z_e_rms", "vq/code_rms")
+        names = ("loss", decoder.loss_name, *bottleneck.loss_names, "vq/z_e_rms", "vq/code_rms")
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
         size = bottleneck.num_embeddings
         self.code_usage = CodeUsage(size) if size else None  # since the metrics were reset
         dim = bottleneck.embedding_dim
-        self.recent = RecentFrames(size, dim) if size else None  # to revive dead codes from
+        self.recent = RecentFrames(size, dim) if size else None  # to reset dead codes from
 
     @property
     def hop_length(self) -> int:
-        """Samples a code."""
+        """Samples per code."""
         return self.encoder.hop_length
 
     @property
@@ -58,11 +66,16 @@ class VQVAE(keras.Model):
         size = self.bottleneck.num_embeddings
         return float(np.log2(size)) if size else float("inf")
 
+    @property
+    def is_autoregressive(self) -> bool:
+        """Whether the decoder predicts samples; a `MelDecoder` does not."""
+        return self.decoder.is_autoregressive
+
     def count_learned(self) -> int:
-        """Return how many numbers are learned: trainable weights, and codebooks that follow."""
-        codebook = getattr(self.bottleneck, "codebook", None)
-        follows = codebook is not None and not codebook.trainable
-        learned = [*self.trainable_weights, *([codebook] if follows else [])]
+        """Return how many numbers are learned: trainable weights, and codebooks by EMA."""
+        codebook = self.bottleneck.codebook if self.bottleneck.num_embeddings else None
+        by_average = codebook is not None and not codebook.trainable
+        learned = [*self.trainable_weights, *([codebook] if by_average else [])]
         return sum(int(np.prod(weight.shape)) for weight in learned)
 
     def build(self, input_shape=None):
@@ -72,7 +85,6 @@ class VQVAE(keras.Model):
         for part, shape in shapes.items():
             if not part.built:
                 part.build(shape)
-                part.built = True
         self.built = True
 
     def build_from_config(self, config: dict) -> None:
@@ -82,66 +94,26 @@ class VQVAE(keras.Model):
     def call(self, inputs, training: bool | None = None):
         """Return the decoder's outputs for (waveform (B, T, 1), speaker (B,)), teacher-forced.
 
-        Logits (B, T, 256), or the parameters of a mixture; see `WaveNet`.
+        Of a `WaveNetDecoder` (B, T, num_outputs), of a `MelDecoder` mel bands (B, N, n_mels).
         """
         waveform, speaker = inputs
-        z_q = self.compress(waveform, training).z_q
-        if self.is_autoregressive:
-            frames = self.decoder.frames(z_q, speaker, training=training)
-            return self.decoder.tell(self.decoder.targets(waveform, frames), frames)
-        return self.decoder(z_q, speaker, training=training)
+        z_q = self._quantize(waveform, training).z_q
+        conditioning = self.decoder.conditioner(z_q, speaker, training=training)
+        if not self.is_autoregressive:
+            return self.decoder(conditioning)
+        return self.decoder(self.decoder.levels_of(waveform, conditioning), conditioning)
 
-    def compress(self, waveform, training: bool | None = None):
-        """Return `Quantized` for a batch (B, T, 1); a frozen part never acts as in training."""
+    def _quantize(self, waveform, training: bool | None = None):
+        """Return `Quantized` for a batch (B, T, 1); frozen parts run in inference mode."""
         z_e = self.encoder(waveform, training=training and self.encoder.trainable)
         return self.bottleneck(z_e, training=training and self.bottleneck.trainable)
 
-    @property
-    def is_autoregressive(self) -> bool:
-        """Whether the decoder tells samples; a `MelDecoder` doesn't."""
-        return "wavenet/nll" in self.decoder.loss_names
-
-    def _must_speak(self) -> None:
-        if not self.is_autoregressive:
-            raise InputError("this model is a first stage, without a WaveNet: it tells no samples")
-
-    def targets(self, waveform, z_q=None, speaker=None):
-        """Return the levels, int32 (B, T), that a WaveNet is to tell of a waveform (B, T, 1).
-
-        If it has a `prediction_order` they depend on z_q (B, N, D), by default that of the
-        waveform, and on speaker (B,), by default nobody.
-        """
-        frames = self._frames(waveform, z_q, speaker) if self.decoder.prediction_order else None
-        return self.decoder.targets(waveform, frames)
-
-    def bits(self, waveform, z_q=None, speaker=None) -> np.ndarray:
-        """Return what each sample of a waveform (T,) or (B, T, 1) costs in bits, float32 (B, T).
-
-        Told from the true samples before it, from z_q (B, N, D), by default that of the waveform,
-        and from speaker (B,), by default nobody. Bits are of the emphasised sound, if the decoder
-        has an `emphasis`; see `WaveNet.nll_of`.
-
-        Raises:
-            InputError: the model is a first stage, whose decoder tells no samples.
-        """
-        self._must_speak()
-        length = np.shape(waveform)[-1 if np.ndim(waveform) == 1 else 1]
-        waveform = as_batch(waveform, self.hop_length)
-        nats = self.decoder.nll_of(waveform, self._frames(waveform, z_q, speaker))
-        return ops.convert_to_numpy(nats)[:, :length] / np.float32(np.log(2))
-
-    def _frames(self, waveform, z_q, speaker):
-        if z_q is None:
-            z_q = self.compress(waveform, training=False).z_q
-        nobody = ops.full((ops.shape(waveform)[0],), -1, "int32")
-        return self.decoder.frames(z_q, nobody if speaker is None else speaker)
-
-    def quantize(self, waveform):
-        """Return `Quantized` for a waveform (T,) or batch (B, T, 1), outside training.
+    def vector_quantize(self, waveform):
+        """Return `Quantized` for a waveform (T,) or batch (B, T, 1), in inference mode.
 
         A length that is no multiple of `hop_length` is padded with zeros at its end.
         """
-        return self.compress(as_batch(waveform, self.hop_length), training=False)
+        return self._quantize(as_batch(waveform, self.hop_length), training=False)
 
     def encode(self, waveform) -> np.ndarray:
         """Return codes, int32 (B, N), for a waveform (T,) or batch (B, T, 1) in [-1, 1].
@@ -149,26 +121,84 @@ class VQVAE(keras.Model):
         Raises:
             InputError: the model has no codebook.
         """
-        codes = self.quantize(waveform).codes
+        codes = self.vector_quantize(waveform).codes
         if codes is None:
-            raise InputError("this model has no codebook (an autoencoder): use latents(...).z_q")
+            raise InputError("this model has no codebook (an autoencoder): use quantize(...).z_q")
         return ops.convert_to_numpy(codes)
 
-    def decode(self, z_q, speaker, targets):
-        """Return log-probabilities of all levels, (B, T, 256), in nats: softmax or mixture alike.
+    def decode(self, codes, speakers, **settings) -> np.ndarray:
+        """Return the waveforms of codes in the voices of speakers, float32 (S', N * hop_length).
 
-        Each of `targets` (B, T) is told from the true levels before it. Of a decoder with a
-        `prediction_order` they are levels of a remainder, whose steps are others than the sound's:
-        `bits` measures the likelihood of the sound.
+        Args:
+            codes: int (N,), (1, N) or (S', N).
+            speakers: names or numbers of S' speakers, or vectors of voices; None is 'no speaker'.
+            **settings: mode, temperature, seed and the others of `vqwn_kit.generate`.
 
         Raises:
-            InputError: the model is a first stage, whose decoder tells no samples.
+            InputError: no such speaker, codes out of range, or a decoder that cannot synthesise.
         """
-        self._must_speak()
-        return self.decoder.log_probabilities(self.decoder(targets, z_q, speaker, training=False))
+        if self.synthesise is None:
+            raise InputError(
+                "this model was put together by hand and has no way to synthesise: call "
+                "vqwn_kit.generate(model, codes, speakers), or build it with build_model"
+            )
+        return self.synthesise(self, codes, speakers, **settings)
+
+    def log_probs(self, levels, z_q, speaker):
+        """Return log-probabilities of all levels in nats, (B, T, L), each given the levels before.
+
+        Args:
+            levels: int (B, T). With an `lpc_order` they are levels of the residual, whose steps
+                differ from those of the sound: `bits` measures the likelihood of the sound.
+            z_q: (B, N, D).
+            speaker: int32 (B,).
+
+        Raises:
+            InputError: the model is a first stage.
+        """
+        self._need_samples()
+        conditioning = self.decoder.conditioner(z_q, speaker)
+        return self.decoder.distribution(self.decoder(levels, conditioning))
+
+    def bits(self, waveform, z_q=None, speaker=None) -> np.ndarray:
+        """Return the bits of each sample of a waveform (T,) or (B, T, 1), float32 (B, T).
+
+        Each sample is predicted from the true samples before it, from z_q (B, N, D), by default
+        that of the waveform, and from speaker (B,), by default 'no speaker'. Bits are of the
+        pre-emphasised sound, if the codec has a `pre_emphasis`; see `WaveNetDecoder.nll`.
+
+        Raises:
+            InputError: the model is a first stage.
+        """
+        self._need_samples()
+        length = np.shape(waveform)[-1 if np.ndim(waveform) == 1 else 1]
+        waveform = as_batch(waveform, self.hop_length)
+        nats = self.decoder.nll(waveform, self._conditioning(waveform, z_q, speaker))
+        return ops.convert_to_numpy(nats)[:, :length] / np.float32(np.log(2))
+
+    def levels_of(self, waveform, z_q=None, speaker=None):
+        """Return the levels, int32 (B, T), of a waveform (B, T, 1), as the decoder predicts them.
+
+        With an `lpc_order` they depend on z_q (B, N, D), by default that of the waveform, and on
+        speaker (B,), by default 'no speaker'.
+        """
+        return self.decoder.levels_of(waveform, self._conditioning(waveform, z_q, speaker))
+
+    def _need_samples(self) -> None:
+        if not self.is_autoregressive:
+            raise InputError(
+                "this is a first-stage model (mel decoder only); it cannot compute likelihoods of "
+                "samples: use a model with a WaveNetDecoder"
+            )
+
+    def _conditioning(self, waveform, z_q, speaker):
+        if z_q is None:
+            z_q = self._quantize(waveform, training=False).z_q
+        no_speaker = ops.full((ops.shape(waveform)[0],), -1, "int32")
+        return self.decoder.conditioner(z_q, no_speaker if speaker is None else speaker)
 
     def speaker_ids(self, speakers) -> np.ndarray:
-        """Return numbers, int32 (S',), for names or numbers of speakers; None is 'no speaker'.
+        """Return numbers, int32 (S',), of names or numbers of speakers; None is 'no speaker'.
 
         Raises:
             InputError: no such speaker; the message lists the nearest names.
@@ -197,7 +227,7 @@ class VQVAE(keras.Model):
                 row[:] = vector
             else:
                 number = self.speaker_ids([speaker])
-                row[:] = ops.convert_to_numpy(self.decoder.frames.speakers(number))[0]
+                row[:] = ops.convert_to_numpy(self.decoder.conditioner.speakers(number))[0]
         return rows
 
     def _speaker_id(self, speaker: str | int | None) -> int:
@@ -221,8 +251,9 @@ class VQVAE(keras.Model):
 
         The sum of the losses is what training minimises.
         """
-        quantized = self.compress(waveform, training)
-        losses = self.decoder.losses_of(waveform, quantized.z_q, speaker, training)
+        quantized = self._quantize(waveform, training)
+        conditioning = self.decoder.conditioner(quantized.z_q, speaker, training=training)
+        losses = {self.decoder.loss_name: self.decoder.loss(waveform, conditioning, training)}
         sizes = {
             "vq/z_e_rms": root_mean_square(quantized.z_e),
             "vq/code_rms": root_mean_square(quantized.z_q),

@@ -19,7 +19,9 @@ import numpy as np
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text, replacing, results
-from vqwn_kit.presets.preset import Preset, build_model, from_dict, part_class
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.parts import part_class
+from vqwn_kit.presets.preset import Preset, from_dict
 
 if TYPE_CHECKING:
     from vqwn_kit.models.vqvae import VQVAE

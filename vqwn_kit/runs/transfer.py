@@ -13,132 +13,165 @@ from vqwn_kit.runs.run import Run, load_run
 if TYPE_CHECKING:
     from vqwn_kit.models.vqvae import VQVAE
 
-# May differ where a part is taken over: they tell how it is trained, not what it computes; or, of a
-# WaveNet, what it makes of a sound before it tells its levels, to which it learns to keep.
+LOADABLE = (*PARTS, "conditioner")
+# Settings that may differ between the two runs: they say how a part is trained, or what a codec
+# does to the signal before its levels, to which the network adapts.
 NOT_COMPARED = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
     "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt "
-    "prediction_order postfilter".split()
+    "lpc_order postfilter hop_length".split()
 )
 
 
-def matching_parts(model: "VQVAE", part: str, other: "VQVAE", whose: str | Path) -> tuple:
-    """Return a part of a model and of another one, from which it can be taken over.
+def matching_parts(model: "VQVAE", part: str, other: "VQVAE", source: str | Path) -> tuple:
+    """Return a part of a model and the part of another model whose weights fit it.
 
     Args:
         model: the model.
-        part: as in `load_part`.
+        part: one of `LOADABLE`; see `load_part`.
         other: the other model.
-        whose: where the other is from, for the message.
+        source: where the other comes from, for the message.
 
     Raises:
-        InputError: the two parts differ in class or settings.
+        InputError: no such part, or the two differ in class or settings.
     """
-    if part not in (*PARTS, "conditions"):
-        raise one_of("part", part, (*PARTS, "conditions"))
-    if part != "conditions":
-        mine, other = getattr(model, part), getattr(other, part)
-    elif hasattr(model.decoder, "envelope"):
-        mine, other = model.decoder.envelope, getattr(other.decoder, "envelope", other.decoder)
+    if part not in LOADABLE:
+        raise one_of("part", part, LOADABLE)
+    if part != "conditioner":
+        target, given = getattr(model, part), getattr(other, part)
+    elif model.decoder.get_mel_decoder() is not None:
+        target = model.decoder.get_mel_decoder()
+        given = other.decoder.get_mel_decoder() or other.decoder
     else:
-        mine, other = model.decoder.frames, other.decoder.frames
-    free = NOT_COMPARED | ({"hop_length"} if part == "decoder" else set())
-    theirs = other.get_config()
-    for key, value in mine.get_config().items():
-        differs = key not in free and theirs.get(key, value) != value
-        if differs or type(mine) is not type(other):
-            what = f"{key}: {theirs[key]!r} there, {value!r} here" if differs else ""
-            raise InputError(
-                f"the {part} of {whose} is a {type(other).__name__}, here a "
-                f"{type(mine).__name__}; {what or 'a part is taken over by its own class alone'}"
-            )
-    return mine, other
+        target, given = model.decoder.conditioner, other.decoder.conditioner
+    if type(target) is not type(given):
+        raise InputError(
+            f"the {part} of {source} is a {type(given).__name__}, here a {type(target).__name__}; "
+            "expected the same class"
+        )
+    differences = _differences(target.get_config(), given.get_config())
+    if differences:
+        settings = [
+            f"{k}: {there!r} there, {here!r} here" for k, (there, here) in differences.items()
+        ]
+        raise InputError(
+            f"the {part} of {source} has other settings ({'; '.join(settings)}); expected the same"
+        )
+    return target, given
 
 
-def load_part(model: "VQVAE", part: str, run: "Run") -> None:
-    """Give a part of a model the weights of another run's.
+def _differences(ours: dict, theirs: dict, prefix: str = "") -> dict[str, tuple]:
+    """Return (their value, our value) of each setting that differs, parts of parts included."""
+    found = {}
+    for key, value in ours.items():
+        other = theirs.get(key, value)
+        if isinstance(value, dict) and isinstance(other, dict) and "config" in value:
+            if value["class_name"] != other["class_name"]:
+                found[prefix + key] = (other["class_name"], value["class_name"])
+            found |= _differences(value["config"], other["config"], f"{prefix}{key}.")
+        elif key not in NOT_COMPARED and value != other:
+            found[prefix + key] = (other, value)
+    return found
 
-    Of decoders, the vectors of those speakers are taken that have the same name in both.
+
+def load_part(model: "VQVAE", part: str, run: Run) -> None:
+    """Load the weights of a part of another run.
+
+    Of decoders, the vectors of the speakers that both know by name are loaded. A warm-up of the
+    commitment starts again.
 
     Args:
         model: the model.
-        part: `encoder`, `bottleneck` or `decoder`; or `conditions`, the `Conditioner` of the
-            decoder, which a `WaveNet` and the `MelDecoder` of a first stage may have alike; and
-            with them the whole `MelDecoder` that a `WaveNet` makes its filters of.
+        part: `encoder`, `bottleneck` or `decoder`; or `conditioner`, that of the decoder, which a
+            `WaveNetDecoder` and the `MelDecoder` of a first stage may share; and with it the whole
+            `MelDecoder` from which a `WaveNetDecoder` makes its LPC filters.
         run: the other run.
 
     Raises:
         InputError: the two parts differ in class or settings.
     """
-    mine, other = matching_parts(model, part, run.model, run.folder)
-    sources = {_name_within(other, weight): weight for weight in other.weights}
-    for weight in mine.weights:
-        name = _name_within(mine, weight)
-        if name not in sources or name.endswith("steps"):  # a warm-up is the run's own
-            continue
+    target, given = matching_parts(model, part, run.model, run.folder)
+    if part == "decoder":
+        _copy(target.conditioner, given.conditioner, model, run)
+        bands, given_bands = target.get_mel_decoder(), given.get_mel_decoder()
+        if bands is not None and given_bands is not None:
+            bands.head.set_weights(given_bands.head.get_weights())
+        if target.is_autoregressive:
+            target.network.set_weights(given.network.get_weights())
+    else:
+        _copy(target, given, model, run)
+
+
+def _copy(target, given, model: "VQVAE", run: Run) -> None:
+    """Assign weights of the same order; of the table of speakers the rows of the same names."""
+    for weight, source in zip(target.weights, given.weights, strict=True):
         if weight is model.decoder.speakers:
             rows = {speaker: row for row, speaker in enumerate(run.speakers)}
-            table, theirs = weight.numpy().copy(), sources[name].numpy()
+            table, known = weight.numpy().copy(), source.numpy()
             for row, speaker in enumerate(model.speaker_names):
                 if speaker in rows:
-                    table[row] = theirs[rows[speaker]]
+                    table[row] = known[rows[speaker]]
             weight.assign(table)
-        else:
-            weight.assign(sources[name])
-
-
-def _name_within(part, weight) -> str:
-    """Return the path of a weight within its part; a WaveNet's conditions have one path always."""
-    return weight.path.partition(f"{part.name}/")[2].replace("envelope/frames/", "frames/")
+        elif weight.name != "steps":
+            weight.assign(source)
 
 
 def load_parts(model: "VQVAE", parts: dict[str, str | Path | Run]) -> dict[str, Run]:
-    """Give parts of a model the weights of other runs; return the runs by part.
+    """Load parts of other runs; return the runs by part.
 
-    Conditioner come last: a decoder of another run brings some, which don't know these codes.
+    The conditioner comes last: a decoder of another run brings one that does not know these codes.
     """
-    runs = {part: load_run(one) for part, one in parts.items()}
-    for part in sorted(runs, key=lambda part: part == "conditions"):
+    runs = {part: load_run(run) for part, run in parts.items()}
+    for part in sorted(runs, key=lambda part: part == "conditioner"):
         load_part(model, part, runs[part])
     return runs
 
 
 def check_lpc_sources(model: "VQVAE", frozen: Iterable[str], runs: dict[str, Run]) -> None:
-    """Raise InputError where a decoder's filters don't follow from the codes that it is told.
+    """Raise InputError where a decoder's LPC filters would not follow from its codes.
 
-    They do where bands, codebook and encoder come from one run and stay as they are, and where it
-    knows all speakers.
+    They do where mel decoder, codebook and encoder come from one run and stay as they are, and
+    where the mel decoder knows all speakers.
+
+    Args:
+        model: the model, with its parts loaded.
+        frozen: parts that are not trained.
+        runs: the runs of loaded parts.
     """
-    if not model.decoder.prediction_order:
+    if model.decoder.get_mel_decoder() is None or not model.is_autoregressive:
         return
-    other = runs.get("conditions", runs.get("decoder"))
-    tells = other is not None and ("conditions" in runs or hasattr(other.model.decoder, "envelope"))
-    if not tells or not {"encoder", "bottleneck"} <= set(frozen) & runs.keys():
+    other = runs.get("conditioner", runs.get("decoder"))
+    has_bands = other is not None and (
+        "conditioner" in runs or other.model.decoder.get_mel_decoder() is not None
+    )
+    if not has_bands or not {"encoder", "bottleneck"} <= set(frozen) & runs.keys():
+        order = model.decoder.codec.lpc_order
         raise InputError(
-            f"decoder.prediction_order is {model.decoder.prediction_order}, and its filters follow "
-            "from what a first stage tells of its codes: give first_stage_steps=2000, with "
-            "decoder.local_channels=256 and decoder.local_layers=3; or a first stage as "
-            "parts={'encoder': run, 'bottleneck': run, 'conditions': run}, and "
+            f"lpc_order is {order}, and the LPC filters follow from mel bands that a first "
+            "stage predicts: give first_stage_steps=2000, with local_channels=256 and "
+            "local_layers=3 of the decoder's conditioner; or a first stage as "
+            "parts={'encoder': run, 'bottleneck': run, 'conditioner': run}, and "
             "freeze=['encoder', 'bottleneck']"
         )
-    strangers = sorted(set(model.speaker_names) - set(other.speakers))
-    if strangers:
+    unknown = sorted(set(model.speaker_names) - set(other.speakers))
+    if unknown:
         raise InputError(
-            f"{other.folder} doesn't know {', '.join(strangers)}, and what it knows of voices is "
-            "what the filters are made of: train a first stage with them (first_stage_steps)"
+            f"{other.folder} does not know {', '.join(unknown)}, and its mel decoder, of which the "
+            "LPC filters are made, needs all speakers: train a first stage (first_stage_steps)"
         )
     for part in ("encoder", "bottleneck"):
         if not _same_weights(getattr(model, part), getattr(other.model, part)):
             raise InputError(
-                f"{other.folder} has told its bands of other codes than those of the {part} from "
-                f"{runs[part].folder}: take encoder, bottleneck and conditions from the same run"
+                f"the mel decoder of {other.folder} was trained on codes of another {part} than "
+                f"that of {runs[part].folder}: take encoder, bottleneck and conditioner from the "
+                "same run"
             )
 
 
-def _same_weights(one, other) -> bool:
+def _same_weights(part, other) -> bool:
     """Return whether two parts hold the same numbers, warm-ups aside."""
     values = [
-        [weight.numpy() for weight in part.weights if not weight.path.endswith("steps")]
-        for part in (one, other)
+        [weight.numpy() for weight in layer.weights if weight.name != "steps"]
+        for layer in (part, other)
     ]
     return len(values[0]) == len(values[1]) and all(map(np.array_equal, *values))

@@ -1,4 +1,4 @@
-"""Listening to a model: codes or a recording, and speakers -> waveforms."""
+"""Synthesis: codes or a recording, and speakers -> waveforms."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vqwn_kit.data import audio
+from vqwn_kit.data.audio import SAMPLE_RATE
 from vqwn_kit.errors import InputError
-from vqwn_kit.models.lpc import Synthesis
 from vqwn_kit.models.vqvae import VQVAE, as_batch, as_floats
-from vqwn_kit.models.wavenet import WaveNet
 from vqwn_kit.sampling.sampler import Sampler
 
 # A name, a number, None for 'no speaker', or a voice's vector (speaker_dim,).
@@ -27,21 +25,23 @@ def generate(
     top_k: int | None = None,
     seed: int = 0,
     precision: str = "float32",
+    threads: int | None = None,
     progress: bool = False,
     stop: threading.Event | None = None,
 ) -> np.ndarray:
-    """Speak codes in the voices of speakers; all are sampled as one batch.
+    """Synthesise codes in the voices of speakers; all are sampled as one batch.
 
     Args:
         model: a trained model.
-        codes: int (N,), (1, N): the same for all speakers, or (S', N), one row a speaker.
+        codes: int (N,), (1, N): the same for all speakers, or (S', N), one row per speaker.
         speakers: names or numbers of S' speakers; None for no speaker; or vectors of voices, such
             as `interpolate_voices` returns.
         mode: `sample` or `greedy`.
         temperature: below 1 is less noisy and less lively.
-        top_k: draw from the likeliest so many levels only.
+        top_k: draw from the most likely so many levels only.
         seed: the same seed gives the same sound.
-        precision: of the weights: float32, or the faster bfloat16 and int8; see `Sampler`.
+        precision: of the weights; see `Sampler`.
+        threads: that share the streams; by default one per core. The sound does not depend on it.
         progress: show a progress bar with the time left.
         stop: set it to end early; what is done is returned.
 
@@ -50,14 +50,23 @@ def generate(
 
     Raises:
         InputError: no such speaker, codes out of range, or no codebook.
-        Interrupted: by the keyboard; it holds what was spoken.
+        Interrupted: by the keyboard; it holds the waveforms up to then.
 
     Example:
         generate(model, model.encode(waveform), ["alpha", "joe"], temperature=0.9)    # (2, T)
     """
-    told = _told(model, codes, speakers)
-    settings = {"mode": mode, "temperature": temperature, "top_k": top_k, "seed": seed}
-    return speak(model, told, precision=precision, progress=progress, stop=stop, **settings)
+    return synthesise(
+        model,
+        _conditioning_of_codes(model, codes, speakers),
+        precision=precision,
+        progress=progress,
+        stop=stop,
+        mode=mode,
+        temperature=temperature,
+        top_k=top_k,
+        seed=seed,
+        threads=threads,
+    )
 
 
 def stream(
@@ -67,33 +76,43 @@ def stream(
     precision: str = "float32",
     **settings,
 ) -> Iterator[np.ndarray]:
-    """Speak codes as `generate` does, but yield the sound as it comes: float32 (S', t) in [-1, 1].
+    """Synthesise codes as `generate` does, but yield the sound in parts: float32 (S', t).
 
-    The first part comes within a fraction of a second; whoever had enough stops asking.
+    The first part comes within a fraction of a second; to cancel, stop iterating.
 
     Args:
         model: a trained model.
-        codes: as in `generate`.
-        speakers: as in `generate`.
+        codes: see `generate`.
+        speakers: see `generate`.
         precision: of the weights.
-        **settings: mode, temperature, top_k and seed, as in `generate`.
+        **settings: mode, temperature, top_k, seed and threads of `generate`.
 
     Raises:
-        InputError: as `generate`.
+        InputError: see `generate`.
     """
-    return stream_conditioning(model, _told(model, codes, speakers), precision, **settings)
+    conditioning = _conditioning_of_codes(model, codes, speakers)
+    return stream_conditioning(model, conditioning, precision, **settings)
 
 
 def stream_conditioning(
-    model: VQVAE, frames: np.ndarray, precision: str = "float32", **settings
+    model: VQVAE, conditioning: np.ndarray, precision: str = "float32", **settings
 ) -> Iterator[np.ndarray]:
-    """Speak what `conditioning_for` returned, float32 (S', N, C), as `stream` speaks codes."""
-    parts = Sampler(model.decoder, precision).stream(frames, model.hop_length, **settings)
-    return as_sounds(model.decoder, parts, frames)
+    """Synthesise what `conditioning_for` returned, float32 (S', N, C), as `stream` does codes."""
+    sampler = Sampler(model.decoder, precision)
+    synthesis = _synthesis(model, conditioning)
+    return map(synthesis, sampler.stream(conditioning, model.hop_length, **settings))
 
 
-def _told(model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
-    """Return what the decoder is told of codes and speakers, float32 (S', N, C)."""
+def _synthesis(model: VQVAE, conditioning: np.ndarray, postfilter: float | None = None):
+    """Return what turns sampled levels (S', t) into waveforms, part after part."""
+    filters = model.decoder.filters(conditioning)
+    return model.decoder.codec.synthesis(filters, model.hop_length, postfilter)
+
+
+def _conditioning_of_codes(
+    model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]
+) -> np.ndarray:
+    """Return the conditioning of codes and speakers, float32 (S', N, C)."""
     size = model.bottleneck.num_embeddings
     codes = np.atleast_2d(np.asarray(codes))
     if not size:
@@ -103,8 +122,34 @@ def _told(model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]) -> np.nd
     return conditioning_for(model, np.array(model.bottleneck.embed(codes)), speakers)
 
 
+def conditioning_for(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
+    """Return the conditioning of the decoder, float32 (S', N, C).
+
+    Args:
+        model: a trained model with a WaveNet.
+        z_q: (1, N, D): the same for all speakers, or (S', N, D).
+        speakers: S' of them.
+
+    Raises:
+        InputError: no such speaker, or a first-stage model, which has no WaveNet.
+    """
+    if not model.is_autoregressive:
+        raise InputError(
+            "this is a first-stage model (mel decoder only), which does not synthesise samples: "
+            "train a second stage on it with parts={'encoder': run, 'bottleneck': run} and "
+            "freeze=['encoder', 'bottleneck']"
+        )
+    voices = model.speaker_vectors([speakers] if isinstance(speakers, str) else list(speakers))
+    if not len(voices):
+        raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
+    rows = np.repeat(z_q, len(voices), axis=0) if len(z_q) == 1 else z_q
+    if len(rows) != len(voices):
+        raise InputError(f"{len(rows)} rows of codes for {len(voices)} speakers; expected one each")
+    return np.array(model.decoder.conditioner(rows, voices), np.float32)
+
+
 def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings) -> np.ndarray:
-    """Encode a waveform (T,) and speak it again in the voice of `speaker`; return float32 (T,).
+    """Encode a waveform (T,) and synthesise it in the voice of a speaker; return float32 (T,).
 
     The settings are those of `generate`.
     """
@@ -114,9 +159,9 @@ def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings
 def convert_voice(
     model: VQVAE, waveform: np.ndarray, speakers: Iterable[Speaker], **settings
 ) -> np.ndarray:
-    """Encode a waveform (T,) and speak it in the voices of S' speakers; return float32 (S', T).
+    """Encode a waveform (T,) and synthesise it in the voices of S' speakers; float32 (S', T).
 
-    A batch of one, (1, T) or (1, T, 1), is taken too. The settings are those of `generate`.
+    A batch of one, (1, T) or (1, T, 1), is accepted too. The settings are those of `generate`.
     """
     speakers = [speakers] if isinstance(speakers, str) else list(speakers)
     return convert_many(model, [waveform], [speakers], **settings)[0]
@@ -128,40 +173,41 @@ def convert_many(
     speakers: Sequence[Sequence[Speaker]],
     **settings,
 ) -> list[np.ndarray]:
-    """Speak several waveforms, each in the voices of its own speakers, as one batch.
+    """Convert several waveforms, each to the voices of its own speakers, as one batch.
 
     Args:
         model: a trained model.
         waveforms: U waveforms, (T_u,) each.
         speakers: for each waveform its S_u speakers.
-        **settings: mode, temperature, top_k, seed, precision, progress and stop, as in `generate`.
+        **settings: those of `generate`: mode, temperature, seed, threads and the others.
 
     Returns:
         For each waveform float32 (S_u, T_u); shorter if stopped.
 
     Raises:
-        Interrupted: by the keyboard; it holds what was spoken, in the same form.
+        Interrupted: by the keyboard; it holds the waveforms up to then, in the same form.
     """
-    waveforms = [_one(waveform) for waveform in waveforms]
-    encoded = [np.array(model.quantize(waveform).z_q) for waveform in waveforms]
-    told = [
-        conditioning_for(model, z_q, names) for z_q, names in zip(encoded, speakers, strict=True)
+    waveforms = [_single(waveform) for waveform in waveforms]
+    parts = [
+        conditioning_for(model, np.array(model.vector_quantize(waveform).z_q), names)
+        for waveform, names in zip(waveforms, speakers, strict=True)
     ]
-    longest = max(frames.shape[1] for frames in told)
-    widths = [((0, 0), (0, longest - frames.shape[1]), (0, 0)) for frames in told]
-    padded = [np.pad(*pair, mode="edge") for pair in zip(told, widths, strict=True)]
+    longest = max(part.shape[1] for part in parts)
+    padded = [
+        np.pad(part, ((0, 0), (0, longest - part.shape[1]), (0, 0)), mode="edge") for part in parts
+    ]
 
-    def split(spoken: np.ndarray) -> list[np.ndarray]:
-        parts = np.split(spoken, np.cumsum([len(frames) for frames in told])[:-1])
-        return [part[:, : len(wave)] for part, wave in zip(parts, waveforms, strict=True)]
+    def split(converted: np.ndarray) -> list[np.ndarray]:
+        rows = np.split(converted, np.cumsum([len(part) for part in parts])[:-1])
+        return [row[:, : len(wave)] for row, wave in zip(rows, waveforms, strict=True)]
 
     try:
-        return split(speak(model, np.concatenate(padded), **settings))
+        return split(synthesise(model, np.concatenate(padded), **settings))
     except Interrupted as interrupt:
         raise Interrupted(str(interrupt), split(interrupt.waveforms)) from None
 
 
-def _one(waveform: np.ndarray) -> np.ndarray:
+def _single(waveform: np.ndarray) -> np.ndarray:
     """Return the (T,) of (T,), (1, T) or (1, T, 1)."""
     waveform = as_floats(waveform)
     if waveform.ndim > 1 and waveform.shape[0] == 1:
@@ -173,33 +219,13 @@ def _one(waveform: np.ndarray) -> np.ndarray:
     return waveform
 
 
-def conditioning_for(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
-    """Return what the decoder is told, float32 (S', N, C): z_q (1 or S', N, D) by each speaker.
-
-    Raises:
-        InputError: no such speaker, or a model that can't speak.
-    """
-    if not model.is_autoregressive:
-        raise InputError(
-            "this model is a first stage, without a WaveNet, and can't speak: train a second on it "
-            "with parts={'encoder': run, 'bottleneck': run} and freeze=['encoder', 'bottleneck']"
-        )
-    voices = model.speaker_vectors([speakers] if isinstance(speakers, str) else list(speakers))
-    if not len(voices):
-        raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
-    rows = np.repeat(z_q, len(voices), axis=0) if len(z_q) == 1 else z_q
-    if len(rows) != len(voices):
-        raise InputError(f"{len(rows)} rows of codes for {len(voices)} speakers; expected one each")
-    return np.array(model.decoder.frames(rows, voices), np.float32)
-
-
 def interpolate_voices(model: VQVAE, first: Speaker, second: Speaker, share: float) -> np.ndarray:
     """Return a point between two voices, float32 (speaker_dim,), to be given as a speaker.
 
     Args:
         model: a trained model.
-        first: whose voice it is at a share of 0, to the last bit.
-        second: whose voice it is at a share of 1, to the last bit.
+        first: the voice at a share of 0, to the last bit.
+        second: the voice at a share of 1, to the last bit.
         share: how far from the first to the second, 0 to 1.
 
     Raises:
@@ -210,95 +236,63 @@ def interpolate_voices(model: VQVAE, first: Speaker, second: Speaker, share: flo
     """
     if not 0.0 <= share <= 1.0:
         raise InputError(f"share={share}; expected 0, the first voice, to 1, the second")
-    one, other = model.speaker_vectors([first, second])
-    return np.float32(1.0 - share) * one + np.float32(share) * other
+    start, end = model.speaker_vectors([first, second])
+    return np.float32(1.0 - share) * start + np.float32(share) * end
 
 
 class Interrupted(KeyboardInterrupt):
-    """Speaking was interrupted; `waveforms` is what was sampled until then."""
+    """Synthesis was interrupted; `waveforms` is what was done until then."""
 
     def __init__(self, message: str, waveforms):
         super().__init__(message)
         self.waveforms = waveforms
 
 
-def speak(
+def synthesise(
     model: VQVAE,
-    frames: np.ndarray,
+    conditioning: np.ndarray,
     *,
     precision: str = "float32",
     progress: bool = False,
     stop: threading.Event | None = None,
     **settings,
 ) -> np.ndarray:
-    """Sample what the decoder says of frames (S', N, C); return float32 (S', T) in [-1, 1].
+    """Sample the decoder for conditioning (S', N, C); return float32 (S', T) in [-1, 1].
 
     The settings are those of `generate`.
     """
     from tqdm import tqdm
 
-    total = frames.shape[1] * model.hop_length
-    parts = [np.zeros((len(frames), 0), np.int32)]
+    total = conditioning.shape[1] * model.hop_length
+    parts = [np.zeros((len(conditioning), 0), np.int32)]
     sampler = Sampler(model.decoder, precision)
-    with tqdm(total=total, desc="speak", unit="sample", disable=not progress) as bar:
+    interrupted = False
+    with tqdm(total=total, desc="synthesise", unit="sample", disable=not progress) as bar:
         try:
-            for part in sampler.stream(frames, model.hop_length, **settings):
+            for part in sampler.stream(conditioning, model.hop_length, **settings):
                 parts.append(part)
                 bar.update(part.shape[1])
                 if stop is not None and stop.is_set():
                     break
         except KeyboardInterrupt:
-            spoken = _decoded(model, parts, frames)
-            done = spoken.shape[1] / audio.SAMPLE_RATE
-            message = f"stopped after {done:.2f} s of {total / audio.SAMPLE_RATE:.2f} s"
-            raise Interrupted(message, spoken) from None
-    return _decoded(model, parts, frames)
+            interrupted = True
+    waveforms = _synthesis(model, conditioning)(np.concatenate(parts, axis=1))
+    if interrupted:
+        done = waveforms.shape[1] / SAMPLE_RATE
+        message = f"stopped after {done:.2f} s of {total / SAMPLE_RATE:.2f} s"
+        raise Interrupted(message, waveforms)
+    return waveforms
 
 
-def _decoded(model: VQVAE, parts: list[np.ndarray], frames: np.ndarray) -> np.ndarray:
-    (sound,) = as_sounds(model.decoder, [np.concatenate(parts, axis=1)], frames)
-    return sound
+def round_to_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.ndarray:
+    """Return a waveform (T,) rounded to a decoder's levels, float32 (T,).
 
-
-def as_sounds(
-    decoder: WaveNet,
-    parts: Iterable[np.ndarray],
-    frames: np.ndarray | None,
-    postfilter: float | None = None,
-) -> Iterator[np.ndarray]:
-    """Turn levels (S', t), part after part, into sound, float32 (S', t) in [-1, 1].
-
-    What the decoder did to the sound whose levels it tells is undone, across the borders of the
-    parts too: first the filters of its frames (S', N, C), if it has any, then the emphasis. The
-    decoder's own `postfilter` is used if none is given.
-    """
-    from scipy.signal import lfilter
-
-    synthesis = None
-    if decoder.prediction_order:
-        raised = decoder.postfilter if postfilter is None else postfilter
-        coefficients, scale = [np.array(part) for part in decoder.filters(frames)]
-        synthesis = Synthesis(coefficients, scale, decoder.hop_length, raised)
-    undo, state = np.float32([1.0, -decoder.emphasis]), np.float32([[0.0]])
-    for part in parts:
-        emphasised = audio.mu_law_decode(part, decoder.levels)
-        if synthesis is not None:
-            emphasised = synthesis(emphasised)
-        state = np.broadcast_to(state, (len(part), 1))
-        sound, state = lfilter(undo[:1], undo, emphasised, axis=1, zi=state)
-        yield sound.clip(-1.0, 1.0)
-
-
-def in_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.ndarray:
-    """Return a waveform (T,) as it is when it's rounded to a decoder's levels, float32 (T,).
-
-    They depend on its codes and on who speaks where the decoder tells what filters leave of it.
+    With an `lpc_order` the levels depend on its codes and on the speaker.
     """
     padded = as_batch(waveform, model.hop_length)
-    frames = conditioning_for(model, np.array(model.quantize(waveform).z_q), [speaker])
-    levels = np.array(model.decoder.targets(padded, frames))
-    (sound,) = as_sounds(model.decoder, [levels], frames, postfilter=0.0)
-    return sound[0, : len(waveform)]
+    conditioning = conditioning_for(model, np.array(model.vector_quantize(waveform).z_q), [speaker])
+    levels = np.array(model.decoder.levels_of(padded, conditioning))
+    return _synthesis(model, conditioning, postfilter=0.0)(levels)[0, : len(waveform)]
 
 
 def audio_log(
@@ -306,13 +300,13 @@ def audio_log(
 ) -> Callable[[dict, VQVAE], None]:
     """Return a callback of `train` that writes reconstructions for TensorBoard's audio page.
 
-    It speaks whenever held-out utterances are measured, with the averaged weights.
+    It reconstructs whenever held-out utterances are measured, with the averaged weights.
 
     Args:
         log_dir: folder of the logs.
         waveforms: by name, (T,) each.
-        speaker: whose voice.
-        **settings: as in `generate`.
+        speaker: the target voice.
+        **settings: of `generate`.
     """
     import tensorflow as tf
 
@@ -322,11 +316,11 @@ def audio_log(
         if "held_out/bits" not in record:
             return
         with writer.as_default(step=record["step"]):
-            spoken = convert_many(
+            converted = convert_many(
                 model, list(waveforms.values()), [[speaker]] * len(waveforms), **settings
             )
-            for name, sound in zip(waveforms, spoken, strict=True):
-                tf.summary.audio(name, sound[:, :, None], audio.SAMPLE_RATE)
+            for name, sound in zip(waveforms, converted, strict=True):
+                tf.summary.audio(name, sound[:, :, None], SAMPLE_RATE)
         writer.flush()
 
     return write

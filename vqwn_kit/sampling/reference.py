@@ -9,7 +9,6 @@ from keras import ops
 from scipy.special import expit, softmax
 
 from vqwn_kit.models.distributions import LEAST_LOG_SCALE
-from vqwn_kit.models.wavenet import WaveNet
 
 
 class PlainEngine:
@@ -20,24 +19,26 @@ class PlainEngine:
         precision: of the sampler; the weights here are exact, whatever it is.
     """
 
-    def __init__(self, wavenet: WaveNet, precision: str):
+    def __init__(self, decoder, precision: str):
+        wavenet = decoder.network
+
         def copy(variable) -> np.ndarray:
             return np.asarray(ops.convert_to_numpy(variable), np.float64)
 
-        self.levels = wavenet.levels
-        self.mixtures = wavenet.mixtures
+        self.levels = decoder.codec.num_levels
+        self.mixtures = getattr(decoder.distribution, "num_components", 0)
         self.dilations = wavenet.dilations
         self.taps = wavenet.kernel_size
-        self.one_hot = wavenet.one_hot
+        self.one_hot = decoder.codec.one_hot
         self.work = 0
-        self.first = copy(wavenet.first.kernel), copy(wavenet.first.bias)
-        self.first_skip = copy(wavenet.first_skip.kernel), copy(wavenet.first_skip.bias)
-        self.told = copy(wavenet.conditions.kernel), copy(wavenet.post_condition.kernel)
+        self.first = copy(wavenet.input_conv.kernel), copy(wavenet.input_conv.bias)
+        self.first_skip = copy(wavenet.input_skip.kernel), copy(wavenet.input_skip.bias)
+        self.told = copy(wavenet.block_conditions.kernel), copy(wavenet.hidden_condition.kernel)
         self.blocks = [
             tuple(copy(v) for v in (b.conv.kernel, b.conv.bias, b.out.kernel, b.out.bias))
             for b in wavenet.blocks
         ]
-        self.post = copy(wavenet.post.kernel), copy(wavenet.post.bias)
+        self.post = copy(wavenet.hidden.kernel), copy(wavenet.hidden.bias)
         self.final = copy(wavenet.out.kernel), copy(wavenet.out.bias)
 
     def memory(self, batch: int) -> dict:

@@ -17,7 +17,6 @@ import numpy as np
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.models.layers import interpolation_weights
-from vqwn_kit.models.wavenet import WaveNet
 
 MODES = ("sample", "greedy")
 PRECISIONS = ("float32", "bfloat16", "int8", "float64")
@@ -49,13 +48,15 @@ class Sampler:
         levels = Sampler(model.decoder)(frames, hop_length=64, temperature=0.9)    # (B, T) int32
     """
 
-    def __init__(self, wavenet: WaveNet, precision: str = "float32", compiled: bool = True):
+    def __init__(self, decoder, precision: str = "float32", compiled: bool = True):
         if precision not in PRECISIONS:
             raise one_of("precision", precision, PRECISIONS)
-        self.interpolate = wavenet.interpolate
-        self.levels = 0 if wavenet.mixtures else wavenet.levels
-        self.outputs = wavenet.out.units
-        self.engine = _engine(compiled)(wavenet, precision)
+        self.interpolate = decoder.network.interpolate
+        self.levels = (
+            0 if hasattr(decoder.distribution, "num_components") else decoder.codec.num_levels
+        )
+        self.outputs = decoder.distribution.num_outputs
+        self.engine = _engine(compiled)(decoder, precision)
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
 
     def stream(
@@ -151,13 +152,13 @@ class CompiledEngine:
         precision: see `Sampler`.
     """
 
-    def __init__(self, wavenet: WaveNet, precision: str):
+    def __init__(self, decoder, precision: str):
         from vqwn_kit.sampling.compiled import kernels
         from vqwn_kit.sampling.compiled.weights import pack
 
         self.kernels = kernels
         self.dtype = np.dtype("float64" if precision == "float64" else "float32")
-        self.net = pack(wavenet, precision)
+        self.net = pack(decoder, precision)
         matrices = ("past", "conv", "out", "first_skip", "post", "final")
         self.work = sum(getattr(self.net, name).size for name in matrices)
 

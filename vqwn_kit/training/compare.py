@@ -20,7 +20,9 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.measures import Estimate, ratio
 from vqwn_kit.files import replacing, results
 from vqwn_kit.plots.core import plot_comparison
-from vqwn_kit.presets.preset import Preset, build_model, hop_length, load_preset, parse_changes
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.parts import hop_length
+from vqwn_kit.presets.preset import Preset, load_preset, parse_changes
 from vqwn_kit.presets.training_config import PARTS
 from vqwn_kit.runs.run import Run
 from vqwn_kit.runs.transfer import check_lpc_sources
@@ -76,11 +78,11 @@ FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train; the b
     "2019, jitter": {
         "encoder": "2019",
         "bottleneck": NORMALISED,
-        "decoder": {"jitter": 0.12, "local_channels": 128},
+        "decoder": {"conditioner": {"jitter": 0.12, "local_channels": 128}},
     },
-    "one-hot input": {"decoder": {"one_hot": True, "first_kernel_size": 2}},
-    "interpolated conditions": {"decoder": {"interpolate": True}},
-    "mixture of logistics": {"decoder": {"mixtures": 10}},
+    "one-hot input": {"decoder": {"codec": {"one_hot": True}, "network": {"first_kernel_size": 2}}},
+    "interpolated conditions": {"decoder": {"network": {"interpolate": True}}},
+    "mixture of logistics": {"decoder": {"distribution": "logistic-mixture"}},
 }
 
 
@@ -346,12 +348,13 @@ def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> Non
             raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
         if not preset.training.first_stage_steps:
             check_lpc_sources(model, preset.training.freeze, {})
-        levels[model.decoder.levels, model.decoder.emphasis] = name
+        codec = model.decoder.codec
+        levels[codec.num_levels, codec.pre_emphasis] = name
         if len(levels) > 1:
-            told = [f"{n}: {k} levels, emphasis {a}" for (k, a), n in levels.items()]
+            told = [f"{n}: {k} levels, pre-emphasis {a}" for (k, a), n in levels.items()]
             raise InputError(
                 f"bits a sample of other levels can't be compared ({'; '.join(told)}): give all "
-                "variants the same decoder.levels and decoder.emphasis"
+                "variants the same decoder.codec.num_levels and decoder.codec.pre_emphasis"
             )
         if (folder / slug / "config.json").is_file():
             run = Run(folder / slug)

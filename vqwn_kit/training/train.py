@@ -7,7 +7,8 @@ from pathlib import Path
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.presets.preset import Preset, build_model, load_preset
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.runs.run import Run
 from vqwn_kit.runs.transfer import load_parts, matching_parts
 from vqwn_kit.training.trainer import Callback, Trainer, as_source, default_save, refuse_checkpoints
@@ -39,8 +40,8 @@ def train(
         restore: a run folder or checkpoint to go on from, exactly as if it hadn't stopped; it
             brings its own preset. It goes on in the same folder, if `save` names no other.
         parts: runs that parts of the model start from, such as `{"encoder": "results/mini"}`; with
-            `freeze=["encoder"]` they stay as they are, as the `conditions` of a decoder with a
-            `prediction_order` always do. See `load_part`.
+            `freeze=["encoder"]` they stay as they are, as the `conditioner` of a decoder with a
+            `lpc_order` always do. See `load_part`.
         minutes: end after this time even if steps are left.
         log_dir: write scalars and histograms of codes for TensorBoard there.
         callbacks: called with each line of the history and the model, which has its averaged
@@ -93,7 +94,7 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
 
     See `train`. What is wrong with the second stage is refused before the first. A decoder with
     `local_layers` starts from the conditions that the first stage's has learnt; one with a
-    `prediction_order` keeps them, and makes its filters of them.
+    `lpc_order` keeps them, and makes its filters of them.
     """
     if preset.training.freeze:
         raise InputError(
@@ -105,14 +106,14 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
         build_model(one, list(source.speakers)) for one in (preset, first_preset(preset))
     ]
     load_parts(model, parts)
-    begins = model.decoder.frames.local_layers or model.decoder.prediction_order
+    begins = model.decoder.conditioner.local_layers or model.decoder.get_mel_decoder()
     if begins:
-        matching_parts(model, "conditions", light, "the first stage")
+        matching_parts(model, "conditioner", light, "the first stage")
     save = Path(save or default_save(source, preset))
     refuse_checkpoints(save)
     began = time.perf_counter()
     own = {
-        part: parts.pop(part) for part in ("encoder", "bottleneck", "conditions") if part in parts
+        part: parts.pop(part) for part in ("encoder", "bottleneck", "conditioner") if part in parts
     }
     first = first_stage(data, preset, speakers, save, own)
     try:
@@ -129,7 +130,7 @@ def in_two_stages(data, preset: Preset, speakers, save, parts: dict, minutes, se
     preset = preset.change(freeze=("encoder", "bottleneck"))
     parts |= {"encoder": first.run, "bottleneck": first.run}
     if begins:
-        parts["conditions"] = first.run
+        parts["conditioner"] = first.run
     second = Trainer.fresh(data, preset, speakers, save, parts)
     second.fit(minutes, *settings)
     return second.run

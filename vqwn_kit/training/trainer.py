@@ -18,7 +18,8 @@ from vqwn_kit.data.segments import Source
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import results, unused
 from vqwn_kit.models.vqvae import VQVAE
-from vqwn_kit.presets.preset import Preset, build_model
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import Preset
 from vqwn_kit.presets.training_config import PARTS
 from vqwn_kit.runs.run import Run, run_name
 from vqwn_kit.runs.transfer import check_lpc_sources, load_parts

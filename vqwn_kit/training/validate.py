@@ -38,7 +38,7 @@ def validate(
     if not len(members):
         return {}
     places = np.linspace(0, len(members) - 1, min(utterances, len(members))).round().astype(int)
-    (loss,) = model.decoder.loss_names
+    loss = model.decoder.loss_name
     names = (loss, "vq/z_e_rms", "vq/code_rms")
     model.reset_metrics()
     sums, samples = np.zeros(len(names)), 0

@@ -5,7 +5,8 @@ from pathlib import Path
 from vqwn_kit.data import audio
 from vqwn_kit.data.corpus import SHORT_NAMES, SPLITS, find_folder, open_corpus
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.presets.preset import Preset, build_model, load_preset, preset_names
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import Preset, load_preset, preset_names
 from vqwn_kit.runs.run import Run
 
 
@@ -45,7 +46,7 @@ def _describe_run(run: Run) -> dict[str, str]:
     if measured:
         last = measured[-1]
         facts["bits a sample, held out"] = f"{last['held_out/bits']:.3f} at step {last['step']}"
-        if emphasis := run.preset.decoder["config"].get("emphasis"):
+        if emphasis := run.model.decoder.codec.pre_emphasis:
             facts["bits a sample, held out"] += f", of the sound emphasised by {emphasis}"
     return facts | _describe_model(run.preset, list(run.speakers))
 

@@ -118,7 +118,7 @@ class _RunVoice:
         voices = [between(voice) if isinstance(voice, tuple) else voice for voice in voices]
         if self.num_embeddings:
             return stream(model, told, voices, self.precision, **settings)
-        frames = conditioning_for(model, np.array(model.quantize(told).z_q), voices)
+        frames = conditioning_for(model, np.array(model.vector_quantize(told).z_q), voices)
         return stream_conditioning(model, frames, self.precision, **settings)
 
 

@@ -6,13 +6,12 @@ import ml_dtypes
 import numpy as np
 from keras import ops
 
-from vqwn_kit.models.wavenet import WaveNet
 from vqwn_kit.sampling.compiled.kernels import GATES, PANEL, Network
 
 LOOK_BACK = 16  # most samples whose past taps are one product
 
 
-def pack(wavenet: WaveNet, precision: str = "float32") -> Network:
+def pack(decoder, precision: str = "float32") -> Network:
     """Return the weights of a built decoder, packed.
 
     A panel holds PANEL columns of a matrix, row by row, so that a product reads memory in order.
@@ -23,6 +22,7 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Network:
         precision: of the blocks' matrices: float32, bfloat16, int8 or float64; the others are
             float32, or float64 with it.
     """
+    wavenet = decoder.network
     dtype = np.dtype("float64" if precision == "float64" else "float32")
 
     def get(variable) -> np.ndarray:
@@ -44,34 +44,34 @@ def pack(wavenet: WaveNet, precision: str = "float32") -> Network:
         np.concatenate([_fill(a[..., :residual], -1, c), _fill(a[..., residual:], -1, s)], axis=-1)
         for a in (out, stack("out", "bias"))
     )
-    told = get(wavenet.conditions.kernel)
+    told = get(wavenet.block_conditions.kernel)
     told = _pair(told.reshape(len(told), blocks, -1), g).reshape(len(told), -1)
-    told = np.concatenate([told, _fill(get(wavenet.post_condition.kernel), -1, s)], axis=-1)
-    told_bias = [_pair(stack("conv", "bias"), g).ravel(), _fill(get(wavenet.post.bias), -1, s)]
-    first = _fill(get(wavenet.first.kernel), -1, c)
+    told = np.concatenate([told, _fill(get(wavenet.hidden_condition.kernel), -1, s)], axis=-1)
+    told_bias = [_pair(stack("conv", "bias"), g).ravel(), _fill(get(wavenet.hidden.bias), -1, s)]
+    first = _fill(get(wavenet.input_conv.kernel), -1, c)
     past = conv[:, :-1].reshape(blocks, (taps - 1) * c, 2 * g)
     past, past_scale = _in_precision(_panels(past), precision)
     last, conv_scale = _in_precision(_panels(conv[:, -1]), precision)
     out, out_scale = _in_precision(_panels(out), precision)
-    first_skip = _fill(_fill(get(wavenet.first_skip.kernel), -1, s), -2, c)
-    post = _fill(_fill(get(wavenet.post.kernel), -1, s), -2, s)
+    first_skip = _fill(_fill(get(wavenet.input_skip.kernel), -1, s), -2, c)
+    post = _fill(_fill(get(wavenet.hidden.kernel), -1, s), -2, s)
     final = _fill(_fill(get(wavenet.out.kernel), -1, f), -2, s)
     return Network(
         channels=c,
         gates=g,
         skips=s,
         scores=f,
-        levels=wavenet.levels,
-        mixtures=wavenet.mixtures,
+        levels=decoder.codec.num_levels,
+        mixtures=getattr(decoder.distribution, "num_components", 0),
         heard=first.shape[1],
         taps=taps,
         first_taps=len(first),
         dilations=np.array(wavenet.dilations, np.int64),
         steps=np.array([math.gcd(d, LOOK_BACK) for d in wavenet.dilations], np.int64),
-        first=(first if wavenet.one_hot else _panels(first[:, 0])).ravel(),
-        first_bias=_fill(get(wavenet.first.bias), -1, c),
+        first=(first if decoder.codec.one_hot else _panels(first[:, 0])).ravel(),
+        first_bias=_fill(get(wavenet.input_conv.bias), -1, c),
         first_skip=_panels(first_skip).ravel(),
-        first_skip_bias=_fill(get(wavenet.first_skip.bias), -1, s),
+        first_skip_bias=_fill(get(wavenet.input_skip.bias), -1, s),
         told=_panels(told).ravel(),
         told_bias=np.concatenate(told_bias),
         past=past,
