@@ -70,11 +70,11 @@ LAYERS = {
         waveforms,
     ),
     "mel bands": (
-        lambda **k: LogMel(64, 20, 8000, 100, 128, 50.0, 3000.0, 70.0, 0.1, 2.0, **k),
+        lambda **k: LogMel(64, 20, 8000, 100, 50.0, 3000.0, 70.0, 0.1, 2.0, **k),
         waveforms,
     ),
     "cepstrum": (
-        lambda **k: Mfcc(7, 64, 20, 8000, 100, 128, 50.0, 3000.0, warp=0.1, tilt=2.0, **k),
+        lambda **k: Mfcc(7, 64, 20, 8000, 100, 50.0, 3000.0, warp=0.1, tilt=2.0, **k),
         waveforms,
     ),
     "vector quantizer": (lambda **k: VectorQuantizer(7, 6, 0.5, "orthogonal", **k), frames),

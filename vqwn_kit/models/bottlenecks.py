@@ -17,7 +17,7 @@ class Quantized(NamedTuple):
     """What a bottleneck returns.
 
     Attributes:
-        z_q: float32 (B, N, D), what the decoder hears.
+        z_q: float32 (B, N, D), input of the decoder.
         codes: int32 (B, N), 0..K-1; None without a codebook.
         losses: scalars by name, to be summed with the decoder's.
         z_e: float32 (B, N, D), the encoder's output as the codebook sees it: normalised, where
@@ -49,7 +49,7 @@ class VectorQuantizer(Codebook):
     Args:
         num_embeddings: K.
         embedding_dim: D.
-        commitment_cost: weight of the second term; 0.1 to 2.0 work alike in the paper. Without
+        commitment_cost: weight of the second term; 0.1 to 2.0 work equally in the paper. Without
             effect where the loss is joint.
         initializer: see `codebook_initializer`; `data` is k-means over the encoder's outputs for
             the first batches, which training computes.
@@ -120,7 +120,7 @@ class VectorQuantizer(Codebook):
             )
 
     def vectors(self):
-        """Return what the decoder hears for each code, (K, D)."""
+        """Return the vector that the decoder receives for each code, (K, D)."""
         codebook = super().vectors()
         return _on_sphere(codebook) if self.unit_norm else codebook
 
@@ -137,7 +137,7 @@ class VectorQuantizer(Codebook):
         return ops.sum(vectors**2, axis=1) - 2.0 * ops.matmul(z_e, ops.transpose(vectors))
 
     def call(self, z_e, training: bool | None = None) -> Quantized:
-        """Quantize z_e (B, N, D)."""
+        """Return z_q, codes and losses of z_e (B, N, D)."""
         z_e = self.normalise(z_e, training)
         distances = self.distances(z_e)
         codes = ops.cast(ops.argmin(distances, axis=-1), "int32")
@@ -170,7 +170,7 @@ def _on_sphere(x):
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class VectorQuantizerEMA(VectorQuantizer):
-    """A `VectorQuantizer` whose codebook follows the frames by moving averages, not by gradients.
+    """A `VectorQuantizer` whose codebook is a moving average of the frames, without gradients.
 
     [van den Oord 2017](https://arxiv.org/abs/1711.00937), appendix A.1: of each code, the count n
     and the sum m of the frames that took it decay by `decay` a step, and e = m / n. Counts start
@@ -182,7 +182,7 @@ class VectorQuantizerEMA(VectorQuantizer):
         num_embeddings: K.
         embedding_dim: D.
         commitment_cost: weight of the commitment.
-        initializer: as in `VectorQuantizer`, like the last six.
+        initializer: see `codebook_initializer`.
         decay: of the moving averages, 0 to 1.
         epsilon: Laplace smoothing of the counts.
         commitment_warm_up: steps over which the commitment's weight rises from 0.
@@ -238,7 +238,7 @@ class VectorQuantizerEMA(VectorQuantizer):
         self.sums.assign(self.codebook)
 
     def call(self, z_e, training: bool | None = None) -> Quantized:
-        """Quantize z_e (B, N, D); in training, move the codebook after it."""
+        """Return z_q, codes and losses of z_e (B, N, D); in training, update the codebook."""
         quantized = super().call(z_e, training)
         if training:
             self.ema_update(ops.stop_gradient(quantized.z_e), quantized.codes)
@@ -273,23 +273,23 @@ class VectorQuantizerEMA(VectorQuantizer):
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class SoftmaxBottleneck(Codebook):
-    """A k-way softmax instead of the nearest neighbour: q(z|x) is given by the network itself.
+    """A k-way softmax instead of the nearest neighbour: the network gives q(z|x).
 
-    A last linear layer gives K logits a frame; q(z|x) is their softmax. The decoder hears the mean
-    of the codebook's rows under q(z|x), or with `straight_through` the row of the likeliest code,
-    whose gradient is taken as the mean's. Nothing but the likelihood trains the codebook. Codes
-    are the likeliest ones; a decoder trained on means hears single rows when it speaks codes.
+    A last linear layer gives K logits per frame; q(z|x) is their softmax. The decoder receives the
+    mean of the codebook's rows under q(z|x), or with `straight_through` the row of the most likely
+    code, whose gradient is taken as the mean's. Only the likelihood trains the codebook. Codes are
+    the most likely ones; a decoder trained on means receives single rows when codes are decoded.
 
     The divergence from the uniform prior is the KL term of the variational bound. For a frame it is
-    log K - H(q(z|x)): a large weight makes the codes say nothing. That of the batch's mean keeps
-    all codes in use.
+    log K - H(q(z|x)): a large weight empties the codes. That of the batch's mean keeps all codes in
+    use.
 
     Args:
         num_embeddings: K.
         embedding_dim: D.
         initializer: see `codebook_initializer`. With `data` the codes start at k-means centres and
             the logits at -|z_e - e|^2 / D, a soft quantizer.
-        straight_through: let the decoder hear the likeliest code alone.
+        straight_through: give the decoder the most likely code alone.
         kl_frame: weight of the divergence of each frame; see `uniform_losses`.
         kl_mean: weight of the divergence of the batch's mean.
 
@@ -329,17 +329,17 @@ class SoftmaxBottleneck(Codebook):
         self.logits.build((None, None, self.embedding_dim))
 
     def call(self, z_e, training: bool | None = None) -> Quantized:
-        """Quantize z_e (B, N, D)."""
+        """Return z_q, codes and losses of z_e (B, N, D)."""
         z_e = self.normalise(z_e)
         logits = self.logits(z_e)
         probabilities = ops.softmax(logits)
         codes = ops.cast(ops.argmax(logits, axis=-1), "int32")
-        heard = probabilities
+        weights = probabilities
         if self.straight_through:
             chosen = ops.one_hot(codes, self.num_embeddings)
-            heard = probabilities + ops.stop_gradient(chosen - probabilities)
+            weights = probabilities + ops.stop_gradient(chosen - probabilities)
         losses = uniform_losses(probabilities, self.kl_frame, self.kl_mean)
-        return Quantized(ops.matmul(heard, self.vectors()), codes, losses, z_e)
+        return Quantized(ops.matmul(weights, self.vectors()), codes, losses, z_e)
 
     @property
     def per_code_weights(self) -> list[tuple]:
@@ -360,7 +360,7 @@ class SoftmaxBottleneck(Codebook):
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class Identity(Layer):
-    """No quantization: an autoencoder, whose decoder hears z_e itself.
+    """No quantization: an autoencoder, whose decoder receives z_e.
 
     Args:
         embedding_dim: D.

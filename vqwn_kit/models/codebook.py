@@ -1,4 +1,4 @@
-"""The codebook (K, D), row k is code k: how it starts, is used, and is kept from dying."""
+"""The codebook (K, D), row k is code k: its initial values, its usage, dead codes."""
 
 import keras
 import numpy as np
@@ -9,12 +9,12 @@ from vqwn_kit.models.layers import Layer
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class StackedOrthogonal(keras.initializers.Initializer):
-    """Orthogonal start of a codebook (K, D), also where K > D.
+    """Orthogonal initial values of a codebook (K, D), also where K > D.
 
-    At most D vectors of D dimensions can be orthogonal to each other. So the rows are taken D at a
-    time: each group is a random orthonormal basis, a rotation of the others. All rows have length
-    1 and their mean is near 0. (Keras's `Orthogonal` would make the D columns orthogonal instead,
-    with rows of length sqrt(D / K).)
+    At most D vectors of D dimensions can be orthogonal, so the rows come in blocks of D: each block
+    is a random orthonormal basis, a rotation of the others. All rows have length 1 and their mean
+    is near 0. (Keras's `Orthogonal` would make the D columns orthogonal instead, with rows of
+    length sqrt(D / K).)
 
     Args:
         seed: of the rotations; None for the global one.
@@ -25,7 +25,7 @@ class StackedOrthogonal(keras.initializers.Initializer):
         self.basis = keras.initializers.Orthogonal(seed=keras.random.SeedGenerator(seed))
 
     def __call__(self, shape, dtype=None):
-        """Return the start of a codebook of shape (K, D)."""
+        """Return a codebook of shape (K, D)."""
         rows, dim = shape
         bases = [self.basis((dim, dim), dtype) for _ in range(-(-rows // dim))]
         return ops.concatenate(bases)[:rows]
@@ -39,9 +39,9 @@ def codebook_initializer(name: str | dict):
     """Return the initializer of a codebook.
 
     Args:
-        name: `random_normal` (deviation 0.05), `uniform_unit_scaling` (the predecessor's: uniform
-            within 1.7 sqrt(3 / K)), `orthogonal` (see `StackedOrthogonal`), `data` (random until
-            training computes k-means), or another Keras initializer.
+        name: `random_normal` (deviation 0.05), `uniform_unit_scaling` (uniform within 1.7 sqrt(3 /
+            K), of the original VQ-VAE-WaveNet), `orthogonal` (see `StackedOrthogonal`), `data`
+            (random until training computes k-means), or another Keras initializer.
     """
     own = {
         "data": lambda: keras.initializers.RandomNormal(),
@@ -84,7 +84,7 @@ def uniform_losses(probabilities, frame_weight: float, mean_weight: float) -> di
 
 
 class Codebook(Layer):
-    """What bottlenecks with a codebook share: its start, its rows, and giving dead ones a place."""
+    """Base class of bottlenecks with a codebook."""
 
     def add_codebook(self, trainable: bool = True) -> None:
         """Create the codebook (K, D) from `self.initializer`."""
@@ -222,7 +222,7 @@ class RecentFrames(keras.metrics.Metric):
         return frames[~np.isnan(frames).any(axis=1)]
 
     def reset_counts(self) -> None:
-        """Begin to count anew; the frames stay."""
+        """Restart the counts; the frames stay."""
         self.counts.assign(np.zeros(self.num_embeddings, np.float32))
 
     def result(self):

@@ -11,16 +11,15 @@ FEATURE_HOP = 160  # samples between two frames of features, 10 ms
 
 
 class Encoder(Layer):
-    """What all encoders promise.
+    """Base class of the encoders.
 
-    They hear the waveform in float32 and give z_e in float32, also where what lies between is
-    computed in bfloat16: mu-law levels, mel bands and nearest codes need its precision. Their
-    layers have names of their own, since TensorFlow may order a sum by names, and a second model
-    of a process would else be rounded differently from the first.
+    Waveform and z_e are float32, also where what lies between is computed in bfloat16: mu-law
+    levels, mel bands and nearest codes need its precision. Layers have fixed names: TensorFlow may
+    order a sum by names, and a second model of a process would be rounded differently.
 
     Attributes:
         embedding_dim: D, channels of z_e.
-        hop_length: samples a frame.
+        hop_length: samples per frame.
         receptive_field: samples that one frame of z_e can depend on.
         short_name: its name in presets, arguments and run folders.
     """
@@ -55,7 +54,7 @@ class StridedConvEncoder(Encoder):
     Args:
         embedding_dim: D, channels of z_e.
         filters: channels of each strided convolution.
-        kernel_size: taps of each; 4 in the paper, 5 in the predecessor.
+        kernel_size: taps of each; 4 in the paper, 5 in the original VQ-VAE-WaveNet.
         num_layers: strided convolutions; the hop is 2 ** num_layers samples.
         batch_norm: normalise after each convolution and at the end.
         batch_norm_momentum: of the moving statistics that are used outside training.
@@ -140,19 +139,19 @@ class DilatedConvEncoder(Encoder):
     """Encoder `Magenta`: the temporal encoder of NSynth.
 
     [Engel 2017](https://arxiv.org/abs/1704.01279), section 2.1: on the mu-law waveform, residual
-    blocks of a dilated convolution that sees both sides and a 1x1 convolution, each after ReLU;
+    blocks of a non-causal dilated convolution and a 1x1 convolution, each after ReLU;
     a 1x1 convolution to the embedding space; the mean over each hop.
 
     Args:
         embedding_dim: D, channels of z_e; 16 in the paper.
         filters: channels between the blocks.
         kernel_size: taps of each dilated convolution, odd.
-        num_cycles: how often the dilations 1, 2, 4 … are gone through.
-        num_cycle_layers: blocks a cycle.
-        hop_length: samples a frame.
+        num_cycles: how often the dilations 1, 2, 4 … are repeated.
+        num_cycle_layers: blocks per cycle.
+        hop_length: samples per frame.
 
     Raises:
-        ValueError: an even `kernel_size`, which can't see both sides alike.
+        ValueError: an even `kernel_size`; symmetric padding needs an odd one.
 
     Input shape: (B, T, 1), T a multiple of `hop_length`. Output shape: (B, T / hop_length, D).
     """
@@ -214,7 +213,7 @@ class DilatedConvEncoder(Encoder):
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class GatedConvEncoder(Encoder):
-    """Encoder `Magenta-gated`: the predecessor's two encoders of gated layers.
+    """Encoder `Magenta-gated`: the gated encoders of the original VQ-VAE-WaveNet.
 
     On the mu-law waveform, a first convolution and then layers that each halve the rate. With
     `downsample="stride"` a 1x1 convolution of stride 2 comes first in a layer, with "mean" the
@@ -222,19 +221,18 @@ class GatedConvEncoder(Encoder):
 
         x + W (tanh(F * x) sigmoid(G * x))
 
-    Where it is causal, a frame knows only the samples before its own first one: the sound it
-    conditions is told by the past alone.
+    Where it is causal, z_e at frame n depends only on samples before frame n.
 
     Args:
         embedding_dim: D, channels of z_e.
         filters: channels of each layer.
-        kernel_size: taps of each convolution; odd, where it isn't causal.
+        kernel_size: taps of each convolution; odd, where it is not causal.
         dilations: of the layers, in samples of their own rate; the hop is 2 ** len(dilations).
         downsample: "stride" or "mean".
-        causal: see only the past.
+        causal: depend only on the past.
 
     Raises:
-        ValueError: another `downsample`, or an even `kernel_size` that isn't causal.
+        ValueError: another `downsample`, or an even `kernel_size` without `causal`.
 
     Input shape: (B, T, 1), T a multiple of `hop_length`. Output shape: (B, T / hop_length, D).
     """
@@ -314,7 +312,7 @@ class GatedConvEncoder(Encoder):
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class ResidualConvEncoder(Encoder):
-    """Encoder `2019`: cepstrum or mel bands through residual convolutions, 50 frames a second.
+    """Encoder `2019`: cepstrum or mel bands through residual convolutions, 50 frames per second.
 
     [Chorowski 2019](https://arxiv.org/abs/1901.08810), section III-A: 13 MFCC with deltas and
     second deltas, 25 ms windows every 10 ms; two convolutions of width 3, the second residual; one
@@ -327,11 +325,10 @@ class ResidualConvEncoder(Encoder):
         filters: units of each layer.
         features: "mfcc" or "log_mel".
         batch_norm_momentum: of the features' moving statistics, used outside training.
-        stride: of the one strided convolution; 1 for 100 frames a second.
-        warp: in training, stretch the frequencies of each clip at random, see `LogMel`, so that
-            the codes tell less of the voice.
-        tilt: in training, colour the spectrum of each clip at random, see `LogMel`, so that they
-            tell less still.
+        stride: of the one strided convolution; 1 for 100 frames per second.
+        warp: vocal-tract-length perturbation in training, see `LogMel`: codes carry less of the
+            voice.
+        tilt: spectral-tilt augmentation in training, see `LogMel`: they carry less still.
 
     Raises:
         ValueError: other `features`.

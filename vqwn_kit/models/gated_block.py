@@ -1,4 +1,4 @@
-"""The gated block of a WaveNet, as matrix products: x (B, T, C) -> x and what it adds to a sum."""
+"""The gated residual block of a WaveNet, as matrix products: x (B, T, C) -> x and skip."""
 
 import keras
 from keras import ops
@@ -83,7 +83,7 @@ class GatedBlock(Layer):
         skip_channels: channels of the skip output.
         kernel_size: taps of the dilated convolution.
         dilation: samples between two taps.
-        interpolate: draw lines between the conditions of frames, instead of repeating them.
+        interpolate: draw lines between the conditioning of frames, instead of repeating it.
 
     Input shape: x (B, T, C) and the projected condition V h, (B, N, 2 G), N a divisor of T.
     Output shape: x + residual, (B, T, C), and skip, (B, T, skip_channels).

@@ -12,7 +12,7 @@ from keras import ops
 from vqwn_kit.models.layers import Layer
 
 DELTA_WIDTH = 9  # frames, librosa's default
-CURVES = 4  # cosines over the bands that colour a clip
+CURVES = 4  # cosines of the spectral tilt
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -23,17 +23,17 @@ class LogMel(Layer):
         hop_length: samples between two frames.
         n_mels: mel bands.
         sample_rate: of the waveform, in Hz.
-        window_length: samples of the Hann window; 400 are 25 ms.
-        n_fft: samples of the transform, at least the window's.
+        window_length: samples of the Hann window; 400 are 25 ms. The transform has the next power
+            of two.
         fmin: lower end of the bands, in Hz.
         fmax: upper end, in Hz.
         top_db: floor of a clip, in dB under its own loudest cell, as librosa's default of 80. By
             default there is none but -100 dB, so that a frame depends on its own window alone.
         warp: in training, each clip's frequencies are stretched by a factor of its own, whose
-            logarithm is drawn from -warp to warp, as if a longer or shorter vocal tract spoke.
-        tilt: in training, each clip's spectrum is tilted and bent as if another voice or
-            microphone had coloured it: the standard deviation, in dB, of the heights of the
-            `CURVES` slowest cosines over the bands, which are added to all its frames.
+            logarithm is drawn from -warp to warp: vocal-tract-length perturbation.
+        tilt: in training, spectral-tilt augmentation: the standard deviation, in dB, of the heights
+            of the `CURVES` slowest cosines over the bands, drawn for each clip and added to all
+            its frames.
 
     Input shape: (B, T, 1), T a multiple of `hop_length`. Output shape: (B, N, n_mels) float32.
     """
@@ -44,7 +44,6 @@ class LogMel(Layer):
         n_mels: int = 80,
         sample_rate: int = 16_000,
         window_length: int = 400,
-        n_fft: int = 512,
         fmin: float = 20.0,
         fmax: float = 8000.0,
         top_db: float | None = None,
@@ -57,7 +56,7 @@ class LogMel(Layer):
         self.n_mels = n_mels
         self.sample_rate = sample_rate
         self.window_length = window_length
-        self.n_fft = n_fft
+        self.n_fft = 1 << (window_length - 1).bit_length()  # samples of the transform
         self.fmin = fmin
         self.fmax = fmax
         self.top_db = top_db
@@ -67,7 +66,7 @@ class LogMel(Layer):
 
     @property
     def channels(self) -> int:
-        """Features a frame."""
+        """Features per frame."""
         return self.n_mels
 
     def build(self, input_shape=None):
@@ -141,7 +140,15 @@ class Mfcc(LogMel):
 
     Args:
         n_mfcc: coefficients; three times as many features.
-        hop_length: samples between two frames, like all that follow as in `LogMel`.
+        hop_length: samples between two frames.
+        n_mels: mel bands.
+        sample_rate: of the waveform, in Hz.
+        window_length: samples of the Hann window.
+        fmin: lower end of the bands, in Hz.
+        fmax: upper end, in Hz.
+        top_db: floor of a clip, in dB under its own loudest cell; see `LogMel`.
+        warp: vocal-tract-length perturbation; see `LogMel`.
+        tilt: spectral-tilt augmentation; see `LogMel`.
 
     Output shape: (B, N, 3 n_mfcc) float32.
     """
@@ -153,7 +160,6 @@ class Mfcc(LogMel):
         n_mels: int = 80,
         sample_rate: int = 16_000,
         window_length: int = 400,
-        n_fft: int = 512,
         fmin: float = 20.0,
         fmax: float = 8000.0,
         top_db: float | None = None,
@@ -161,13 +167,13 @@ class Mfcc(LogMel):
         tilt: float = 0.0,
         **kwargs,
     ):
-        spectrum = (n_mels, sample_rate, window_length, n_fft, fmin, fmax, top_db, warp, tilt)
+        spectrum = (n_mels, sample_rate, window_length, fmin, fmax, top_db, warp, tilt)
         super().__init__(hop_length, *spectrum, **kwargs)
         self.n_mfcc = n_mfcc
 
     @property
     def channels(self) -> int:
-        """Features a frame."""
+        """Features per frame."""
         return 3 * self.n_mfcc
 
     def build(self, input_shape=None):

@@ -123,7 +123,9 @@ class VQVAE(keras.Model):
         """
         codes = self.vector_quantize(waveform).codes
         if codes is None:
-            raise InputError("this model has no codebook (an autoencoder): use quantize(...).z_q")
+            raise InputError(
+                "this model has no codebook (an autoencoder): use vector_quantize(...).z_q"
+            )
         return ops.convert_to_numpy(codes)
 
     def decode(self, codes, speakers, **settings) -> np.ndarray:
@@ -212,7 +214,7 @@ class VQVAE(keras.Model):
             speakers: as in `speaker_ids`; what is a vector (speaker_dim,) already stays as it is.
 
         Raises:
-            InputError: no such speaker, or a vector of another size or that isn't finite.
+            InputError: no such speaker, or a vector of another size or not finite.
         """
         size = self.decoder.speakers.shape[1]
         rows = np.zeros((len(speakers), size), np.float32)

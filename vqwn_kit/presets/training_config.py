@@ -16,10 +16,10 @@ class TrainingConfig:
 
     Attributes:
         steps: batches in all.
-        batch_size: B, crops a batch.
-        segment_length: T, samples a crop.
+        batch_size: B, crops per batch.
+        segment_length: T, samples per crop.
         sampling: what an epoch is made of: `utterance`, `duration`, `speaker` or `root`; see
-            `Segments`, like the two that follow.
+            `Segments`.
         gain_db: loudness of a crop is changed by up to so many dB, at random.
         shift: samples that a crop may begin before, or end after, its utterance.
         learning_rate: of Adam; a number, or a schedule: {step from which it holds: rate}, or
@@ -35,13 +35,13 @@ class TrainingConfig:
             `data`.
         reset_dead_every: steps after which codes that no frame took meanwhile are moved onto frames
             of the batch; None leaves them where they are.
-        first_stage_steps: steps of a first stage, a run of its own, in which encoder and codebook
-            learn with a light `MelDecoder`; then both are frozen and the decoder learns, from
-            that one's conditions on where it has `local_layers` too; they stay as they are
-            where it has a `prediction_order`. 0 trains all together.
-        first_stage: what the first stage has of its own of these settings, such as
-            {"batch_size": 16, "segment_length": 12800}: it costs so little that it may hear more.
-        freeze: parts that don't learn: `encoder`, `bottleneck`, `decoder`.
+        first_stage_steps: steps of a first stage, a run of its own, which trains encoder and
+            codebook with a light `MelDecoder`; then both are frozen and the decoder is trained. Its
+            conditioner starts from that of the first stage where it has `local_layers`, and stays
+            as it is where the codec has an `lpc_order`. 0 trains all together.
+        first_stage: settings that differ in the first stage, such as {"batch_size": 16,
+            "segment_length": 12800}: its steps are cheap.
+        freeze: parts that are not trained: `encoder`, `bottleneck`, `decoder`.
         log_every: steps between two lines of the history.
         save_every: steps between two checkpoints.
         validate_every: steps between two looks at held-out utterances.
@@ -123,7 +123,7 @@ class TrainingConfig:
 
 
 def multiplies_bfloat16(cpuinfo: str | Path = "/proc/cpuinfo") -> bool:
-    """Return whether the processor has products of bfloat16, as Linux tells; elsewhere False."""
+    """Return whether the processor has products of bfloat16, as Linux reports; elsewhere False."""
     cpuinfo = Path(cpuinfo)
     if not cpuinfo.is_file():
         return False
@@ -161,7 +161,7 @@ def checked_rate(rate: float | dict) -> float | dict:
 
 
 def check_keys(given: dict, known: list[str], what: str) -> None:
-    """Raise InputError for a key that isn't known; the message names the nearest."""
+    """Raise InputError for an unknown key; the message names the nearest."""
     for key in given:
         if key not in known:
             raise one_of(what, key, known)

@@ -60,11 +60,11 @@ def matching_parts(model: "VQVAE", part: str, other: "VQVAE", source: str | Path
     return target, given
 
 
-def _differences(ours: dict, theirs: dict, prefix: str = "") -> dict[str, tuple]:
-    """Return (their value, our value) of each setting that differs, parts of parts included."""
+def _differences(wanted: dict, given: dict, prefix: str = "") -> dict[str, tuple]:
+    """Return (given, wanted) of each setting that differs, parts of parts included."""
     found = {}
-    for key, value in ours.items():
-        other = theirs.get(key, value)
+    for key, value in wanted.items():
+        other = given.get(key, value)
         if isinstance(value, dict) and isinstance(other, dict) and "config" in value:
             if value["class_name"] != other["class_name"]:
                 found[prefix + key] = (other["class_name"], value["class_name"])
