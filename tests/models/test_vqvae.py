@@ -178,7 +178,7 @@ def test_looked_up_rows_take_one_step_of_adam_however_often_they_are_taken(vqvae
 def test_bits_are_what_the_levels_of_a_waveform_cost(vqvae, rng):
     waveform = 0.1 * rng.normal(size=(2, 3 * vqvae.hop_length, 1)).astype("float32")
     speaker = np.array([0, 1], "int32")
-    z_q = np.array(vqvae.compress(waveform, training=False).z_q)
+    z_q = np.array(vqvae.quantized(waveform, training=False).z_q)
     levels = np.array(vqvae.targets(waveform))
     told = np.array(vqvae.decode(z_q, speaker, levels))
     expected = -np.log2(np.exp(np.take_along_axis(told, levels[..., None], axis=-1)[..., 0]))

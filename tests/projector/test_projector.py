@@ -85,7 +85,7 @@ def test_frames_are_what_the_encoder_makes_of_that_moment(run, store, exported):
     for row in range(12):
         number = held_out[told["utterance"][row]]
         place = round(float(told["seconds"][row]) * 16_000 / run.model.hop_length)
-        made = run.model.compress(as_batch(store.waveform(number), 64), training=False)
+        made = run.model.quantized(as_batch(store.waveform(number), 64), training=False)
         assert np.allclose(vectors[row], made.z_e[0, place], rtol=1e-3, atol=1e-4)
         code = int(told["code"][row])
         assert code == int(made.codes[0, place])

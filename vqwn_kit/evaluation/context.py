@@ -99,7 +99,7 @@ class EvaluationContext:
         """`compress` as a graph: (1, T, 1) -> z_e (1, N, D) and codes (1, N) or None."""
 
         def compress(waveform):
-            quantized = self.model.compress(waveform, training=False)
+            quantized = self.model.quantized(waveform, training=False)
             return quantized.z_e, quantized.codes
 
         return tf.function(compress, input_signature=[tf.TensorSpec((1, None, 1))])

@@ -14,11 +14,13 @@ class Layer(keras.layers.Layer):
     Attributes:
         short_name: its name in presets, arguments and run folders, if it has one.
         part_names: keywords that are parts of their own, in the order in which they are built.
+        part_defaults: settings of those parts that differ from the defaults of their classes.
         provides: by name, what the parts that are built after it are given.
     """
 
     short_name: str | None = None
     part_names: tuple[str, ...] = ()
+    part_defaults: dict[str, dict] = {}
 
     @property
     def provides(self) -> dict[str, int]:

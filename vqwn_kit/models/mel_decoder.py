@@ -28,6 +28,7 @@ class MelDecoder(Decoder):
 
     short_name = "mel"
     loss_name = "mel/mse"
+    part_defaults = {"conditioner": {"local_channels": 256, "local_layers": 3}}
 
     def __init__(self, conditioner: Conditioner, hop_length: int, n_mels: int = 80, **kwargs):
         super().__init__(**kwargs)

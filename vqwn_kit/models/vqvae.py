@@ -97,14 +97,17 @@ class VQVAE(keras.Model):
         Of a `WaveNetDecoder` (B, T, num_outputs), of a `MelDecoder` mel bands (B, N, n_mels).
         """
         waveform, speaker = inputs
-        z_q = self._quantize(waveform, training).z_q
+        z_q = self.quantized(waveform, training).z_q
         conditioning = self.decoder.conditioner(z_q, speaker, training=training)
         if not self.is_autoregressive:
             return self.decoder(conditioning)
         return self.decoder(self.decoder.levels_of(waveform, conditioning), conditioning)
 
-    def _quantize(self, waveform, training: bool | None = None):
-        """Return `Quantized` for a batch (B, T, 1); frozen parts run in inference mode."""
+    def quantized(self, waveform, training: bool | None = None):
+        """Return `Quantized` for a batch (B, T, 1), also in a graph.
+
+        Frozen parts run in inference mode.
+        """
         z_e = self.encoder(waveform, training=training and self.encoder.trainable)
         return self.bottleneck(z_e, training=training and self.bottleneck.trainable)
 
@@ -113,7 +116,7 @@ class VQVAE(keras.Model):
 
         A length that is no multiple of `hop_length` is padded with zeros at its end.
         """
-        return self._quantize(as_batch(waveform, self.hop_length), training=False)
+        return self.quantized(as_batch(waveform, self.hop_length), training=False)
 
     def encode(self, waveform) -> np.ndarray:
         """Return codes, int32 (B, N), for a waveform (T,) or batch (B, T, 1) in [-1, 1].
@@ -195,7 +198,7 @@ class VQVAE(keras.Model):
 
     def _conditioning(self, waveform, z_q, speaker):
         if z_q is None:
-            z_q = self._quantize(waveform, training=False).z_q
+            z_q = self.quantized(waveform, training=False).z_q
         no_speaker = ops.full((ops.shape(waveform)[0],), -1, "int32")
         return self.decoder.conditioner(z_q, no_speaker if speaker is None else speaker)
 
@@ -253,7 +256,7 @@ class VQVAE(keras.Model):
 
         The sum of the losses is what training minimises.
         """
-        quantized = self._quantize(waveform, training)
+        quantized = self.quantized(waveform, training)
         conditioning = self.decoder.conditioner(quantized.z_q, speaker, training=training)
         losses = {self.decoder.loss_name: self.decoder.loss(waveform, conditioning, training)}
         sizes = {

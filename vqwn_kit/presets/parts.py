@@ -115,6 +115,7 @@ def build_part(kind: str, content: dict, given: dict, policy: dict):
     for name in cls.part_names:
         content = part_content(name, config.pop(name, None))
         check_keys(content, ["class_name", "config"], f"key of the {kind}'s {name}")
+        content["config"] = {**cls.part_defaults.get(name, {}), **content["config"]}
         parts[name] = build_part(name, content, given, policy)
         given |= parts[name].provides
     keywords = _keywords(cls)

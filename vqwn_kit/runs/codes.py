@@ -189,7 +189,7 @@ def _encode(model, store: Store, numbers, encodings: int, progress: bool) -> lis
 
     hop = model.hop_length
     encode = tf.function(
-        lambda waveform: model.compress(waveform, training=False).codes,
+        lambda waveform: model.quantized(waveform, training=False).codes,
         input_signature=[tf.TensorSpec((None, None, 1))],
     )
     found = []
