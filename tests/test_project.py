@@ -18,8 +18,8 @@ PACKAGE = ROOT / "vqwn_kit"
 # Folders in the order of the data. Each imports from those before it only; the first three take
 # plain arrays, so that any other folder may use them.
 FLOW = (
-    "evaluation.metrics plots widgets data models sampling.compiled sampling presets runs training "
-    "evaluation prior projector workbench lessons cli"
+    "evaluation.metrics plots widgets data models sampling presets runs training evaluation prior "
+    "projector workbench lessons cli"
 ).split()
 ROOT_FILES = {"__init__", "__main__", "errors", "files"}
 MAY_IMPORT = {  # folders that take less than all before them; `errors` and `files` aside
@@ -28,7 +28,6 @@ MAY_IMPORT = {  # folders that take less than all before them; `errors` and `fil
     "widgets": {"evaluation.metrics", "plots"},
     "data": {"plots"},
     "models": set(),
-    "sampling.compiled": {"models"},
     "lessons": {"models", "plots", "evaluation.metrics"},
 }
 

@@ -152,7 +152,8 @@ def test_many_utterances_are_spoken_as_one_batch_and_cut_to_their_lengths(model)
 
 @pytest.mark.parametrize("changes", [{}, {"interpolate": True}, {"local_channels": 5}])
 def test_an_utterance_sounds_the_same_beside_a_longer_one(rng, changes):
-    model = build_model(load_preset("tiny").change(decoder=changes), ["ann"])
+    preset = load_preset("tiny").change(decoder=decoder_settings(**changes))
+    model = build_model(preset, ["ann"])
     short, long = (rng.uniform(-0.5, 0.5, length) for length in (320, 640))
     alone = convert_many(model, [short], [["ann"]], mode="greedy")[0]
     beside = convert_many(model, [short, long], [["ann"], ["ann"]], mode="greedy")[0]
@@ -191,7 +192,7 @@ def test_samples_of_16_bits_are_refused_with_what_to_do(model):
 
 
 def test_a_first_stage_is_told_that_it_cannot_speak(rng):
-    model = build_model(load_preset("tiny").change(decoder="frames"), ["ann"])
+    model = build_model(load_preset("tiny").change(decoder="mel"), ["ann"])
     sound = rng.uniform(-0.5, 0.5, 640).astype("float32")
     for ask in (lambda: reconstruct(model, sound, "ann"), lambda: model.bits(sound[None, :, None])):
         with pytest.raises(InputError, match="first stage, without a WaveNet"):
@@ -204,7 +205,8 @@ def test_one_name_is_one_speaker(model):
 
 
 def test_every_decoder_speaks_in_a_voice_and_in_none(rng):
-    changes = {"one_hot": True, "mixtures": 3, "interpolate": True, "learned_no_speaker": True}
+    changes = {"one_hot": True, "num_components": 3, "interpolate": True}
+    changes = decoder_settings(**changes, learned_no_speaker=True)
     model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
     spoken = convert_voice(model, rng.uniform(-0.5, 0.5, 640), ["ann", "bob", None])
     assert spoken.shape == (3, 640)

@@ -117,7 +117,7 @@ def _add_generate(commands) -> None:
     add(
         "--precision",
         default="float32",
-        choices=("float32", "bfloat16", "int8"),
+        choices=("float32", "bfloat16"),
         help="of the weights; the rough ones are faster (`vqwn bench --run` tells their cost)",
     )
     add(

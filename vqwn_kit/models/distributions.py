@@ -18,6 +18,7 @@ class Distribution(Layer):
     """
 
     num_outputs: int
+    num_components = 0  # of a mixture
 
     def __init__(self, num_levels: int = 256, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})

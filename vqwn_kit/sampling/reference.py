@@ -1,123 +1,107 @@
-"""One WaveNet step in NumPy, for where there is no compiler: the same levels, ten times slower.
+"""One WaveNet step in NumPy: the specification of `compiled`, and the engine without Numba.
 
-It computes in float64, so that rounding never decides a level. The compiled step in float64 draws
-the very same ones; in float32 about one in ten thousand differs, and the streams part from there.
+It computes in float64, some ten times slower than the compiled engine. Shapes: B streams, L gated
+blocks, K taps, C residual channels, G gate channels, S skip channels, O outputs, D channels that
+condition a frame. @ is the matrix product.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from keras import ops
 from scipy.special import expit, softmax
 
 from vqwn_kit.models.distributions import LEAST_LOG_SCALE
+from vqwn_kit.sampling.weights import Block, NetworkWeights, Settings
 
 
-class PlainEngine:
-    """Steps through blocks of samples in NumPy; see `sampler.CompiledEngine`.
+class Memory(NamedTuple):
+    """What is kept from sample to sample, for B streams."""
 
-    Args:
-        wavenet: a built decoder.
-        precision: of the sampler; the weights here are exact, whatever it is.
-    """
+    clock: np.ndarray  # (1,): samples since the beginning
+    recent: np.ndarray  # (B, first taps): levels, the newest last; -1 before the first
+    inputs: list[np.ndarray]  # ((K - 1) dilation, B, C) of each block, a ring: time t is at t % len
 
-    def __init__(self, decoder, precision: str):
-        wavenet = decoder.network
 
-        def copy(variable) -> np.ndarray:
-            return np.asarray(ops.convert_to_numpy(variable), np.float64)
+def new_memory(weights: NetworkWeights, streams: int) -> Memory:
+    """Return the memory of some streams before their first sample."""
+    _, taps, channels, _ = weights.conv_kernel.shape
+    inputs = [np.zeros(((taps - 1) * d, streams, channels)) for d in weights.dilations]
+    recent = np.full((streams, len(weights.first_kernel)), -1, np.int64)
+    return Memory(np.zeros(1, np.int64), recent, inputs)
 
-        self.levels = decoder.codec.num_levels
-        self.mixtures = getattr(decoder.distribution, "num_components", 0)
-        self.dilations = wavenet.dilations
-        self.taps = wavenet.kernel_size
-        self.one_hot = decoder.codec.one_hot
-        self.work = 0
-        self.first = copy(wavenet.input_conv.kernel), copy(wavenet.input_conv.bias)
-        self.first_skip = copy(wavenet.input_skip.kernel), copy(wavenet.input_skip.bias)
-        self.told = copy(wavenet.block_conditions.kernel), copy(wavenet.hidden_condition.kernel)
-        self.blocks = [
-            tuple(copy(v) for v in (b.conv.kernel, b.conv.bias, b.out.kernel, b.out.bias))
-            for b in wavenet.blocks
-        ]
-        self.post = copy(wavenet.hidden.kernel), copy(wavenet.hidden.bias)
-        self.final = copy(wavenet.out.kernel), copy(wavenet.out.bias)
 
-    def memory(self, batch: int) -> dict:
-        """Return the past before the first sample of `batch` streams."""
-        channels = self.first[0].shape[2]
-        return {
-            "rings": [np.zeros(((self.taps - 1) * d, batch, channels)) for d in self.dilations],
-            "recent": np.full((batch, self.first[0].shape[0]), -1, np.int64),
-        }
-
-    def run(
-        self, team, memory, frames, lines, hop_length, clock, uniform, known, greedy, temperature,
-        top_k, levels, outputs,
-    ):  # fmt: skip
-        """Fill `levels`, and `outputs` where the levels are `known`; see `kernels.run`."""
-        told = [frames.astype(np.float64) @ kernel for kernel in self.told]
-        for t in range(levels.shape[1]):
-            row, sample = divmod(t, hop_length)
-            between = lines[sample] if len(lines) else np.array([0.0, 1.0, 0.0])
-            here = [between @ part[:, row : row + 3] for part in told]
-            score = self._step(memory, *here, clock + t)
-            if known.shape[1]:
-                outputs[:, t] = score
-                levels[:, t] = known[:, t]
-            else:
-                masses = self._masses(score, 1.0 if greedy else temperature, top_k)
-                levels[:, t] = _choose(masses, greedy, uniform[:, t])
-            memory["recent"] = np.roll(memory["recent"], -1, axis=1)
-            memory["recent"][:, -1] = levels[:, t]
-
-    def _step(self, memory, conditions, after, now) -> np.ndarray:
-        kernel, bias = self.first
-        recent = memory["recent"]
-        if self.one_hot:
-            rows = kernel[np.arange(recent.shape[1]), recent]
-            x = bias + np.where(recent[:, :, None] < 0, 0, rows).sum(axis=1)
+def run(weights: NetworkWeights, memory: Memory, settings: Settings, block: Block) -> None:
+    """Step through a block of samples, and fill in its levels, and outputs if levels are forced."""
+    length = block.levels.shape[1]
+    hop_length = length // (block.frames.shape[1] - 2)
+    for t in range(length):
+        frame, sample = divmod(t, hop_length)
+        line = block.interpolation[sample] if weights.interpolate else np.array([0.0, 1.0, 0.0])
+        score = step(weights, memory, line @ block.frames[:, frame : frame + 3])
+        if block.forced.shape[1]:
+            block.outputs[:, t], block.levels[:, t] = score, block.forced[:, t]
         else:
-            scalars = np.where(recent < 0, 0, recent * (2 / (self.levels - 1)) - 1)
-            x = bias + scalars @ kernel[:, 0]
-        total = x @ self.first_skip[0] + self.first_skip[1]
-        channels = x.shape[1]
-        heard = np.split(conditions, len(self.blocks), axis=1)
-        for block, (conv, conv_bias, out, out_bias) in enumerate(self.blocks):
-            ring, dilation = memory["rings"][block], self.dilations[block]
-            mixed = x @ conv[-1] + conv_bias + heard[block]
-            for tap in range(self.taps - 1):
-                mixed += ring[(now + tap * dilation) % len(ring)] @ conv[tap]
-            ring[now % len(ring)] = x
-            f, s = np.split(mixed, 2, axis=1)
-            branch = np.tanh(f) / (1 + np.exp(-s)) @ out + out_bias
-            x = x + branch[:, :channels]
-            total = total + branch[:, channels:]
-        hidden = np.maximum(total, 0) @ self.post[0] + self.post[1] + after
-        return np.maximum(hidden, 0) @ self.final[0] + self.final[1]
-
-    def _masses(self, score, temperature, top_k) -> np.ndarray:
-        """Return what is in proportion to the levels' probabilities, (B, levels)."""
-        if self.mixtures:
-            return _mixture_masses(score, temperature, self.levels)
-        mass = np.exp((score - score.max(axis=1, keepdims=True)) / temperature)
-        if top_k:
-            mass[score < np.sort(score, axis=1)[:, -top_k, None]] = 0
-        return mass
+            block.levels[:, t] = choose(weights, settings, score, block.uniform[:, t])
+        memory.recent[:, :-1] = memory.recent[:, 1:]
+        memory.recent[:, -1] = block.levels[:, t]
+        memory.clock[0] += 1
 
 
-def _mixture_masses(score, temperature, levels) -> np.ndarray:
-    """Return the probability of each level's bin, (B, levels); see `logistics`."""
-    logits, means, log_scales = np.split(score, 3, axis=1)
-    weights = softmax(logits / temperature, axis=1)
+def step(weights: NetworkWeights, memory: Memory, frame: np.ndarray) -> np.ndarray:
+    """Return the outputs (B, O) of one sample, given what conditions it, (B, D)."""
+    # x = b + sum over taps of W[tap] h[tap], where h is one-hot or a number in [-1, 1], (B, C);
+    # before the first sample it is 0
+    recent, past = memory.recent, (memory.recent >= 0)[..., None]
+    if weights.one_hot:
+        terms = weights.first_kernel[np.arange(recent.shape[1]), recent]  # (B, first taps, C)
+    else:
+        terms = (recent * (2 / (weights.num_levels - 1)) - 1)[..., None] * weights.first_kernel[
+            :, 0
+        ]
+    x = weights.first_bias + (past * terms).sum(axis=1)
+    total = x @ weights.first_skip_kernel + weights.skip_bias  # (B, S)
+    for block, dilation in enumerate(weights.dilations):
+        # f, g = V h + b + sum over taps k of x[t - (K - 1 - k) dilation] W[k], each (B, G)
+        mixed = frame @ weights.condition_kernel[block] + weights.conv_bias[block]
+        ring, now = memory.inputs[block], memory.clock[0]
+        for tap, kernel in enumerate(weights.conv_kernel[block, :-1]):
+            mixed = mixed + ring[(now + tap * dilation) % len(ring)] @ kernel
+        ring[now % len(ring)] = x
+        f, g = np.split(mixed + x @ weights.conv_kernel[block, -1], 2, axis=1)
+        # residual, skip = tanh(f) sigmoid(g) W, (B, C) and (B, S)
+        out = np.tanh(f) * expit(g) @ weights.out_kernel[block]
+        residual, skip = np.split(out, [x.shape[1]], axis=1)
+        x, total = x + residual + weights.residual_bias[block], total + skip
+    # two layers more, after ReLUs; the frame conditions the first one, too
+    hidden = np.maximum(total, 0) @ weights.post_kernel + weights.post_bias
+    hidden = hidden + frame @ weights.post_condition_kernel  # (B, S)
+    return np.maximum(hidden, 0) @ weights.final_kernel + weights.final_bias
+
+
+def choose(weights: NetworkWeights, settings: Settings, score: np.ndarray, uniform) -> np.ndarray:
+    """Return levels (B,) given outputs (B, O) and random numbers (B,) in [0, 1)."""
+    temperature = 1.0 if settings.greedy else settings.temperature
+    mass = probabilities(weights, score, temperature)
+    if settings.top_k:
+        mass[score < np.sort(score, axis=1)[:, -settings.top_k, None]] = 0
+    if settings.greedy:
+        return mass.argmax(axis=1)
+    reached = mass.cumsum(axis=1)
+    chosen = (reached <= uniform[:, None] * reached[:, -1:]).sum(axis=1)
+    return chosen.clip(max=weights.num_levels - 1)
+
+
+def probabilities(weights: NetworkWeights, score: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities (B, levels) of outputs (B, O): softmax, or mixture of logistics.
+
+    P(level <= l) = sum over components m of w_m sigmoid((edge_l - mean_m) / scale_m), where edge_l
+    is the middle between levels l and l + 1 on the scale [-1, 1], and infinite for the last level.
+    """
+    if not weights.num_components:
+        return softmax(score / temperature, axis=1)
+    logits, means, log_scales = np.split(score[:, None], 3, axis=2)  # (B, 1, M)
     scales = np.exp(np.maximum(log_scales, LEAST_LOG_SCALE)) * temperature
-    edges = (2 * np.arange(levels) + 1) / (levels - 1) - 1
-    below = expit((edges[None, :, None] - means[:, None]) / scales[:, None])
-    up_to = (weights[:, None] * below).sum(axis=2)
+    edges = (2 * np.arange(weights.num_levels)[:, None] + 1) / (weights.num_levels - 1) - 1
+    up_to = (softmax(logits / temperature, axis=2) * expit((edges - means) / scales)).sum(axis=2)
     up_to[:, -1] = 1
     return np.diff(up_to, axis=1, prepend=0)
-
-
-def _choose(masses, greedy, uniform) -> np.ndarray:
-    if greedy:
-        return masses.argmax(axis=1)
-    reached = masses.cumsum(axis=1)
-    return (reached <= uniform[:, None] * reached[:, -1:]).sum(axis=1).clip(max=masses.shape[1] - 1)
