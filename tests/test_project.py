@@ -128,7 +128,7 @@ def test_data_code_and_help_import_no_tensorflow():
     code = (
         "import sys, vqwn_kit, vqwn_kit.data.store, vqwn_kit.data.segments\n"
         "import vqwn_kit.presets.preset, vqwn_kit.runs.run, vqwn_kit.evaluation.score_card\n"
-        "import vqwn_kit.projector.server, vqwn_kit.plots.core, vqwn_kit.workbench.report\n"
+        "import vqwn_kit.projector.server, vqwn_kit.plots, vqwn_kit.workbench.report\n"
         "import vqwn_kit.evaluation.metrics.listening_test\n"
         "from vqwn_kit.cli.main import main\n"
         "vqwn_kit.example_corpus()\n"

@@ -9,7 +9,7 @@ import numpy as np
 
 from vqwn_kit.data.corpus import Corpus, open_corpus
 from vqwn_kit.data.decode import Converted, Settings, convert_all
-from vqwn_kit.plots import core as views
+from vqwn_kit.plots.corpus import plot_corpus
 
 SHORT = 1.0  # seconds; shorter than some crops
 QUIET = -45.0  # dBFS RMS; 20 dB under usual speech
@@ -95,7 +95,7 @@ class Checkup:
 
     def plot(self, figure=None):
         """Draw minutes a speaker, lengths, levels and rates; return the figure."""
-        return views.plot_checkup(self.minutes, self.seconds, self.levels, self.rates, figure)
+        return plot_corpus(self.minutes, self.seconds, self.levels, self.rates, figure)
 
     def text(self, listed: int | None = LISTED) -> str:
         """Return all that was found, with at most `listed` names a kind (None: every one)."""

@@ -242,7 +242,7 @@ class ScoreCard:
         """
         from matplotlib.figure import Figure
 
-        from vqwn_kit.plots import core as views
+        from vqwn_kit import plots
 
         folder = Path(folder)
         texts = {"score_card.json": json.dumps(self.to_dict(), indent=1) + "\n"}
@@ -253,10 +253,10 @@ class ScoreCard:
                 scratch.write_text(text, encoding="utf-8")
             written.append(folder / name)
         rows = [asdict(row) for row in self.rows]
-        figures = {"score_card": views.plot_score_card(rows, self.divergence, figure=Figure())}
+        figures = {"score_card": plots.plot_score_card(rows, self.divergence, figure=Figure())}
         if self.code_phones is not None:
             ax = Figure(figsize=(8.0, 6.5), layout="constrained").add_subplot()
-            figures["code_phones"] = views.plot_code_phones(
+            figures["code_phones"] = plots.plot_code_phones(
                 self.code_phones, self.phones, ax=ax
             ).figure
         for name, figure in figures.items():

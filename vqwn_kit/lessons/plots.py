@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vqwn_kit.plots.core import BLUE, GREY, ORANGE, _axes
+from vqwn_kit.plots.style import BLUE, GREY, ORANGE, axes_or_new
 
 
 def plot_plane(
@@ -23,7 +23,7 @@ def plot_plane(
         limit: of both axes; as far as points and codes reach by default.
         ax: to draw on.
     """
-    ax = _axes(ax, (4.2, 4.2))
+    ax = axes_or_new(ax, (4.2, 4.2))
     ways = np.asarray(codebooks).reshape(-1, *np.shape(codebooks)[-2:])
     last = ways[-1]
     reach = 1.08 * max(np.abs(points).max(), np.abs(ways).max()) if limit is None else limit
@@ -67,7 +67,7 @@ def plot_pulls(
     ax=None,
 ):
     """Draw points (M, 2) and codes (K, 2), and the pulls at both as arrows; see `toy`."""
-    ax = _axes(ax, (4.2, 4.2))
+    ax = axes_or_new(ax, (4.2, 4.2))
     arrows = {"angles": "xy", "scale_units": "xy", "scale": 1.0}
     ax.scatter(*points.T, s=8, color=GREY, linewidth=0)
     ax.quiver(*points.T, *at_points.T, color=BLUE, width=0.004, label="pull at a frame", **arrows)

@@ -52,15 +52,16 @@ class PriorCard(ScoreCard):
         """Write the card and its figures into a folder, such as the prior's; return the paths."""
         from matplotlib.figure import Figure
 
-        from vqwn_kit.plots import prior as views
+        from vqwn_kit import plots
 
         written = super().save(folder)
-        drawn = {"calibration": lambda ax: views.plot_calibration(self.foretold, self.came, ax=ax)}
+        drawn = {"calibration": lambda ax: plots.plot_calibration(self.foretold, self.came, ax=ax)}
         if self.example is not None:
             key, bits, silent, rate = self.example
-            drawn["surprise"] = lambda ax: views.plot_surprise(bits, rate, silent, key, ax=ax)
+            drawn["surprise"] = lambda ax: plots.plot_surprisal(bits, rate, silent, key, ax=ax)
         if len(self.held):
-            drawn["held_codes"] = lambda ax: views.plot_held(self.held, HELD_SECONDS, ax=ax)
+            limit = HELD_SECONDS
+            drawn["held_codes"] = lambda ax: plots.plot_longest_repeats(self.held, limit, ax=ax)
         for name, draw in drawn.items():
             figure = Figure(figsize=(7.0, 4.0), layout="constrained")
             draw(figure.add_subplot())

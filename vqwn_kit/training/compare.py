@@ -19,7 +19,7 @@ from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.measures import Estimate, ratio
 from vqwn_kit.files import replacing, results
-from vqwn_kit.plots.core import plot_comparison
+from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.parts import hop_length
 from vqwn_kit.presets.preset import Preset, load_preset, parse_changes

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from vqwn_kit.plots.core import BLUE, GREY, plot_spectrogram
+from vqwn_kit.plots.signals import plot_spectrogram
+from vqwn_kit.plots.style import BLUE, GREY
 from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
 from vqwn_kit.widgets.points import areas
 

@@ -277,7 +277,7 @@ class TrainingMonitor(Widget):
 
     def figure(self):
         """Return loss and codes over the steps as a matplotlib figure."""
-        from vqwn_kit.plots.core import plot_code_history, plot_history
+        from vqwn_kit.plots.training import plot_code_history, plot_history
         from vqwn_kit.widgets.figures import Still
 
         codes = self.about["codes"]

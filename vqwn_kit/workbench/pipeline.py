@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
+from vqwn_kit import plots
 from vqwn_kit.data import audio
 from vqwn_kit.data.corpus import Corpus, example_corpus
 from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.measures import code_counts
 from vqwn_kit.files import file_name, project_root, replacing, results
-from vqwn_kit.plots import core as views
 from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.projector.export import export_projector
 from vqwn_kit.runs.run import Run, run_name
@@ -205,23 +205,23 @@ def _draw(run: Run, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
         return Figure(figsize=(6.5, 4.0), layout="constrained").add_subplot()
 
     figures = {
-        "loss": views.plot_history(run.history, ax=axes()).figure,
-        "speakers": views.plot_speakers(
+        "loss": plots.plot_history(run.history, ax=axes()).figure,
+        "speakers": plots.plot_speakers(
             run.model.decoder.speakers.numpy(), run.speakers, ax=axes()
         ).figure,
     }
     if counts is not None:
         codebook = ops.convert_to_numpy(run.model.bottleneck.vectors())
-        history = views.plot_code_history(run.history, len(codebook), ax=axes())
+        history = plots.plot_code_history(run.history, len(codebook), ax=axes())
         figures["code_history"] = history.figure
-        figures["code_use"] = views.plot_code_use(counts, ax=axes()).figure
+        figures["code_use"] = plots.plot_code_usage(counts, ax=axes()).figure
         for method in ("pca", "umap"):
-            ax = views.plot_codebook(codebook, counts, method, ax=axes())
+            ax = plots.plot_codebook(codebook, counts, method, ax=axes())
             figures[f"codebook_{method}"] = ax.figure
     for number, key in enumerate(dict.fromkeys(track["utterance"] for track in tracks), 1):
         three = [track for track in tracks if track["utterance"] == key][:3]
         sounds = {track["label"]: audio.load_audio(run.folder / track["file"]) for track in three}
-        figures[f"spectrograms_{number}"] = views.plot_spectrograms(sounds, figure=Figure())
+        figures[f"spectrograms_{number}"] = plots.plot_spectrograms(sounds, figure=Figure())
     for name, figure in figures.items():
         with replacing(run.folder / "figures" / f"{name}.png") as scratch:
             figure.savefig(scratch, dpi=110)

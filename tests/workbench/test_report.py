@@ -1,4 +1,4 @@
-"""Figures, players and the report."""
+"""Players and the report."""
 
 import json
 
@@ -6,55 +6,7 @@ import numpy as np
 
 from tests.conftest import tones
 from vqwn_kit import listen
-from vqwn_kit.plots import core as views
 from vqwn_kit.workbench.report import write_report
-
-# figures
-
-
-def test_every_figure_has_labelled_axes_and_draws_on_the_axes_it_is_given(run, rng):
-    from matplotlib.figure import Figure
-
-    counts = np.arange(32)
-    codebook = rng.normal(size=(32, 8))
-    speakers = {"ann": {"sex": "F"}, "bob": {"sex": "M"}}
-    drawings = [
-        lambda ax: views.plot_waveform(tones(0.2, 200.0), ax=ax),
-        lambda ax: views.plot_spectrogram(tones(0.2, 200.0), ax=ax),
-        lambda ax: views.plot_history(run.history, ax=ax),
-        lambda ax: views.plot_code_history(run.history, 32, ax=ax),
-        lambda ax: views.plot_code_use(counts, ax=ax),
-        lambda ax: views.plot_codebook(codebook, counts, "pca", ax=ax),
-        lambda ax: views.plot_speakers(rng.normal(size=(2, 4)), speakers, ax=ax),
-    ]
-    for draw in drawings:
-        ax = Figure().add_subplot()
-        assert draw(ax) is ax
-        assert ax.get_xlabel()
-        assert ax.get_ylabel()
-
-
-def test_spectrogram_shows_a_tone_at_its_frequency():
-    from matplotlib.figure import Figure
-
-    ax = views.plot_spectrogram(tones(0.5, 1000.0), ax=Figure().add_subplot())
-    image = ax.images[0].get_array()
-    peak = image.mean(axis=1).argmax()
-    marks = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
-    assert abs(marks["1000"] - peak) <= 1.5
-
-
-def test_maps_keep_every_row_and_find_the_plane(rng):
-    plane = np.zeros((40, 6))
-    plane[:, :2] = rng.normal(size=(40, 2))
-    flat = views.project_2d(plane)
-    assert flat.shape == (40, 2)
-    apart = np.linalg.norm(plane[:, None] - plane, axis=-1)
-    assert np.allclose(np.linalg.norm(flat[:, None] - flat, axis=-1), apart)
-    assert views.project_2d(rng.normal(size=(2, 3))).shape == (2, 2)
-
-
-# listening
 
 
 def test_players_hold_the_sound_at_its_own_loudness():
@@ -77,19 +29,15 @@ def make_summary(folder, minutes, run="64-vq512-mini", split="held_out"):
     folder.mkdir(parents=True)
     (folder / "audio").mkdir()
     (folder / "audio" / "x.wav").write_bytes(b"sound of " + run.encode())
-    tracks = [
-        {
-            "utterance": "x_1",
-            "text": "A <b> text",
-            "label": "original",
-            "file": "audio/x.wav",
-            "split": split,
-        }
-    ]
+    track = {"utterance": "x_1", "text": "A <b> text", "label": "original"}
     summary = {
-        "run": run, "codes_per_second": 250, "bits_per_second": 2250, "train_minutes": minutes,
-        "tracks": tracks, "measures": {"codes": "5 of 9"},
-    }  # fmt: skip
+        "run": run,
+        "codes_per_second": 250,
+        "bits_per_second": 2250,
+        "train_minutes": minutes,
+        "tracks": [{**track, "file": "audio/x.wav", "split": split}],
+        "measures": {"codes": "5 of 9"},
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 

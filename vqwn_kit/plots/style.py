@@ -1,0 +1,33 @@
+"""What all figures share: colours, line styles, legends, sizes."""
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#000000")  # Okabe and Ito: colour-blind safe
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))  # readable in black and white too
+LEGEND = {"framealpha": 0.8, "edgecolor": "none"}  # keeps text readable over curves
+SEX_STYLE = {"F": (ORANGE, "o"), "M": (BLUE, "s")}  # colour and marker of speakers by sex
+OTHER_STYLE = (GREY, "^")  # of speakers whose sex is not known
+
+
+def curve_style(number: int) -> dict:
+    """Return colour and dashes of the curve with this number, 0 for the first."""
+    return {"color": COLOURS[number % 6], "linestyle": DASHES[number % 6]}
+
+
+def axes_or_new(ax, figsize: tuple[float, float] = (6.0, 3.5)):
+    """Return `ax`, or the axes of a new pyplot figure of this size in inches."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def sized_figure(figure, width: float, height: float):
+    """Return `figure`, or a new pyplot figure, set to this size in inches."""
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure()
+    figure.set_size_inches(width, height)
+    figure.set_layout_engine("constrained")
+    return figure
