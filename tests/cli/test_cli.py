@@ -125,7 +125,7 @@ def test_our_own_options_train_and_speak(folder, tmp_path, monkeypatch):
 def test_prepare_says_what_was_recognised(folder, capsys):
     assert main(["prepare", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "folders (it has one subfolder a speaker)" in out
+    assert "folders (it has one subfolder per speaker)" in out
     assert "2 speakers" in out
 
 
@@ -135,7 +135,7 @@ def test_prepare_names_what_is_lost_and_what_is_short(tmp_path, capsys):
     (own / "ann" / "broken.wav").write_text("words")
     assert main(["prepare", str(own), "--level", "-30", "--hold-out", "speakers"]) == 0
     out = capsys.readouterr().out
-    assert "left out ann/memo.m4a: .m4a can't be read" in out
+    assert "left out ann/memo.m4a: .m4a cannot be read" in out
     assert "skipped ann/broken: " in out
     assert "padded with zeros in crops: ann/ann_000, ann/ann_001, bob/bob_000, bob/bob_001" in out
     assert "held_out: 2 utterances" in out

@@ -1,17 +1,18 @@
-"""Downloads from a server on this machine: resume, checksums, archives that lead astray."""
+"""Downloads from a local server: resume, checksums, archives that lead out of the folder."""
 
 import hashlib
 import io
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from vqwn_kit import InputError, download_corpus
 from vqwn_kit.cli.main import main
-from vqwn_kit.data.download import ARCHIVES, Archive
+from vqwn_kit.data.archives import ARCHIVES, Archive
 
 
 def tar_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
@@ -38,7 +39,7 @@ def zip_of(files: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def server():
-    """A server whose `files` can be had by range; `asked` are the ranges, `cut` breaks off."""
+    """Serves `files` by range; `asked` lists the ranges, `cut` breaks the connection."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -79,12 +80,9 @@ FILES = {"Speech/dev/1/2/1-2-0000.flac": b"sound" * 9000, "Speech/LICENSE": b"fr
 
 def offer(server, content: bytes, name: str = "speech.tar.gz", **changes) -> Archive:
     server.files[f"/{name}"] = content
-    facts = {
-        "urls": (f"{server.url}/{name}",),
-        "md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
-        "gigabytes": 0.0, "unpacks_to": "Speech/dev", "licence": "", "title": "",
-    }  # fmt: skip
-    return Archive(**facts | changes)
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    archive = Archive((f"{server.url}/{name}",), md5, 0.0, "Speech/dev", licence="", title="")
+    return replace(archive, **changes)
 
 
 def fetch(archive, folder):
@@ -112,7 +110,7 @@ def test_a_second_subset_joins_the_first(server, tmp_path):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_after_a_break_it_goes_on_where_the_server_lets_it(server, tmp_path, ranges):
+def test_an_interrupted_download_is_resumed_where_the_server_can(server, tmp_path, ranges):
     content = zip_of({name.removeprefix("Speech/"): inside for name, inside in FILES.items()})
     archive = offer(server, content, "speech.zip", inside="Speech")
     server.cut, server.ranges = 20_000, ranges
@@ -126,7 +124,7 @@ def test_after_a_break_it_goes_on_where_the_server_lets_it(server, tmp_path, ran
     assert (tmp_path / "Speech/dev/1/2/1-2-0000.flac").read_bytes() == b"sound" * 9000
 
 
-def test_a_part_that_was_whole_already_is_taken(server, tmp_path):
+def test_a_part_that_is_already_complete_is_used(server, tmp_path):
     content = tar_of(FILES)
     (tmp_path / "speech.tar.gz.part").write_bytes(content)
     fetch(offer(server, content), tmp_path)
@@ -138,11 +136,11 @@ def test_a_wrong_checksum_is_refused_and_nothing_is_unpacked(server, tmp_path):
     with pytest.raises(OSError, match=r"checksum [0-9a-f]{32}, expected 0{32}"):
         fetch(archive, tmp_path)
     assert list(tmp_path.iterdir()) == []
-    mine = tmp_path / "speech.tar.gz"
-    mine.write_bytes(b"put here by hand")
-    with pytest.raises(InputError, match="isn't what was published"):
+    file = tmp_path / "speech.tar.gz"
+    file.write_bytes(b"put here by hand")
+    with pytest.raises(InputError, match="is not what was published"):
         fetch(archive, tmp_path)
-    assert mine.read_bytes() == b"put here by hand"
+    assert file.read_bytes() == b"put here by hand"
 
 
 def test_without_a_checksum_a_page_is_still_no_archive(server, tmp_path):
@@ -155,7 +153,7 @@ def test_without_a_checksum_a_page_is_still_no_archive(server, tmp_path):
 def test_another_address_is_tried(server, tmp_path):
     archive = offer(server, tar_of(FILES))
     away = (f"{server.url}/gone.tar.gz", *archive.urls)
-    fetch(Archive(**{**vars(archive), "urls": away}), tmp_path)
+    fetch(replace(archive, urls=away), tmp_path)
     assert (tmp_path / "Speech/LICENSE").is_file()
 
 
@@ -169,9 +167,9 @@ def test_another_address_is_tried(server, tmp_path):
         zip_of({"Speech/dev/a": b"", "Speech\\..\\..\\outside": b"x"}),
     ],
 )
-def test_archives_that_lead_astray_are_refused_whole(server, tmp_path, content):
+def test_archives_with_paths_out_of_the_folder_are_refused_whole(server, tmp_path, content):
     folder = tmp_path / "data"
-    with pytest.raises(InputError, match="nothing was unpacked"):
+    with pytest.raises(InputError, match="[Nn]othing was unpacked"):
         fetch(offer(server, content), folder)
     assert [path.name for path in folder.iterdir()] == ["speech.tar.gz"]
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
@@ -196,7 +194,7 @@ def test_no_internet_is_said_with_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(ARCHIVES, "nowhere", archive)
     assert main(["download", "nowhere", "--folder", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "can't fetch x.zip" in error
+    assert "cannot download x.zip" in error
     assert f"put it at {tmp_path / 'x.zip'}" in error
 
 

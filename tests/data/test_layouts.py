@@ -29,9 +29,8 @@ def test_vctk_080_with_texts_and_facts(tmp_path):
     assert repr(corpus).startswith("<Corpus ")
     assert repr(corpus).endswith(": vctk (it has wav48/, as VCTK 0.80), 12 utterances, 3 speakers>")
     assert corpus["p225_001"].text == "Sentence number 1."
-    assert corpus.speakers["p225"] == {
-        "age": "23", "sex": "F", "accent": "English", "region": "Southern England",
-    }  # fmt: skip
+    facts = {"age": "23", "sex": "F", "accent": "English", "region": "Southern England"}
+    assert corpus.speakers["p225"] == facts
     assert corpus.speakers["p243"] == {}
 
 
@@ -46,9 +45,8 @@ def test_vctk_092_takes_one_microphone_and_says_which(tmp_path, microphone, pitc
     assert note in corpus.reason
     assert [u.key for u in corpus] == ["p225_001", "p225_002", "p280_001", "p280_002"]
     assert corpus["p225_002"].text == "Sentence number 2."
-    assert corpus.speakers["p280"] == {
-        "age": "25", "sex": "F", "accent": "Unknown", "region": "France",
-    }  # fmt: skip
+    facts = {"age": "25", "sex": "F", "accent": "Unknown", "region": "France"}
+    assert corpus.speakers["p280"] == facts
     assert corpus["p225_001"].path.name == f"p225_001_{microphone}.flac"
     assert corpus["p280_001"].path.name == "p280_001_mic1.flac"
     assert not corpus.left_out
@@ -84,9 +82,8 @@ def test_aishell_with_texts_and_facts(tmp_path):
     (folder / "wav" / "S0900.tar.gz").write_bytes(b"")
     corpus = open_corpus(folder)
     assert corpus.layout == "aishell"
-    assert list(corpus.speakers.items()) == [
-        ("S0002", {"sex": "F"}), ("S0724", {"sex": "M"}), ("S0764", {}),
-    ]  # fmt: skip
+    speakers = [("S0002", {"sex": "F"}), ("S0724", {"sex": "M"}), ("S0764", {})]
+    assert list(corpus.speakers.items()) == speakers
     assert corpus["BAC009S0002W0122"].text == "\u800c \u5bf9 122"
     assert "unpack it" in corpus.left_out["wav/S0900.tar.gz"]
 
@@ -113,7 +110,7 @@ def test_tables_by_tabs_commas_and_semicolons(tmp_path, name, lines):
     corpus = open_corpus(tmp_path)
     assert corpus.layout == "table"
     assert corpus["x"].text == "Hi, you"
-    assert corpus.left_out == {"b/y.wav": f"it isn't in {name}"}
+    assert corpus.left_out == {"b/y.wav": f"it is not in {name}"}
 
 
 def test_a_flat_folder_is_read_by_a_pattern_and_asks_for_it(tmp_path):
@@ -163,7 +160,7 @@ def test_what_is_no_part_of_the_corpus_is_named(tmp_path):
     assert [u.key for u in corpus] == ["ann/ann_000", "ann/ann_001"]
     assert corpus.left_out == {
         "ann/ann_001.wav": "ann_001.flac has the same name",
-        "ann/memo.M4A": ".m4a can't be read: convert it to .wav or .flac",
+        "ann/memo.M4A": ".m4a cannot be read: convert it to .wav or .flac",
         "loose.wav": "it lies beside the speakers' folders: put it into one",
     }
 
@@ -171,7 +168,7 @@ def test_what_is_no_part_of_the_corpus_is_named(tmp_path):
 def test_a_folder_of_nothing_but_m4a_says_so(tmp_path):
     (tmp_path / "ann").mkdir()
     (tmp_path / "ann" / "memo.m4a").write_bytes(b"")
-    with pytest.raises(InputError, match=r"ann/memo.m4a: .m4a can't be read: convert"):
+    with pytest.raises(InputError, match=r"ann/memo.m4a: .m4a cannot be read: convert"):
         open_corpus(tmp_path)
 
 
@@ -324,7 +321,7 @@ def test_a_folder_that_cannot_be_seen_into_is_named(tmp_path, monkeypatch):
 def test_excerpts_become_one_corpus_with_the_last_two_of_each_speaker_held_out(tmp_path):
     folders = [make_vctk(tmp_path / "VCTK"), make_libri(tmp_path / "LibriSpeech")]
     made = tmp_path / "both"
-    command = [sys.executable, ROOT / "data" / "make_vctk_libri.py", *folders, "--save", made]
+    command = [sys.executable, ROOT / "scripts" / "make_vctk_libri.py", *folders, "--save", made]
     subprocess.run(command, check=True, capture_output=True)
     corpus = open_corpus(made)
     assert list(corpus.speakers) == ["367", "p225", "p226", "p243"]

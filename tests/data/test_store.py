@@ -1,4 +1,4 @@
-"""The store: made once, gone on with after a kill, aware of changes, safe to share."""
+"""The store: made once, completed after a kill, aware of changes, safe to share."""
 
 import json
 import os
@@ -102,9 +102,9 @@ def test_another_setting_makes_another_store(own, change):
 KILLED = """
 import os, pathlib, sys, time
 import vqwn_kit as vq
-from vqwn_kit import store, conversion
+from vqwn_kit.data import decode, store
 store.GROUP = 2
-real, done = conversion.convert, []
+real, done = decode.convert, []
 def convert(path, settings):
     done.append(path)
     while len(done) > 3:
@@ -113,7 +113,7 @@ def convert(path, settings):
             os._exit(9)
         time.sleep(0.01)
     return real(path, settings)
-conversion.convert = convert
+decode.convert = convert
 vq.prepare(vq.open_corpus(sys.argv[1]), progress=False, workers=1)
 """
 

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import vqwn_kit as vq
+from vqwn_kit.data.archives import ARCHIVES
 from vqwn_kit.data.audio import TRIM_DB
 from vqwn_kit.data.corpus import HOLD_OUT, Corpus, open_corpus
-from vqwn_kit.data.download import ARCHIVES
 from vqwn_kit.data.layouts import LAYOUTS
 from vqwn_kit.data.published import MICROPHONES
 from vqwn_kit.data.store import Store, prepare

@@ -1,4 +1,4 @@
-"""Recordings in and out: a file <-> a mono float32 waveform in [-1, 1], shape (T,). NumPy only."""
+"""Sound files <-> mono float32 waveforms in [-1, 1], shape (T,). NumPy only."""
 
 import re
 from dataclasses import dataclass
@@ -11,27 +11,25 @@ import soxr
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing
 
-SAMPLE_RATE = 16_000  # Hz; every model of the workbench hears and speaks at this rate
+SAMPLE_RATE = 16_000  # Hz; of every model
 EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf"}
-LOWEST_RATE = 1000  # Hz; a header that says less is wrong, and would ask for gigabytes
-TRIM_DB = 40.0  # what lies this far below the loudest frame, at either end, is silence
-UNKNOWN_SIZE = (
-    0x7FFFFFFF - 4096
-)  # bytes; a header written before its end was known says this or more
+LOWEST_RATE = 1000  # Hz; a lower one is an error of the header, and resampling would take gigabytes
+TRIM_DB = 40.0  # silence at the ends lies this far below the loudest frame
+UNKNOWN_SIZE = 0x7FFFFFFF - 4096  # bytes; from here on, the header was written before the end
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A sound file as it was read.
+    """The content of a sound file.
 
     Attributes:
         waveform: float32 (T,), channels averaged, at the file's own rate; not clipped.
         seconds: its length.
         sample_rate: in Hz.
-        channels: how many there were.
+        channels: their number.
         kind: container and sample format, such as `WAV PCM_24`.
-        kept: share of the sound that its header promises; under 1 the file was cut off.
-        clipped: share of the samples that stand at the loudest value there is.
+        kept: share of the size in the header that is there; below 1 the file was cut off.
+        clipped: share of the samples at full scale.
     """
 
     waveform: np.ndarray
@@ -44,29 +42,29 @@ class Recording:
 
 
 def read(path: str | Path) -> Recording:
-    """Read a recording as it is, with what there is to say about the file.
+    """Read a sound file without resampling, with facts about the file.
 
     Raises:
-        InputError: no such file, no sound in it, or samples that aren't finite.
+        InputError: the file is missing, unreadable or empty, or has samples that are not finite.
     """
     path = Path(path)
     if not path.is_file():
-        if path.exists():  # to open a pipe would be to wait for ever
+        if path.exists():  # opening a pipe would block forever
             raise InputError(f"{path} is a folder, a pipe or a device. Give a sound file")
         raise InputError(f"no such recording: {path}. Give the path of a sound file")
     try:
         with soundfile.SoundFile(path) as file:
-            # by its length, since what can't be wound back (GSM) isn't read to the end else
+            # `frames` is given since formats without seeking (GSM) are not read to the end else
             samples = file.read(file.frames, dtype="float32", always_2d=True)
             rate, kind, kept = file.samplerate, f"{file.format} {file.subtype}", _kept(file)
     except soundfile.LibsndfileError as error:
         raise InputError(_unreadable(path, error)) from error
     except MemoryError as error:
-        raise InputError(f"{path} claims to be longer than fits into memory; cut it up") from error
+        raise InputError(f"{path} is too long for the memory; cut it into parts") from error
     if not len(samples):
         raise InputError(f"{path} holds no samples; record it again or leave it out")
     if rate < LOWEST_RATE:
-        raise InputError(f"{path} says that it has {rate} samples a second; export it again")
+        raise InputError(f"{path} has a sample rate of {rate} Hz in its header; export it again")
     if not np.isfinite(samples).all():
         raise InputError(f"{path} holds samples that are NaN or infinite; export it again")
     clipped = np.count_nonzero(np.abs(samples) >= 0.9999) / samples.size
@@ -76,23 +74,22 @@ def read(path: str | Path) -> Recording:
 
 
 def _kept(file: soundfile.SoundFile) -> float:
-    """Return the share of the promised bytes that are there, from libsndfile's log."""
-    found = re.search(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", file.extra_info)
-    if not found or int(found[1]) >= UNKNOWN_SIZE or int(found[1]) <= int(found[2]):
-        return 1.0
-    return int(found[2]) / int(found[1])
+    """Return the share of the bytes in the header that are there, from libsndfile's log."""
+    match = re.search(r"(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", file.extra_info)
+    promised, present = (int(match[1]), int(match[2])) if match else (1, 1)
+    return present / promised if present < promised < UNKNOWN_SIZE else 1.0
 
 
 def _unreadable(path: Path, error: soundfile.LibsndfileError) -> str:
     try:
         with path.open("rb") as file:
-            start = file.read(1)
+            first_byte = file.read(1)
     except OSError as refused:
-        return f"{path} can't be opened ({refused.strerror}); ask for the right to read it"
-    if not start:
-        return f"{path} is empty, so there is no sound in it; record it again or leave it out"
+        return f"{path} cannot be opened ({refused.strerror}); change its permissions"
+    if not first_byte:
+        return f"{path} is empty (no sound, 0 bytes); record it again or leave it out"
     return (
-        f"{path} is no sound that can be read ({error.error_string.rstrip('.')}); "
+        f"{path} is no sound file that can be read ({error.error_string.rstrip('.')}); "
         f"expected one of {', '.join(sorted(EXTENSIONS))}"
     )
 
@@ -108,32 +105,31 @@ def load_audio(path: str | Path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         float32 (T,), clipped to [-1, 1]; channels are averaged.
 
     Raises:
-        InputError: no such file, no sound in it, or samples that aren't finite.
+        InputError: the file is missing, unreadable or empty, or has samples that are not finite.
     """
     recording = read(path)
     return np.clip(resample(recording.waveform, recording.sample_rate, sample_rate), -1.0, 1.0)
 
 
 def save_audio(path: str | Path, waveform: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Path:
-    """Write a waveform (T,) in [-1, 1] as 16-bit .wav or .flac, and return the path.
+    """Write a waveform (T,) as 16-bit .wav or .flac, and return the path.
 
-    Values outside [-1, 1] are clipped. The loudness isn't changed. The file is written whole or
-    not at all.
+    Values outside [-1, 1] are clipped; the level is kept. On an error no file is left.
 
     Raises:
         InputError: another extension.
-        OSError: the disk is full, or the folder can't be written to.
+        OSError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("wav", "flac"):
-        raise InputError(f"can't save sound as {path.name}: give a name that ends in .wav or .flac")
+        raise InputError(f"cannot save sound as {path.name}: give a name in .wav or .flac")
     samples = np.clip(waveform, -1.0, 1.0)
     with replacing(path) as scratch:
         try:
             soundfile.write(scratch, samples, sample_rate, "PCM_16", format=kind.upper())
         except soundfile.LibsndfileError as error:
-            raise OSError(f"can't write {path}: {error.error_string}") from error
+            raise OSError(f"cannot write {path}: {error.error_string}") from error
     return path
 
 
@@ -164,15 +160,10 @@ def mu_law_decode(level: np.ndarray, levels: int = 256) -> np.ndarray:
 
 
 def trim_silence(waveform: np.ndarray, top_db: float = TRIM_DB) -> tuple[np.ndarray, int]:
-    """Cut silence at both ends of (T,).
+    """Cut silence at both ends of (T,), and return the rest and the samples cut at the front.
 
-    Args:
-        waveform: float32 (T,).
-        top_db: what lies this far below the loudest frame (64 ms, by power) is silence.
-
-    Returns:
-        The remaining samples and how many were cut at the front. A waveform without any
-        sound comes back empty.
+    Frames of 64 ms whose power is `top_db` below the loudest frame are silence. Of a waveform of
+    zeros nothing is left.
     """
     from librosa.effects import trim
 
@@ -183,6 +174,6 @@ def trim_silence(waveform: np.ndarray, top_db: float = TRIM_DB) -> tuple[np.ndar
 
 
 def set_level(waveform: np.ndarray, level_db: float) -> np.ndarray:
-    """Scale (T,) to an RMS of `level_db` dBFS, or as near to it as no sample leaves [-1, 1]."""
+    """Scale (T,) to an RMS of `level_db` dBFS; to less where a sample would leave [-1, 1]."""
     rms, peak = np.sqrt(np.mean(np.square(waveform, dtype=np.float64))), np.abs(waveform).max()
     return waveform * np.float32(min(10 ** (level_db / 20) / max(rms, 1e-9), 1.0 / max(peak, 1e-9)))

@@ -1,4 +1,4 @@
-"""A corpus: the utterances of a folder, its speakers, and which sentences are held out."""
+"""A corpus: the utterances of a folder, its speakers, and the split into train and held out."""
 
 import hashlib
 import re
@@ -13,8 +13,8 @@ from vqwn_kit.data.scan import Utterance
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import project_root
 
-HELD_OUT_SHARE = 0.05  # of the sentences, where the corpus names no split of its own
-HELD_OUT_VOICES = 0.1  # of the speakers, where whole voices are held out
+HELD_OUT_SENTENCES = 0.05  # share of them, where the corpus names no split
+HELD_OUT_SPEAKERS = 0.1  # share of them, with hold_out="speakers"
 HOLD_OUT = ("sentences", "speakers")
 SPLITS = ("train", "held_out")
 SHORT_NAMES = {
@@ -29,17 +29,17 @@ def example_corpus() -> "Corpus":
     """Open the bundled corpus, `data/mini`.
 
     Raises:
-        InputError: where only the package is installed, without the project around it.
+        InputError: only the package is installed, without the project around it.
     """
     return open_corpus(example_folder())
 
 
 def example_folder() -> Path:
-    """Return the folder of the bundled corpus; InputError where it isn't at hand."""
+    """Return the folder of the bundled corpus; InputError where it is missing."""
     folder = project_root() / "data" / "mini"
     if not folder.is_dir():
         raise InputError(
-            f"the bundled corpus isn't at {folder}: it comes with a checkout of the project, not "
+            f"the bundled corpus is not at {folder}: it comes with a checkout of the project, not "
             "with the package alone. Run inside a checkout, or give a folder of speech of your own"
         )
     return folder
@@ -52,7 +52,8 @@ class Corpus:
     Attributes:
         name: short name, used in the names of runs.
         folder: where it was read from.
-        layout: the layout that was recognised, and `reason`: why.
+        layout: name of the layout.
+        reason: how the layout was recognised.
         utterances: sorted by key; each has a split.
         speakers: facts by speaker, sorted by name; the position is the speaker's number, 0..S-1.
         left_out: reason by path, for sound files of the folder that are no part of the corpus.
@@ -77,7 +78,7 @@ class Corpus:
         return open_corpus(folder, layout, **choices)
 
     def __repr__(self) -> str:
-        """Say what it is in one line, as a notebook shows it."""
+        """Describe it in one line."""
         return (
             f"<Corpus {self.folder}: {self.layout} ({self.reason}), {len(self)} utterances, "
             f"{len(self.speakers)} speakers>"
@@ -128,43 +129,37 @@ def open_corpus(
             where no folder of that name is.
         layout: a key of `LAYOUTS`; overrides the recognised layout.
         microphone: of VCTK 0.92: `mic1`, which all speakers have, or `mic2`. Where an utterance has
-            only the other one, that is taken, and `reason` names the speakers.
+            only the other one, that is used, and `reason` names the speakers.
         pattern: of the files' names, such as `{speaker}_{}`; see `compile_pattern`.
-        hold_out: `sentences`, to judge a model by its own voices, or `speakers`, by unseen ones.
+        hold_out: `sentences`, to evaluate on the speakers of training, or `speakers`, on others.
 
     Returns:
         The corpus. Where it names no split for an utterance, about 5 % of the sentences are held
-        out: by a hash of the text (of the key where there is none), so that a held-out sentence
-        is held out for every speaker, and stays so when recordings are added. In a corpus so
-        small that the hash takes none, one sentence is held out all the same. A speaker always
-        keeps something to train on. With `hold_out="speakers"` about 10 % of the voices are held
-        out with all that they say, by a hash of their names, at least one and never all.
+        out, at least one, by a hash of the text (of the key if there is no text): so a sentence is
+        held out for every speaker, and stays held out when recordings are added. Each speaker
+        keeps some utterances to train on. With `hold_out="speakers"` all utterances of about 10 %
+        of the speakers are held out, by a hash of their names, at least one and never all.
 
     Raises:
-        InputError: no such folder, no sound in it, or a choice that there isn't.
+        InputError: no such folder, no sound in it, or an unknown choice.
     """
     folder = find_folder(folder)
     if hold_out not in HOLD_OUT:
         raise one_of("way to hold out", hold_out, HOLD_OUT)
     listing = read_folder(folder, layout, microphone, pattern)
-    splitter = _hold_out_speakers if hold_out == "speakers" else _hold_out
-    utterances = splitter(listing.utterances)
+    held_out = _held_out_speakers if hold_out == "speakers" else _held_out_sentences
+    utterances = held_out(listing.utterances)
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "corpus"
-    speakers = {speaker: listing.speakers.get(speaker, {}) for speaker in _names(utterances)}
-    return Corpus(
-        name, folder, listing.layout, listing.reason, utterances, speakers, listing.left_out
-    )
-
-
-def _names(utterances: tuple[Utterance, ...]) -> list[str]:
-    return sorted({utterance.speaker for utterance in utterances})
+    speakers = {speaker: listing.speakers.get(speaker, {}) for speaker in listing.speaker_names}
+    about = (listing.layout, listing.reason)
+    return Corpus(name, folder, *about, utterances, speakers, listing.left_out)
 
 
 def find_folder(folder: str | Path) -> Path:
-    """Return the folder of a corpus; short names stand for corpora that were put into `data/`.
+    """Return the folder of a corpus; a short name stands for a corpus in `data/`.
 
     Raises:
-        InputError: a short name whose corpus isn't there.
+        InputError: a short name whose corpus is not there.
     """
     folder = Path(folder)
     if folder.is_dir() or str(folder) not in SHORT_NAMES:
@@ -177,68 +172,59 @@ def find_folder(folder: str | Path) -> Path:
         if (data / name).is_dir():
             return data / name
     raise InputError(
-        f"{folder} isn't in {data} as {' or '.join(usual)}: fetch it (vqwn download), put its "
+        f"{folder} is not in {data} as {' or '.join(usual)}: fetch it (vqwn download), put its "
         "unpacked folder there, or give the folder where it is"
     )
 
 
-def _hold_out(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
+def _held_out_sentences(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     """Give each utterance without a split one, by a hash of its sentence."""
-    sentences = [_sentence(utterance) for utterance in utterances]
-    draws = {
-        sentence: _draw(sentence)
-        for sentence, utterance in zip(sentences, utterances, strict=True)
-        if not utterance.split
-    }
-    held = {sentence for sentence, draw in draws.items() if draw < HELD_OUT_SHARE}
-    if not held and not any(utterance.split for utterance in utterances):
-        held = set(sorted(draws, key=draws.get)[:1])
-    own = defaultdict(list)
-    for sentence, utterance in zip(sentences, utterances, strict=True):
-        own[utterance.speaker].append((utterance.split, sentence))
-    for speaker in sorted(own):  # sorted, since to free one voice may free another
-        lot = own[speaker]
-        if all(split == "held_out" or (not split and text in held) for split, text in lot):
-            held -= {text for _, text in lot}  # else this voice would have nothing to train on
-    return tuple(
-        utterance if utterance.split else _with_split(utterance, sentence in held)
-        for sentence, utterance in zip(sentences, utterances, strict=True)
-    )
+    sentence = {utterance.key: _sentence(utterance) for utterance in utterances}
+    unsplit = {sentence[utterance.key] for utterance in utterances if not utterance.split}
+    held_out = {text for text in unsplit if _hash(text) < HELD_OUT_SENTENCES}
+    if unsplit and not held_out and not any(utterance.split for utterance in utterances):
+        held_out = {min(unsplit, key=_hash)}
+    by_speaker = defaultdict(list)
+    for utterance in utterances:
+        by_speaker[utterance.speaker].append(utterance)
+    for _, own in sorted(by_speaker.items()):  # in order, since a change affects later speakers
+        if all(u.split == "held_out" or (not u.split and sentence[u.key] in held_out) for u in own):
+            held_out -= {sentence[u.key] for u in own}  # else there would be nothing to train on
+    return tuple(u if u.split else _with_split(u, sentence[u.key] in held_out) for u in utterances)
 
 
-def _hold_out_speakers(utterances: tuple[Utterance, ...]) -> tuple[Utterance, ...]:
-    """Hold whole voices out, by a hash of their names, whatever the corpus says of splits."""
-    draws = {name: _draw(name) for name in _names(utterances)}
-    if len(draws) < 2:
-        raise InputError(
-            f"there is one speaker, {next(iter(draws))}: hold out sentences, not speakers"
-        )
-    first, *others = sorted(draws, key=draws.get)
-    held = {first, *(name for name in others[:-1] if draws[name] < HELD_OUT_VOICES)}
-    return tuple(_with_split(utterance, utterance.speaker in held) for utterance in utterances)
+def _held_out_speakers(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
+    """Hold out whole speakers, by a hash of their names; splits of the corpus are ignored."""
+    ordered = sorted({utterance.speaker for utterance in utterances}, key=_hash)
+    if len(ordered) < 2:
+        raise InputError(f"there is one speaker, {ordered[0]}: hold out sentences, not speakers")
+    first, *rest, _ = ordered
+    held_out = {first, *(name for name in rest if _hash(name) < HELD_OUT_SPEAKERS)}
+    return tuple(_with_split(utterance, utterance.speaker in held_out) for utterance in utterances)
 
 
 def by_sentence(utterances: Sequence[Utterance], share: float) -> list[bool]:
-    """Choose about a share of the sentences, by their hash, for all who speak them.
+    """Choose about a share of the sentences, by their hash, the same for all speakers.
 
-    At least one where `share` isn't 0, and never the last: with one sentence none is chosen.
+    At least one where `share` is not 0, and never all: of a single sentence none is chosen.
     """
     sentences = [_sentence(utterance) for utterance in utterances]
-    ordered = sorted(set(sentences), key=_draw)
+    ordered = sorted(set(sentences), key=_hash)
     count = min(max(1, round(share * len(ordered))), len(ordered) - 1) if share else 0
     chosen = set(ordered[:count])
     return [sentence in chosen for sentence in sentences]
 
 
 def _with_split(utterance: Utterance, held_out: bool) -> Utterance:
-    split = "held_out" if held_out else "train"
-    return Utterance(utterance.key, utterance.speaker, utterance.path, utterance.text, split)
+    return replace(utterance, split="held_out" if held_out else "train")
 
 
-def _draw(sentence: str) -> float:
-    return int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big") / 2**64
+def _hash(text: str) -> float:
+    """Return a number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def _sentence(utterance: Utterance) -> str:
+    """Return the words of the text, in small letters; the key where there are none."""
     words = re.sub(r"[^\w]+", " ", utterance.text.lower()).strip()
     return words or utterance.key

@@ -1,7 +1,6 @@
-"""A sound file -> int16 samples at the store's rate, trimmed, or why it can't be used."""
+"""A sound file -> int16 samples at the store's rate, trimmed; or why it cannot be used."""
 
 import hashlib
-import itertools
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,18 +13,18 @@ import numpy as np
 from vqwn_kit.data import audio
 from vqwn_kit.errors import InputError
 
-SILENCE = 10 ** (-60 / 20)  # an utterance whose loudest sample is under -60 dBFS is silent
-SHORTEST = 0.05  # seconds; what is shorter, once trimmed, is a click and no speech
+SILENCE = 10 ** (-60 / 20)  # an utterance with a peak under -60 dBFS is silent
+SHORTEST = 0.05  # seconds; a shorter one, once trimmed, is a click
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How recordings are converted; a store holds one setting.
+    """How recordings are converted; the same for all of a store.
 
     Attributes:
         sample_rate: in Hz.
         trim_db: see `trim_silence`; None keeps the silence at both ends.
-        level_db: RMS in dBFS that each recording is brought to; None leaves its level alone.
+        level_db: RMS of each recording after scaling, in dBFS; None keeps its level.
     """
 
     sample_rate: int = audio.SAMPLE_RATE
@@ -33,7 +32,7 @@ class Settings:
     level_db: float | None = None
 
     def __post_init__(self):
-        """Refuse what can't be."""
+        """Refuse values out of range."""
         if not 1000 <= self.sample_rate <= 192_000:
             raise InputError(f"sample_rate is {self.sample_rate}; expected 1000 to 192000 Hz")
         if self.trim_db is not None and not 0 < self.trim_db <= 120:
@@ -53,27 +52,27 @@ class Converted:
     Attributes:
         samples: int16 (T,); empty where there is a problem.
         offset: samples that were trimmed from the front, at the store's rate.
-        problem: why the recording can't be used, or "".
-        recording: what there is to say about the file, its waveform left out, since some that
-            are long would fill the memory; None where it couldn't be read.
-        passing: the problem may be gone without the file being changed, such as a missing right.
-        digest: a hash of the file's content; "" where it can't be read.
+        problem: why the recording cannot be used, or "".
+        recording: facts about the file, without its waveform, which may be long; None where the
+            file cannot be read.
+        temporary: the problem may go without a change of the file, such as missing permissions.
+        digest: a hash of the file's content; "" where it cannot be read.
     """
 
     samples: np.ndarray
     offset: int = 0
     problem: str = ""
     recording: audio.Recording | None = None
-    passing: bool = False
+    temporary: bool = False
     digest: str = ""
 
 
 def convert(path: Path, settings: Settings) -> Converted:
-    """Read, resample, trim and level one recording; never raises for what is wrong with a file."""
+    """Read, resample, trim and scale one recording; faults of the file are returned, not raised."""
     try:
         recording = audio.read(path)
     except (InputError, OSError) as error:
-        return _unusable(str(error), passing=_passing(path))
+        return _unusable(str(error), temporary=not _is_readable(path))
     rate, waveform = settings.sample_rate, recording.waveform
     recording = replace(recording, waveform=np.zeros(0, np.float32))
     waveform = np.clip(audio.resample(waveform, recording.sample_rate, rate), -1.0, 1.0)
@@ -92,8 +91,8 @@ def convert(path: Path, settings: Settings) -> Converted:
     return Converted(samples, offset, recording=recording)
 
 
-def _unusable(problem: str, recording=None, passing: bool = False) -> Converted:
-    return Converted(np.zeros(0, np.int16), 0, problem, recording, passing)
+def _unusable(problem: str, recording=None, temporary: bool = False) -> Converted:
+    return Converted(np.zeros(0, np.int16), 0, problem, recording, temporary)
 
 
 def _too_short(path: Path, length: int, rate: int) -> str:
@@ -103,18 +102,18 @@ def _too_short(path: Path, length: int, rate: int) -> str:
     )
 
 
-def _passing(path: Path) -> bool:
+def _is_readable(path: Path) -> bool:
     try:
         if not path.is_file():
-            return True
-        with path.open("rb"):
             return False
+        with path.open("rb"):
+            return True
     except OSError:
-        return True
+        return False
 
 
 def digest_of(path: Path) -> str:
-    """Return a hash of a file's content; "" where it can't be read."""
+    """Return a hash of a file's content; "" where it cannot be read."""
     try:
         if not path.is_file():
             return ""
@@ -129,39 +128,39 @@ def convert_all(
     settings: Settings,
     progress: bool = True,
     workers: int | None = None,
-    what: str = "prepare",
+    title: str = "prepare",
 ) -> Iterator[Converted]:
     """Return the conversions of files, in order, with their hashes.
 
-    Threads decode a few files ahead: libsndfile, soxr and NumPy do their work without the
-    interpreter's lock, and memory holds those few files only.
+    Threads decode a few files ahead: libsndfile, soxr and NumPy release the interpreter's lock,
+    and no more than those few files are in memory.
 
     Raises:
         InputError: less than one worker.
     """
     if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}; expected 1 or more threads that decode")
-    return _convert_all(paths, settings, progress, workers or os.cpu_count() or 1, what)
+        raise InputError(f"workers is {workers}; expected 1 or more threads for decoding")
+    return _convert_all(paths, settings, progress, workers or os.cpu_count() or 1, title)
 
 
 def _convert_all(
-    paths: Sequence[Path], settings: Settings, progress: bool, workers: int, what: str
+    paths: Sequence[Path], settings: Settings, progress: bool, workers: int, title: str
 ) -> Iterator[Converted]:
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=len(paths), desc=what, unit="file", disable=not progress)
+    bar = tqdm(total=len(paths), desc=title, unit="file", disable=not progress)
     with ThreadPoolExecutor(workers) as pool, bar:
-        ahead = deque()
-        for path in itertools.chain(paths, itertools.repeat(None)):
-            if path is not None:
-                ahead.append(pool.submit(_hashed, path, settings))
-            if len(ahead) > 4 * workers or (path is None and ahead):
-                yield ahead.popleft().result()
+        waiting = deque()
+        for path in paths:
+            waiting.append(pool.submit(_hashed, path, settings))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
                 bar.update()
-            elif path is None:
-                return
+        for future in waiting:
+            yield future.result()
+            bar.update()
 
 
 def _hashed(path: Path, settings: Settings) -> Converted:
-    digest = digest_of(path)  # before it is read: a change between the two shows next time
+    digest = digest_of(path)  # first: a change while it is read is noticed the next time
     return replace(convert(path, settings), digest=digest)

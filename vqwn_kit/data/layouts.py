@@ -1,4 +1,4 @@
-"""What a folder of speech is: its layout, its utterances, and facts about its speakers."""
+"""A folder of speech -> its layout, its utterances, and facts about its speakers."""
 
 import csv
 import os
@@ -8,18 +8,7 @@ from pathlib import Path
 
 from vqwn_kit.data import audio
 from vqwn_kit.data.published import PUBLISHED
-from vqwn_kit.data.scan import (
-    FACTS,
-    Choices,
-    Facts,
-    Found,
-    Layout,
-    Listing,
-    Tree,
-    Utterance,
-    stem,
-    walk,
-)
+from vqwn_kit.data.scan import FACTS, Choices, Facts, Layout, Listing, Tree, Utterance, stem, walk
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import read_text
 
@@ -47,57 +36,59 @@ def read_folder(
             raise InputError(f"pattern belongs to the layout 'pattern'; you gave {layout!r}")
         layout = "pattern"
     tree, choices = walk(folder), Choices(microphone, pattern)
-    _refuse_our_own(tree)
+    _refuse_outputs(tree)
     if layout is None:
-        _refuse_insides(tree)
-        _refuse_corpora(tree)
+        _refuse_inside_of_corpus(tree)
+        _refuse_several_corpora(tree)
     for name in [layout] if layout else LAYOUTS:
         reason = LAYOUTS[name].recognise(tree, choices)
         if reason or layout:
-            found = LAYOUTS[name].read(tree, choices)
-            if found.utterances or found.left_out:
-                return _listing(name, reason or "as you asked", found, tree)
-    raise _nothing(tree, tree.left_out)
+            listing = LAYOUTS[name].read(tree, choices)
+            if listing.utterances or listing.left_out:
+                remark = f"; {listing.reason}" if listing.reason else ""
+                listing.layout, listing.reason = name, (reason or "as you asked") + remark
+                return _finished(listing, tree)
+    raise _nothing_found(tree, tree.left_out)
 
 
-def _listing(layout: str, reason: str, found: Found, tree: Tree) -> Listing:
-    left_out = {**tree.left_out, **found.left_out}
-    kept = {}
-    for utterance in found.utterances:
+def _finished(listing: Listing, tree: Tree) -> Listing:
+    """Return the listing in order, each key once, with the facts of a table of speakers."""
+    left_out, kept = {**tree.left_out, **listing.left_out}, {}
+    for utterance in listing.utterances:
         first = kept.setdefault(utterance.key, utterance)
-        if first is not utterance:
-            if layout == "table":
-                raise InputError(
-                    f"two recordings are named {utterance.key!r}: {first.path} and "
-                    f"{utterance.path}; rename one"
-                )
-            name = utterance.path.relative_to(tree.folder).as_posix()
-            left_out[name] = f"{first.path.name} has the same name"
+        if first is utterance:
+            continue
+        if listing.layout == "table":
+            raise InputError(
+                f"two recordings are named {utterance.key!r}: {first.path} and "
+                f"{utterance.path}; rename one"
+            )
+        name = utterance.path.relative_to(tree.folder).as_posix()
+        left_out[name] = f"{first.path.name} has the same name"
     if not kept:
-        raise _nothing(tree, left_out)
-    ordered = tuple(sorted(kept.values(), key=lambda utterance: utterance.key))
-    speakers = _speaker_table(tree.folder, found.speakers)
-    reason = f"{reason}; {found.note}" if found.note else reason
-    return Listing(layout, reason, ordered, speakers, dict(sorted(left_out.items())))
+        raise _nothing_found(tree, left_out)
+    listing.utterances = [kept[key] for key in sorted(kept)]
+    listing.left_out = dict(sorted(left_out.items()))
+    _add_speaker_table(tree.folder, listing.speakers)
+    return listing
 
 
-def _nothing(tree: Tree, left_out: dict[str, str]) -> InputError:
+def _nothing_found(tree: Tree, left_out: dict[str, str]) -> InputError:
     folder, hint = tree.folder, ""
     if left_out:
         name, reason = next(iter(left_out.items()))
-        hint = f" {name}: {reason}." if len(left_out) == 1 else (
-            f" {len(left_out)} files can't be used as they are, such as {name}: {reason}."
-        )  # fmt: skip
+        several = f"{len(left_out)} files cannot be used as they are, such as "
+        hint = f" {several if len(left_out) > 1 else ''}{name}: {reason}."
     if any("/" not in name for name in tree.sounds):
-        given = _guess(tree)
-        hint += f" Its recordings lie flat: give the pattern of their names (--pattern {given!r})."
+        hint += " Some recordings are in no subfolder: give the pattern of their names "
+        hint += f"(--pattern {_guess_pattern(tree)!r})."
     return InputError(
-        f"{folder} holds no recordings in a layout I know ({', '.join(LAYOUTS)}).{hint} "
-        f"Put one subfolder a speaker into it, with {', '.join(sorted(audio.EXTENSIONS))} files"
+        f"{folder} holds no recordings in a known layout ({', '.join(LAYOUTS)}).{hint} "
+        f"Put one subfolder per speaker into it, with {', '.join(sorted(audio.EXTENSIONS))} files"
     )
 
 
-def _guess(tree: Tree) -> str:
+def _guess_pattern(tree: Tree) -> str:
     """Return the pattern that the names of recordings in one flat folder seem to follow."""
     stems = [stem(name) for name in tree.sounds]
     for mark in "_-. ":
@@ -107,24 +98,23 @@ def _guess(tree: Tree) -> str:
     return "{speaker}_{}"
 
 
-def _refuse_our_own(tree: Tree) -> None:
-    """Refuse what this workbench wrote: a run, a folder of runs, a store."""
+def _refuse_outputs(tree: Tree) -> None:
+    """Refuse what this package wrote: a run, a folder of runs, a store."""
     tops = {name.partition("/")[0] for name in tree.names if name.count("/") == 1}
-    for place in ["", *sorted(f"{top}/" for top in tops)]:
-        inside = tree.folder / place
-        if (inside / "audio.int16").is_file():
+    for folder in [tree.folder, *(tree.folder / top for top in sorted(tops))]:
+        if (folder / "audio.int16").is_file():
             raise InputError(
-                f"{inside} is a prepared store, no folder of recordings: give the corpus itself"
+                f"{folder} is a prepared store, no folder of recordings: give the corpus itself"
             )
-        if (inside / "config.json").is_file() and any(inside.glob("*.weights.h5")):
+        if (folder / "config.json").is_file() and any(folder.glob("*.weights.h5")):
             raise InputError(
-                f"{inside} is the folder of a run, no corpus: give a folder of recordings "
+                f"{folder} is the folder of a run, no corpus: give a folder of recordings "
                 "(a run is continued with train --restore, and described by info)"
             )
 
 
-def _refuse_corpora(tree: Tree) -> None:
-    """Refuse a folder of corpora: their names would pass for speakers, or all but one be lost."""
+def _refuse_several_corpora(tree: Tree) -> None:
+    """Refuse a folder of corpora: their names would be taken for speakers, or all but one lost."""
     marks = ("wav48", "wav48_silence_trimmed", "wav/train", "SPEAKERS.TXT", *TABLES)
     if any((tree.folder / mark).exists() for mark in marks):
         return
@@ -137,49 +127,45 @@ def _refuse_corpora(tree: Tree) -> None:
         )
 
 
-def _refuse_insides(tree: Tree) -> None:
-    """Refuse the inside of a corpus, where takes or parts would pass for utterances and speakers.
+def _refuse_inside_of_corpus(tree: Tree) -> None:
+    """Refuse a subfolder of a corpus, where takes or splits would be taken for speakers.
 
-    VCTK 0.92 would have each sentence twice, perhaps once to train on and once held out.
+    VCTK 0.92 would have each sentence twice, perhaps in both splits.
     """
-    here = tree.folder.resolve()
+    folder = tree.folder.resolve()
     parts = any(re.match(r"(train|dev|test)/S\d{4}/", name) for name in tree.names)
-    if here.name == "wav48_silence_trimmed" or (here.name == "wav" and parts):
+    if folder.name == "wav48_silence_trimmed" or (folder.name == "wav" and parts):
         raise InputError(
-            f"{here} is the inside of a corpus ({'Aishell-1' if parts else 'VCTK 0.92'}): give "
-            f"{here.parent}; or choose how to read it (--layout folders)"
+            f"{folder} is the inside of a corpus ({'Aishell-1' if parts else 'VCTK 0.92'}): give "
+            f"{folder.parent}; or choose how to read it (--layout folders)"
         )
 
 
-# one folder a speaker
+# one folder per speaker
 
 
 def _recognise_folders(tree: Tree, choices: Choices) -> str:
-    return "it has one subfolder a speaker" if any("/" in n for n in tree.sounds) else ""
+    return "it has one subfolder per speaker" if any("/" in n for n in tree.sounds) else ""
 
 
-def _read_folders(tree: Tree, choices: Choices) -> Found:
-    homes = {tuple(name.split("/")[:-1][:2]) for name in tree.sounds} - {()}
-    if len({home[0] for home in homes}) == 1 and len(homes) > 1 and all(len(h) == 2 for h in homes):
-        (only,) = {home[0] for home in homes}
+def _read_folders(tree: Tree, choices: Choices) -> Listing:
+    tops = {tuple(name.split("/")[:-1][:2]) for name in tree.sounds} - {()}
+    if len({top[0] for top in tops}) == 1 and len(tops) > 1 and all(len(top) == 2 for top in tops):
+        only = next(iter(tops))[0]
         raise InputError(
             f"{tree.folder} has the one subfolder {only}, which has subfolders of its own: if "
             f"those are the speakers, give {tree.folder / only}"
         )
-    found, texts = Found(), set(tree.names)
+    listing = Listing()
     for name in tree.sounds:
+        key = name.rpartition(".")[0]
         if "/" in name:
-            _add(found, tree, texts, name, name.partition("/")[0])
+            speaker = name.partition("/")[0]
+            listing.utterances.append(tree.utterance(name, key, speaker, f"{key}.txt"))
         else:
-            found.left_out[name] = "it lies beside the speakers' folders: put it into one"
-    found.speakers = {name: {} for name in sorted({u.speaker for u in found.utterances})}
-    return found
-
-
-def _add(found: Found, tree: Tree, texts: set[str], name: str, speaker: str) -> None:
-    key = name.rpartition(".")[0]
-    words = tree.text(f"{key}.txt") if f"{key}.txt" in texts else ""
-    found.utterances.append(Utterance(key, speaker, tree.folder / name, words))
+            listing.left_out[name] = "it lies beside the speakers' folders: put it into one"
+    listing.speakers = {name: {} for name in listing.speaker_names}
+    return listing
 
 
 # names by a pattern
@@ -189,21 +175,21 @@ def _recognise_pattern(tree: Tree, choices: Choices) -> str:
     return f"its names follow {choices.pattern!r}" if choices.pattern else ""
 
 
-def _read_pattern(tree: Tree, choices: Choices) -> Found:
+def _read_pattern(tree: Tree, choices: Choices) -> Listing:
     if choices.pattern is None:
-        raise InputError(f"the layout 'pattern' needs a pattern, such as {_guess(tree)!r}")
-    expression, whole = compile_pattern(choices.pattern), "/" in choices.pattern
-    found, texts = Found(), set(tree.names)
+        raise InputError(f"the layout 'pattern' needs a pattern, such as {_guess_pattern(tree)!r}")
+    expression, listing = compile_pattern(choices.pattern), Listing()
     for name in tree.sounds:
-        match = expression.fullmatch(name.rpartition(".")[0] if whole else stem(name))
+        key = name.rpartition(".")[0]
+        match = expression.fullmatch(key if "/" in choices.pattern else stem(name))
         if not match:
-            found.left_out[name] = f"its name doesn't follow {choices.pattern!r}"
+            listing.left_out[name] = f"its name does not follow {choices.pattern!r}"
             continue
         facts = match.groupdict()
         speaker = facts.pop("speaker")
-        _add(found, tree, texts, name, speaker)
-        found.speakers.setdefault(speaker, {}).update(facts)
-    return found
+        listing.utterances.append(tree.utterance(name, key, speaker, f"{key}.txt"))
+        listing.speakers.setdefault(speaker, {}).update(facts)
+    return listing
 
 
 def compile_pattern(pattern: str) -> re.Pattern:
@@ -219,14 +205,14 @@ def compile_pattern(pattern: str) -> re.Pattern:
     """
     expression, words = "", []
     for piece in re.split(r"(\{[^{}]*\})", pattern):
+        word = piece[1:-1]
         if not re.fullmatch(r"\{[^{}]*\}", piece):
             expression += re.escape(piece)
-        elif piece == "{}":
+        elif not word:
             expression += "[^/]+?"
+        elif word not in ("speaker", *FACTS) or word in words:
+            raise one_of("part of a pattern", word, ["speaker", *FACTS])
         else:
-            word = piece[1:-1]
-            if word not in ("speaker", *FACTS) or word in words:
-                raise one_of("part of a pattern", word, ["speaker", *FACTS])
             words.append(word)
             expression += f"(?P<{word}>[^/]+?)"
     if "speaker" not in words:
@@ -241,37 +227,33 @@ def _recognise_table(tree: Tree, choices: Choices) -> str:
     return next((f"it has {name}" for name in TABLES if (tree.folder / name).is_file()), "")
 
 
-def _read_table(tree: Tree, choices: Choices) -> Found:
+def _read_table(tree: Tree, choices: Choices) -> Listing:
     tables = [tree.folder / name for name in TABLES if (tree.folder / name).is_file()]
     if not tables:
         raise InputError(f"{tree.folder} has no recordings in a table: there is no {TABLES[0]}")
-    table, found, used = tables[0], Found(), set()
+    table, listing, used = tables[0], Listing(), set()
     rows = _rows(table, {"path", "speaker"})
     keys = _keys(rows)
     for number, row in rows:
-        if not row["path"] or not row["speaker"]:
-            raise InputError(f"{table}, line {number}: path or speaker is empty")
-        if not os.path.exists(tree.folder / row["path"]):  # as a table from Windows has them
-            row["path"] = row["path"].replace("\\", "/")
-        facts = found.speakers.setdefault(row["speaker"], {})
-        facts |= {fact: row[fact] for fact in FACTS if row.get(fact)}
-        used.add(os.path.normpath(row["path"]).replace(os.sep, "/"))
-        found.utterances.append(
-            Utterance(
-                key=row.get("utterance") or keys[number],
-                speaker=row["speaker"],
-                path=tree.folder / row["path"],
-                text=row.get("text", ""),
-                split=_split(row.get("split", ""), f"{table}, line {number}"),
-            )
-        )
-    absent = f"it isn't in {table.name}"
-    found.left_out = {name: absent for name in tree.sounds if name not in used}
-    return found
+        line = f"{table}, line {number}"
+        path, speaker = row["path"], row["speaker"]
+        if not path or not speaker:
+            raise InputError(f"{line}: path or speaker is empty")
+        if not os.path.exists(tree.folder / path):  # backslashes of a table from Windows
+            path = path.replace("\\", "/")
+        used.add(os.path.normpath(path).replace(os.sep, "/"))
+        facts = {fact: row[fact] for fact in FACTS if row.get(fact)}
+        listing.speakers.setdefault(speaker, {}).update(facts)
+        key, split = row.get("utterance") or keys[number], _split(row.get("split", ""), line)
+        utterance = Utterance(key, speaker, tree.folder / path, row.get("text", ""), split)
+        listing.utterances.append(utterance)
+    reason = f"it is not in {table.name}"
+    listing.left_out = {name: reason for name in tree.sounds if name not in used}
+    return listing
 
 
 def _keys(rows: list[tuple[int, dict[str, str]]]) -> dict[int, str]:
-    """Name recordings by their files, and with the folders too where that name isn't the only."""
+    """Name recordings by their files, and by folder and file where several have that name."""
     paths = {number: row["path"].replace("\\", "/") for number, row in rows}
     count = Counter(map(stem, paths.values()))
     whole = {number: os.path.splitext(os.path.normpath(path))[0] for number, path in paths.items()}
@@ -282,52 +264,45 @@ def _keys(rows: list[tuple[int, dict[str, str]]]) -> dict[int, str]:
 
 
 def _rows(table: Path, needed: set[str]) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows of a table with their line numbers; .tsv by tabs, .csv as sheets save it."""
+    """Return the rows of a table with their line numbers: tabs in .tsv, commas or ; in .csv."""
     text = read_text(table)
     if "\0" in text:
-        raise InputError(
-            f"{table} is no table in text (it has zero bytes): save it as .tsv or .csv"
-        )
+        raise InputError(f"{table} is no text (it has zero bytes): save it as .tsv or .csv")
     lines = text.splitlines(keepends=True)
     if table.suffix == ".tsv":
-        style = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+        reader = csv.DictReader(lines, restval="", delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        head = lines[0] if lines else ""
-        style = {"delimiter": ";" if head.count(";") > head.count(",") else ","}
-    reader = csv.DictReader(lines, restval="", **style)
-    reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-    missing = needed - set(reader.fieldnames)
+        semicolons = lines and lines[0].count(";") > lines[0].count(",")
+        reader = csv.DictReader(lines, restval="", delimiter=";" if semicolons else ",")
+    columns = [name.strip().lower() for name in reader.fieldnames or ()]
+    reader.fieldnames = columns
+    missing = needed - set(columns)
     if missing:
         wanted = " and ".join(sorted(needed))
         raise InputError(f"{table} needs the columns {wanted}; missing: {sorted(missing)}")
     try:
-        return [
-            (reader.line_num, {name: row[name].strip() for name in reader.fieldnames})
-            for row in reader
-        ]
+        return [(reader.line_num, {name: row[name].strip() for name in columns}) for row in reader]
     except csv.Error as error:
         raise InputError(
             f"{table}, line {reader.line_num}: {error}; is a quotation mark left open?"
         ) from error
 
 
-def _split(given: str, where: str) -> str:
-    """Return `train`, `held_out` or "" for what a table calls a split."""
+def _split(name: str, line: str) -> str:
+    """Return `train`, `held_out` or "" for a table's name of a split."""
     names = {"": "", "train": "train", "held_out": "held_out"}
     names |= dict.fromkeys(("test", "dev", "valid", "validation", "eval"), "held_out")
-    if given.strip().lower() not in names:
-        raise InputError(f"{where}: {one_of('split', given, [name for name in names if name])}")
-    return names[given.strip().lower()]
+    if name.lower() not in names:
+        raise InputError(f"{line}: {one_of('split', name, [name for name in names if name])}")
+    return names[name.lower()]
 
 
-def _speaker_table(folder: Path, speakers: Facts) -> Facts:
-    """Add what `speakers.tsv` or `speakers.csv` says: speaker, and any of `FACTS`."""
+def _add_speaker_table(folder: Path, speakers: Facts) -> None:
+    """Add the facts in `speakers.tsv` or `speakers.csv`: speaker, and any of `FACTS`."""
     for name in ("speakers.tsv", "speakers.csv"):
-        if (folder / name).is_file():
-            for _, row in _rows(folder / name, {"speaker"}):
-                if row["speaker"] in speakers:
-                    speakers[row["speaker"]] |= {fact: row[fact] for fact in FACTS if row.get(fact)}
-    return speakers
+        for _, row in _rows(folder / name, {"speaker"}) if (folder / name).is_file() else ():
+            if row["speaker"] in speakers:
+                speakers[row["speaker"]] |= {fact: row[fact] for fact in FACTS if row.get(fact)}
 
 
 LAYOUTS = {

@@ -2,104 +2,109 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vqwn_kit.data.scan import Choices, Facts, Found, Layout, Tree, Utterance, parent, stem
+from vqwn_kit.data.scan import Choices, Facts, Layout, Listing, Tree, Utterance, parent, stem
 from vqwn_kit.errors import one_of
 from vqwn_kit.files import read_text
 
 MICROPHONES = ("mic1", "mic2")
 
 
-def _has(tree: Tree, top: str) -> bool:
-    return (tree.folder / top).is_dir()
+def _outside(tree: Tree, top: str, used: Iterable[str]) -> dict[str, str]:
+    """Return the sounds that are not where the layout has its recordings, with this reason."""
+    used, where = set(used), f"it is not where this layout has its recordings ({top}SPEAKER/…)"
+    return {name: where for name in tree.sounds if name not in used}
+
+
+def _texts(tree: Tree, names: Iterable[str]) -> dict[str, str]:
+    """Read `KEY the words` lines: the text by key."""
+    lines = (line.partition(" ") for name in names for line in tree.text(name).splitlines())
+    return {key: words.strip() for key, _, words in lines}
+
+
+def _facts(
+    paths: Iterable[Path],
+    names: Iterable[str],
+    parse: Callable[[str], tuple[str, dict[str, str]]],
+    prefix: str = "",
+) -> Facts:
+    """Read the first file of `paths` that exists, one line per speaker.
+
+    `parse` returns the speaker of a line, perhaps without `prefix`, and what is known of them.
+    """
+    facts = {name: {} for name in names}
+    path = next((path for path in paths if path.is_file()), None)
+    for line in read_text(path).splitlines() if path else ():
+        name, known = parse(line)
+        name = name if name in facts else prefix + name
+        if name in facts and known:
+            facts[name] = known
+    return facts
 
 
 # VCTK: wav48/p225/p225_001.wav; 0.92: wav48_silence_trimmed/p225/p225_001_mic1.flac
 
 
 def _recognise_vctk(tree: Tree, choices: Choices) -> str:
-    return "it has wav48/, as VCTK 0.80" if _has(tree, "wav48") else ""
+    return "it has wav48/, as VCTK 0.80" if (tree.folder / "wav48").is_dir() else ""
 
 
-def _read_vctk(tree: Tree, choices: Choices) -> Found:
+def _read_vctk(tree: Tree, choices: Choices) -> Listing:
     names = [name for name in tree.sounds if name.startswith("wav48/") and name.count("/") > 1]
-    found = Found(left_out=_outside(tree, "wav48/", set(names)))
-    texts = set(tree.names)
-    for name in names:
-        _add_vctk(found, tree, texts, name, stem(name))
-    found.speakers = _vctk_speakers(tree.folder / "speaker-info.txt", found.utterances)
-    return found
+    left_out = _outside(tree, "wav48/", names)
+    return _vctk_listing(tree, [(stem(name), name) for name in names], left_out)
 
 
 def _recognise_vctk_092(tree: Tree, choices: Choices) -> str:
     top = "wav48_silence_trimmed"
-    return f"it has {top}/, as VCTK 0.92" if _has(tree, top) else ""
+    return f"it has {top}/, as VCTK 0.92" if (tree.folder / top).is_dir() else ""
 
 
-def _read_vctk_092(tree: Tree, choices: Choices) -> Found:
-    if choices.microphone not in MICROPHONES:
-        raise one_of("microphone", choices.microphone, MICROPHONES)
-    takes = defaultdict(dict)
+def _read_vctk_092(tree: Tree, choices: Choices) -> Listing:
+    microphone = choices.microphone
+    if microphone not in MICROPHONES:
+        raise one_of("microphone", microphone, MICROPHONES)
+    takes = defaultdict(dict)  # by key: the file of each microphone
     for name in tree.sounds:
         match = re.fullmatch(r"wav48_silence_trimmed/[^/]+/(.+)_(mic[12])\.\w+", name)
         if match:
             takes[match[1]][match[2]] = name
-    found = Found(left_out=_outside(tree, "wav48_silence_trimmed/", _all(takes)))
-    texts, others = set(tree.names), set()
-    for key, ways in takes.items():
-        name = ways.get(choices.microphone)
-        if name is None:
-            (name,) = ways.values()
-            others.add(parent(name))
-        _add_vctk(found, tree, texts, name, key)
-    found.note = f"microphone {choices.microphone}"
-    if others:
-        (other,) = set(MICROPHONES) - {choices.microphone}
-        found.note += f", {other} where there is no other: {', '.join(sorted(others)[:6])}"
-    found.speakers = _vctk_speakers(tree.folder / "speaker-info.txt", found.utterances)
-    return found
+    used = [name for files in takes.values() for name in files.values()]
+    chosen = [
+        (key, files.get(microphone) or next(iter(files.values()))) for key, files in takes.items()
+    ]
+    listing = _vctk_listing(tree, chosen, _outside(tree, "wav48_silence_trimmed/", used))
+    listing.reason = f"microphone {microphone}"
+    lacking = {parent(name) for key, name in chosen if microphone not in takes[key]}
+    if lacking:
+        (other,) = set(MICROPHONES) - {microphone}
+        listing.reason += f", {other} where there is no other: {', '.join(sorted(lacking)[:6])}"
+    return listing
 
 
-def _all(takes: dict[str, dict[str, str]]) -> set[str]:
-    return {name for ways in takes.values() for name in ways.values()}
+def _vctk_listing(tree: Tree, chosen: list[tuple[str, str]], left_out: dict) -> Listing:
+    """Return the listing of (key, name of the sound file) pairs, with texts and facts."""
+    utterances = [
+        tree.utterance(name, key, parent(name), f"txt/{parent(name)}/{key}.txt")
+        for key, name in chosen
+    ]
+    listing = Listing(utterances, left_out=left_out)
+    table = tree.folder / "speaker-info.txt"
+    listing.speakers = _facts([table], listing.speaker_names, _parse_vctk, "p")
+    return listing
 
 
-def _outside(tree: Tree, top: str, used: set[str]) -> dict[str, str]:
-    """Name the sounds that aren't where the layout has its recordings."""
-    where = f"it isn't where this layout has its recordings ({top}SPEAKER/…)"
-    return {name: where for name in tree.sounds if name not in used}
-
-
-def _add_vctk(found: Found, tree: Tree, texts: set[str], name: str, key: str) -> None:
-    speaker = parent(name)
-    text = f"txt/{speaker}/{key}.txt"
-    words = tree.text(text) if text in texts else ""
-    found.utterances.append(Utterance(key, speaker, tree.folder / name, words))
-
-
-def _vctk_speakers(path: Path, utterances: Iterable[Utterance]) -> Facts:
-    """Read `225  23  F    English    Southern  England` for each speaker of the utterances.
-
-    0.92 has `p225` in the first column, and remarks in brackets at the end.
-    """
-    names = sorted({utterance.speaker for utterance in utterances})
-    facts = {name: {} for name in names}
-    for line in read_text(path).splitlines() if path.is_file() else ():
-        number, *values = re.sub(r"\(.*", "", line).split() or [""]
-        name = number if number in facts else f"p{number}"
-        if name in facts and values:
-            age, sex, accent, *region = [*values, "", "", ""][: max(4, len(values))]
-            known = {"age": age, "sex": sex, "accent": accent, "region": " ".join(region).strip()}
-            facts[name] = {fact: value for fact, value in known.items() if value}
-    return facts
+def _parse_vctk(line: str) -> tuple[str, dict[str, str]]:
+    """Parse `225  23  F    English    Southern  England`; 0.92 has `p225`, and remarks in ()."""
+    number, *values = re.sub(r"\(.*", "", line).split() or [""]
+    age, sex, accent, *region = [*values, "", "", ""]
+    known = {"age": age, "sex": sex, "accent": accent, "region": " ".join(region).strip()}
+    return number, {fact: value for fact, value in known.items() if value}
 
 
 # LibriSpeech: SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac
-
-
-_LIBRI_FILE = re.compile(r"\d+-\d+-\d+")
 
 
 def _transcripts(tree: Tree) -> list[str]:
@@ -112,90 +117,65 @@ def _recognise_libri(tree: Tree, choices: Choices) -> str:
     return ""
 
 
-def _read_libri(tree: Tree, choices: Choices) -> Found:
-    texts = {}
-    for transcript in _transcripts(tree):
-        for line in tree.text(transcript).splitlines():
-            key, _, words = line.partition(" ")
-            texts[key] = words.strip()
-    found, subsets = Found(), set()
+def _read_libri(tree: Tree, choices: Choices) -> Listing:
+    texts, listing, subsets = _texts(tree, _transcripts(tree)), Listing(), set()
     for name in tree.sounds:
         key = stem(name)
-        if not _LIBRI_FILE.fullmatch(key):
-            found.left_out[name] = "its name isn't SPEAKER-CHAPTER-NUMBER, as in LibriSpeech"
+        if not re.fullmatch(r"\d+-\d+-\d+", key):
+            listing.left_out[name] = "its name is not SPEAKER-CHAPTER-NUMBER, as in LibriSpeech"
             continue
         if name.count("/") == 3:
             subsets.add(name.partition("/")[0])
-        speaker = key.partition("-")[0]
-        found.utterances.append(Utterance(key, speaker, tree.folder / name, texts.get(key, "")))
-    found.note = f"subsets {', '.join(sorted(subsets))}" if subsets else ""
-    found.speakers = _libri_speakers(tree.folder, {u.speaker for u in found.utterances})
-    return found
+        speaker, path = key.partition("-")[0], tree.folder / name
+        listing.utterances.append(Utterance(key, speaker, path, texts.get(key, "")))
+    listing.reason = f"subsets {', '.join(sorted(subsets))}" if subsets else ""
+    tables = [folder / "SPEAKERS.TXT" for folder in (tree.folder, tree.folder.resolve().parent)]
+    listing.speakers = _facts(tables, listing.speaker_names, _parse_libri)
+    return listing
 
 
-def _libri_speakers(folder: Path, names: set[str]) -> Facts:
-    """Read `14   | F | train-clean-360  | 25.03 | Kristin LeMoine` for the speakers in `names`."""
-    facts = {name: {} for name in sorted(names)}
-    for place in (folder, folder.resolve().parent):
-        if (place / "SPEAKERS.TXT").is_file():
-            for line in read_text(place / "SPEAKERS.TXT").splitlines():
-                cells = [cell.strip() for cell in line.split("|", 4)]
-                if len(cells) == 5 and cells[0] in facts:
-                    facts[cells[0]] = {"sex": cells[1], "name": cells[4]}
-            break
-    return facts
+def _parse_libri(line: str) -> tuple[str, dict[str, str]]:
+    """Parse `14   | F | train-clean-360  | 25.03 | Kristin LeMoine`."""
+    cells = [cell.strip() for cell in line.split("|", 4)]
+    return cells[0], {"sex": cells[1], "name": cells[4]} if len(cells) == 5 else {}
 
 
 # Aishell-1: wav/train/S0002/BAC009S0002W0122.wav, transcript/aishell_transcript_v0.8.txt
 
 
-_AISHELL_FOLDER = re.compile(r"wav/(?:(?:train|dev|test)/)?(S\d{4})/[^/]+")
-
-
 def _recognise_aishell(tree: Tree, choices: Choices) -> str:
-    if not _has(tree, "wav"):
+    if not (tree.folder / "wav").is_dir():
         return ""
     for name in tree.names:
-        if re.match(r"wav/(train|dev|test)/S\d{4}/", name) or re.match(r"wav/S\d{4}\.tar", name):
+        if re.match(r"wav/((train|dev|test)/S\d{4}/|S\d{4}\.tar)", name):
             return f"it has {name.rpartition('/')[0]}/, as Aishell-1"
         if name.startswith("transcript/aishell"):
             return f"it has {name}, as Aishell-1"
     return ""
 
 
-def _read_aishell(tree: Tree, choices: Choices) -> Found:
-    texts, found = {}, Found()
-    for name in tree.names:
-        if name.startswith("transcript/") and name.endswith(".txt"):
-            for line in tree.text(name).splitlines():
-                key, _, words = line.partition(" ")
-                texts[key] = words.strip()
-        elif re.match(r"wav/S\d{4}\.tar", name):
-            found.left_out[name] = "it is packed: unpack it where it lies (tar xzf, in wav/)"
+def _read_aishell(tree: Tree, choices: Choices) -> Listing:
+    names, listing = tree.names, Listing()
+    texts = _texts(tree, [n for n in names if n.startswith("transcript/") and n.endswith(".txt")])
+    packed = "it is packed: unpack it where it lies (tar xzf, in wav/)"
+    listing.left_out = {name: packed for name in names if re.match(r"wav/S\d{4}\.tar", name)}
     for name in tree.sounds:
-        match = _AISHELL_FOLDER.fullmatch(name)
+        match = re.fullmatch(r"wav/(?:(?:train|dev|test)/)?(S\d{4})/[^/]+", name)
         if not match:
-            found.left_out[name] = "it isn't in wav/train, wav/dev or wav/test, SPEAKER"
+            listing.left_out[name] = "it is not in wav/train, wav/dev or wav/test, SPEAKER"
             continue
         key, path = stem(name), tree.folder / name
-        found.utterances.append(Utterance(key, match[1], path, texts.get(key, "")))
-    found.speakers = _aishell_speakers(tree.folder, {u.speaker for u in found.utterances})
-    return found
+        listing.utterances.append(Utterance(key, match[1], path, texts.get(key, "")))
+    beside = ("speaker.info", "resource_aishell/speaker.info", "../resource_aishell/speaker.info")
+    tables = [tree.folder.resolve() / name for name in beside]  # it comes in a second archive
+    listing.speakers = _facts(tables, listing.speaker_names, _parse_aishell, "S")
+    return listing
 
 
-def _aishell_speakers(folder: Path, names: set[str]) -> Facts:
-    """Read `0002 F` (or `S0002 F`) from speaker.info, which comes in a second archive."""
-    facts = {name: {} for name in sorted(names)}
-    above = folder.resolve().parent
-    for place in (folder, folder / "resource_aishell", above / "resource_aishell"):
-        if (place / "speaker.info").is_file():
-            for line in read_text(place / "speaker.info").splitlines():
-                number, sex, *_ = [*line.split(), "", ""]
-                name = f"S{number.removeprefix('S')}"
-                if name in facts and sex:
-                    facts[name] = {"sex": sex}
-            break
-    return facts
+def _parse_aishell(line: str) -> tuple[str, dict[str, str]]:
+    """Parse `0002 F` or `S0002 F`."""
+    number, sex, *_ = [*line.split(), "", ""]
+    return number, {"sex": sex} if sex else {}
 
 
 PUBLISHED = {

@@ -1,4 +1,4 @@
-"""Batches of random crops, (waveform, speaker); the order is a pure function of (seed, step)."""
+"""Batches of random crops, (waveform, speaker): a pure function of (seed, step)."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -10,39 +10,39 @@ from vqwn_kit.data.store import Store, prepare, to_float
 from vqwn_kit.errors import InputError, one_of
 
 Batch = tuple[np.ndarray, np.ndarray]  # waveform (B, T, 1) float32, speaker (B,) int32
-
-
-SAMPLING = ("utterance", "duration", "speaker", "root")
-TRIES = 10  # crops that are drawn anew where one holds nothing but silence
+# A speaker's share of the crops goes with the duration of their speech to the power of 1 - this
+SAMPLING = {"utterance": 0.0, "duration": 0.0, "speaker": 1.0, "root": 0.5}
+TRIES = 10  # crops that are drawn in place of a silent one
 
 
 class Segments:
     """Random crops of a store's training utterances.
 
-    An epoch is one crop from each utterance, in an order drawn from (seed, epoch); where each
-    crop begins is drawn from (seed, step). So batch `step` is the same whether the steps before
-    it were taken in this process or not, and a resumed run goes on exactly. With several workers,
-    worker w takes the batches w, w + workers, w + 2 workers, … of that one sequence.
+    An epoch is one crop from each utterance, in an order drawn from (seed, epoch); the first sample
+    of each crop is drawn from (seed, step). So batch `step` does not depend on the steps before it,
+    and a resumed run continues exactly. With several workers, worker w takes the batches w,
+    w + workers, w + 2 workers, … of that one sequence.
 
-    A crop lies within one utterance. One without any sound is drawn anew.
+    A crop lies within one utterance. A silent crop is replaced by another of the same utterance.
 
     Args:
         store: the prepared corpus.
-        length: T, samples a crop. A shorter utterance is padded with zeros at its end;
+        length: T, samples per crop. A shorter utterance is padded with zeros at its end;
             `store.shorter_than(length)` names them.
         batch_size: B.
-        seed: draws the order and the crops.
+        seed: of the order and the crops.
         split: `train` or `held_out`.
-        sampling: `utterance` visits each utterance once an epoch; the others draw with
+        sampling: `utterance` visits each utterance once per epoch; the others draw with
             replacement: `duration` makes each second of speech equally likely, `speaker` each
-            speaker, and `root` lies between: a speaker by the square root of their duration. Of a
-            speaker's utterances the long ones come oftener, in proportion.
-        gain_db: loudness of each crop is changed by up to so many dB up or down, at random.
-        shift: a crop may begin up to so many samples before its utterance, or end so many after
+            speaker, and `root` draws a speaker by the square root of their duration. A speaker's
+            utterances are drawn in proportion to their length.
+        gain_db: the level of each crop changes at random, by up to this many dB up or down.
+        shift: a crop may begin up to this many samples before its utterance, or end as many after
             it, with zeros there.
-        silence_db: a crop whose loudest sample lies under this, in dBFS, is without any sound. The
-            default takes digital silence; pauses of a recorded room lie above it, and are speech.
-        worker, workers: which of how many processes this is.
+        silence_db: a crop is silent if its peak is below this, in dBFS. The default means digital
+            silence; pauses of a recorded room are louder, and count as speech.
+        worker: number of this process, from 0.
+        workers: number of processes.
 
     Example:
         waveform, speaker = Segments(store, length=5120, batch_size=4).batch(step=0)
@@ -63,16 +63,15 @@ class Segments:
         worker: int = 0,
         workers: int = 1,
     ):
-        for what, number, least in (
-            ("length", length, 1), ("batch_size", batch_size, 1), ("seed", seed, 0),
-            ("workers", workers, 1),
-        ):  # fmt: skip
+        whole = {"length": length, "batch_size": batch_size, "seed": seed, "workers": workers}
+        for name, number in whole.items():
+            least = 0 if name == "seed" else 1
             if number != int(number) or number < least:
-                raise InputError(f"{what} is {number}; expected a whole number from {least} on")
+                raise InputError(f"{name} is {number}; expected a whole number from {least} on")
         if split not in SPLITS:
             raise one_of("split", split, SPLITS)
         if sampling not in SAMPLING:
-            raise one_of("way of sampling", sampling, SAMPLING)
+            raise one_of("kind of sampling", sampling, SAMPLING)
         if not 0 <= gain_db <= 40:
             raise InputError(f"gain_db is {gain_db:g}; expected 0 to 40 dB")
         if not 0 <= shift < length:
@@ -97,19 +96,17 @@ class Segments:
         self._bounds = np.cumsum(self._chances())
 
     def _chances(self) -> np.ndarray:
-        """Return how likely each member is, where crops are drawn with replacement."""
+        """Return the probability of each member, for drawing with replacement."""
         seconds = self.store.lengths[self.members] / self.store.sample_rate
         speakers = self.store.speaker_ids[self.members]
-        spoken = np.bincount(speakers, seconds)[speakers]
-        power = {"utterance": 0.0, "duration": 0.0, "speaker": 1.0, "root": 0.5}[self.sampling]
-        chances = seconds / spoken**power
+        seconds_of_speaker = np.bincount(speakers, seconds)[speakers]
+        chances = seconds / seconds_of_speaker ** SAMPLING[self.sampling]
         return chances / chances.sum()
 
     def steps_per_epoch(self, epochs: float = 1) -> int:
-        """Return the number of batches in which each utterance is visited `epochs` times.
+        """Return the number of batches per worker that visit each utterance `epochs` times.
 
-        That is on average where crops are drawn with replacement; for all workers together it is
-        `workers` times as many batches.
+        On average, if utterances are drawn with replacement.
         """
         return int(np.ceil(epochs * len(self.members) / (self.batch_size * self.workers)))
 
@@ -153,41 +150,41 @@ class Segments:
         return batches.prefetch(2)
 
     def _utterances(self, step: int) -> np.ndarray:
-        """Return which utterances (B,) batch number `step` of all workers takes."""
+        """Return the utterances (B,) of batch number `step` in the sequence of all workers."""
         if self.sampling == "utterance":
             first = step * self.batch_size
             return np.array([self._utterance(first + i) for i in range(self.batch_size)])
         draws = np.random.default_rng([self.seed, 4, step]).random(self.batch_size)
-        places = np.searchsorted(self._bounds, draws, side="right")
-        return self.members[np.minimum(places, len(self.members) - 1)]
+        positions = np.searchsorted(self._bounds, draws, side="right")
+        return self.members[np.minimum(positions, len(self.members) - 1)]
 
     def _utterance(self, position: int) -> int:
-        """Return which utterance stands at a position of the endless sequence of epochs."""
-        epoch, place = divmod(position, len(self.members))
+        """Return the utterance at a position of the endless sequence of epochs."""
+        epoch, rest = divmod(position, len(self.members))
         if self._order[0] != epoch:
             rng = np.random.default_rng([self.seed, 0, epoch])
             self._order = (epoch, self.members[rng.permutation(len(self.members))])
-        return self._order[1][place]
+        return self._order[1][rest]
 
-    def _crop(self, row: np.ndarray, number: int, rng: np.random.Generator) -> None:
-        """Write a random crop of an utterance into `row` (T,)."""
+    def _crop(self, crop: np.ndarray, number: int, rng: np.random.Generator) -> None:
+        """Write a random crop of an utterance into `crop` (T,)."""
         begin, length = self.store.starts[number], self.store.lengths[number]
         last = max(0, length - self.length)
         offset = rng.integers(-self.shift, last + self.shift + 1)
         first, end = max(0, offset), min(offset + self.length, length)
-        row[:] = 0.0
-        row[first - offset : end - offset] = to_float(self._samples[begin + first : begin + end])
+        crop[:] = 0.0
+        crop[first - offset : end - offset] = to_float(self._samples[begin + first : begin + end])
 
-    def _crop_again(self, row: np.ndarray, number: int, step: int, place: int) -> None:
-        """Draw crops until one holds sound; at last take the one around the loudest sample."""
-        rng = np.random.default_rng([self.seed, 5, step, place])
+    def _crop_again(self, crop: np.ndarray, number: int, step: int, row: int) -> None:
+        """Draw crops until one is not silent; in the end take the one around the peak."""
+        rng = np.random.default_rng([self.seed, 5, step, row])
         for _ in range(TRIES):
-            self._crop(row, number, rng)
-            if np.abs(row).max() >= self.silence:
+            self._crop(crop, number, rng)
+            if np.abs(crop).max() >= self.silence:
                 return
         whole = self.store.waveform(number)
         first = max(0, min(np.abs(whole).argmax() - self.length // 2, len(whole) - self.length))
-        row[:] = np.pad(whole[first : first + self.length], (0, self.length))[: self.length]
+        crop[:] = np.pad(whole[first : first + self.length], (0, self.length))[: self.length]
 
 
 class IterableSegments:
@@ -196,11 +193,13 @@ class IterableSegments:
     Args:
         source: yields (T,) float waveforms in [-1, 1] at 16 kHz of any length, each with its
             speaker's name or number; or whole batches, (B, T) or (B, T, 1) with (B,) speakers. A
-            sequence is repeated as often as needed; a generator must last for the training.
+            sequence is repeated as often as needed; a generator must last for all steps.
         speakers: names of the speakers, in the order of their numbers.
-        length, batch_size, seed: as in `Segments`, for waveforms that come one by one.
+        length: T, samples per crop, for single waveforms.
+        batch_size: B, for single waveforms.
+        seed: of the crops, for single waveforms.
 
-    A resumed run draws and drops the batches it had seen, so the source should be repeatable.
+    A resumed run draws the earlier batches again and drops them: the source must be repeatable.
     """
 
     def __init__(
@@ -243,14 +242,14 @@ class IterableSegments:
                 yield item
             if empty:
                 raise InputError(
-                    "the iterable of (waveform, speaker) ended before the training did: give a "
+                    "the iterable of (waveform, speaker) ended before the training: give a "
                     "sequence, or a generator that lasts for all steps"
                 )
 
     def _whole(self, waveform: np.ndarray, speaker: np.ndarray) -> Batch:
         if waveform.ndim == 2:
             waveform = waveform[..., None]
-        ids = np.array([self._speaker_id(one) for one in np.asarray(speaker)], np.int32)
+        ids = np.array([self._speaker_id(name) for name in np.asarray(speaker)], np.int32)
         if waveform.shape[2:] != (1,) or len(ids) != len(waveform):
             raise InputError(
                 f"a batch has waveform {waveform.shape} and speaker {ids.shape}; "
@@ -278,25 +277,30 @@ class IterableSegments:
 
 
 class Source:
-    """Batches for training and a store for validation, from whatever the user gave.
+    """Batches for training and a store for validation, from a store, corpus or iterable.
 
-    `sampling`, `gain_db`, `shift`, `silence_db`, `worker` and `workers` are those of `Segments`;
-    an iterable of the user's own is taken as it comes.
+    Args:
+        data: a store, a corpus, or an iterable as in `IterableSegments`.
+        length: T, samples per crop.
+        batch_size: B.
+        seed: of the order and the crops.
+        speakers: names of the speakers of an iterable.
+        **drawing: `sampling` and the other keywords of `Segments`; ignored for an iterable.
 
     Attributes:
         name: name of the corpus.
         speakers: facts by speaker, in the order of their numbers.
-        store: the prepared corpus; None where the user's own iterable is trained on.
+        store: the prepared corpus; None for an iterable.
+        segments: the batches.
     """
 
     def __init__(self, data, length: int, batch_size: int, seed: int, speakers=None, **drawing):
-        sizes = (length, batch_size, seed)
+        sizes, self.store = (length, batch_size, seed), None
         if isinstance(data, Corpus):
             data = prepare(data)
-        self.store = data if isinstance(data, Store) else None
-        if self.store is not None:
-            self.name, self.speakers = self.store.corpus.name, self.store.corpus.speakers
-            self.segments = Segments(self.store, *sizes, **drawing)
+        if isinstance(data, Store):
+            self.store, self.name, self.speakers = data, data.corpus.name, data.corpus.speakers
+            self.segments = Segments(data, *sizes, **drawing)
         elif speakers is None:
             raise InputError("an iterable of (waveform, speaker) needs speakers=[their names]")
         else:

@@ -1,15 +1,15 @@
-"""A corpus as one int16 memory map and an index, made once: random crops without any decoding.
+"""A corpus, decoded once: one int16 memory map and an index, for random crops without decoding.
 
 A store is a folder, one for each corpus folder and setting:
 
     settings.json   how its recordings were converted
     audio.int16     their samples, end to end; it only ever grows
-    index.jsonl     a line a recording: path, state and hash of the file, where its samples begin
+    index.jsonl     one line per recording: path, state and hash of the file, first sample
 
 Recordings are added in groups: samples first, then their lines. So a kill at any moment leaves a
-store that is whole up to some recording, and the next run converts what is missing: the rest, a
-file that is new, or one whose size, time of change and content aren't those of its line. What is
-there never moves, so other processes may read the store while one writes.
+store that is complete up to some recording, and the next run converts what is missing: the rest,
+new files, and those whose size or time, and content, differ from their line. Samples never move,
+so other processes may read the store while one writes.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ from vqwn_kit.data.decode import Settings, convert_all, digest_of
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, stores
 
-GROUP = 64  # recordings that are written together; what a kill may cost, or
-GROUP_SAMPLES = 1 << 24  # samples, 17 minutes at 16 kHz, where they are long
+GROUP = 64  # recordings that are written together, and may be lost by a kill
+GROUP_SAMPLES = 1 << 24  # most samples of a group, 17 minutes at 16 kHz
 FORMAT = 2
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes that prepare one corpus at once aren't kept apart
+except ImportError:  # Windows: nothing keeps two processes from preparing one corpus at once
     fcntl = None
 
 
@@ -56,13 +56,15 @@ class Store:
     """Prepared utterances of a corpus.
 
     Attributes:
-        corpus: the corpus, less what was skipped; its order is the index of all arrays here.
-        folder: where the store lies.
+        corpus: the corpus without what was skipped; its order is that of all arrays below.
+        folder: the store's folder.
+        sample_rate: in Hz.
         samples: int16 (sum of all T,), memory-mapped, or in memory.
-        starts, lengths: int64 (U,), in samples.
+        starts: int64 (U,), first sample of each utterance.
+        lengths: int64 (U,), in samples.
         offsets: int64 (U,), samples that were trimmed from the front of each recording.
         speaker_ids: int32 (U,), 0..S-1.
-        skipped: reason by key, for recordings that couldn't be used.
+        skipped: reason by key, for recordings that cannot be used.
         identity: name and a hash of settings, splits, and the content of all that is used.
     """
 
@@ -87,7 +89,7 @@ class Store:
             self._hold()
 
     def _hold(self) -> None:
-        """Copy the samples of these utterances into memory, without what others are."""
+        """Copy the samples of these utterances, and no others, into memory."""
         mapped, ends = self.samples, np.cumsum(self.lengths)
         self.samples = np.empty(ends[-1], np.int16)
         for start, length, end in zip(self.starts, self.lengths, ends, strict=True):
@@ -112,11 +114,11 @@ class Store:
         return np.flatnonzero(self._splits == split)
 
     def seconds(self, split: str) -> float:
-        """Return how many seconds of sound a split holds."""
+        """Return the seconds of sound in a split."""
         return float(self.lengths[self.numbers(split)].sum() / self.sample_rate)
 
     def shorter_than(self, length: int) -> list[str]:
-        """Return the keys of the utterances of less than `length` samples."""
+        """Return the keys of the utterances with less than `length` samples."""
         short = np.flatnonzero(self.lengths < length)
         return [self.corpus.utterances[number].key for number in short]
 
@@ -136,7 +138,7 @@ def prepare(
     level_db: float | None = None,
     workers: int | None = None,
 ) -> Store:
-    """Return the store of a corpus, converting those recordings that aren't in it yet.
+    """Return the store of a corpus; recordings that are not in it yet are converted.
 
     Args:
         corpus: see `open_corpus`.
@@ -144,23 +146,23 @@ def prepare(
         trim_db: see `trim_silence`; None keeps the silence at both ends.
         in_memory: hold the samples in memory instead of mapping the file.
         progress: show a progress bar.
-        level_db: bring each recording to this RMS, in dBFS; None leaves its level alone.
-        workers: threads that decode; as many as there are cores by default.
+        level_db: scale each recording to this RMS, in dBFS; None keeps its level.
+        workers: threads for decoding; one per core by default.
 
     Raises:
         InputError: no recording of the corpus can be used; the message names the reasons.
-        OSError: the disk is full or can't be written; what was written stays good.
+        OSError: the disk is full or cannot be written to; what was written before stays valid.
     """
     settings = Settings(sample_rate, trim_db, level_db)
-    folder = _folder(corpus, settings)
-    files = _files(corpus)
-    entries, news = _look_up(corpus, files, _read_index(folder))
-    if news or not _settings_hold(folder, settings):
+    folder, files = _folder(corpus, settings), _files(corpus)
+    known, changed = _look_up(corpus, files, _read_index(folder))
+    if changed or not _settings_are_written(folder, settings):
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            index = _read_index(folder)  # anew, since another process may have been first
-            entries, news = _look_up(corpus, files, index)
-            _write(corpus, files, entries, folder, settings, progress, workers)
+        with _locked(folder):  # and read once more, since another process may have been first
+            known, _ = _look_up(corpus, files, _read_index(folder))
+            entries = _write(corpus, files, known, folder, settings, progress, workers)
+    else:
+        entries = [entry for entry in known if entry is not None]  # none is missing
     if all(entry.problem for entry in entries):
         pairs = zip(corpus, entries, strict=True)
         reasons = "; ".join(f"{u.key}: {entry.problem}" for u, entry in list(pairs)[:5])
@@ -172,13 +174,12 @@ def _content(settings: Settings) -> dict:
     return {**settings.to_dict(), "format": FORMAT}
 
 
-def _settings_hold(folder: Path, settings: Settings) -> bool:
-    """Whether `settings.json` is there and whole."""
+def _settings_are_written(folder: Path, settings: Settings) -> bool:
     try:
-        found = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        written = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return False
-    return found == _content(settings)
+    return written == _content(settings)
 
 
 def _folder(corpus: Corpus, settings: Settings) -> Path:
@@ -204,15 +205,15 @@ def _state(path: str) -> str:
 
 
 def _read_index(folder: Path) -> dict[str, Entry]:
-    """Return the newest line of each path; a line that was cut off by a kill counts for nothing."""
+    """Return the last line of each path; a line that a kill cut off is ignored."""
     try:
         lines = (folder / "index.jsonl").read_bytes().split(b"\n")[:-1]
-        there = (folder / "audio.int16").stat().st_size // 2
+        size = (folder / "audio.int16").stat().st_size // 2
     except FileNotFoundError:
         return {}
     try:
         entries = [Entry(*json.loads(line)) for line in lines]
-        return {entry.path: entry for entry in entries if entry.start + entry.length <= there}
+        return {entry.path: entry for entry in entries if entry.start + entry.length <= size}
     except (ValueError, TypeError) as error:
         raise InputError(f"the store {folder} is damaged ({error}): delete it") from error
 
@@ -220,25 +221,25 @@ def _read_index(folder: Path) -> dict[str, Entry]:
 def _look_up(
     corpus: Corpus, files: list[tuple[str, str]], index: dict[str, Entry]
 ) -> tuple[list[Entry | None], bool]:
-    """Return the entry of each utterance, None where it has to be converted, and if any is new.
+    """Return the entry of each utterance, None if it has to be converted; and if any has changed.
 
-    A file whose time alone has changed is known by its content; its entry has the new state.
+    A file whose time alone has changed is recognised by its hash; its entry has the new state.
     """
-    found, news = [], False
+    known, changed = [], False
     for utterance, (path, state) in zip(corpus, files, strict=True):
         entry = index.get(path)
         if entry is not None and entry.state != state:
             same_size = entry.state.partition(" ")[0] == state.partition(" ")[0]
             same = same_size and digest_of(utterance.path) == entry.digest
-            entry, news = replace(entry, state=state) if same else None, True
-        news = news or entry is None
-        found.append(entry)
-    return found, news
+            entry, changed = replace(entry, state=state) if same else None, True
+        changed = changed or entry is None
+        known.append(entry)
+    return known, changed
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time write; the lock ends with the process, however it ends."""
+    """Let one process at a time write; the lock ends when the process ends."""
     with (folder / "lock").open("w") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -248,43 +249,43 @@ def _locked(folder: Path) -> Iterator[None]:
 def _write(
     corpus: Corpus,
     files: list[tuple[str, str]],
-    entries: list[Entry | None],
+    known: list[Entry | None],
     folder: Path,
     settings: Settings,
     progress: bool,
     workers: int | None,
-) -> None:
-    """Convert what `entries` lacks, fill them, and write all that isn't in the index."""
+) -> list[Entry]:
+    """Convert and write the missing recordings, and return the entries of all."""
     with replacing(folder / "settings.json") as scratch:
         scratch.write_text(json.dumps(_content(settings)), encoding="utf-8")
     index = _read_index(folder)
     position = max((entry.start + entry.length for entry in index.values()), default=0)
+    missing = [number for number, entry in enumerate(known) if entry is None]
+    paths = [corpus.utterances[number].path for number in missing]
+    entries = {number: entry for number, entry in enumerate(known) if entry is not None}
     with (folder / "audio.int16").open("ab") as sound, (folder / "index.jsonl").open("ab") as lines:
-        _drop_what_a_kill_left(sound, lines, folder, position)
-        _write_lines(lines, [e for e in entries if e is not None and e != index.get(e.path)])
-        missing = [number for number, entry in enumerate(entries) if entry is None]
+        _drop_incomplete(sound, lines, folder, position)
+        _write_lines(lines, [e for e in entries.values() if e != index.get(e.path)])
         group, waiting = [], 0
-        paths = [corpus.utterances[number].path for number in missing]
         conversions = convert_all(paths, settings, progress, workers)
         for number, converted in zip(missing, conversions, strict=True):
-            path, state = files[number]
-            entries[number] = Entry(
-                path, state, converted.digest, position, len(converted.samples), converted.offset,
-                converted.problem,
-            )  # fmt: skip
-            position += len(converted.samples)
+            (path, state), length = files[number], len(converted.samples)
+            place = (position, length, converted.offset)
+            entry = Entry(path, state, converted.digest, *place, converted.problem)
+            entries[number] = entry
             sound.write(converted.samples.tobytes())
-            if state and converted.digest and not converted.passing:
-                group.append(entries[number])
-            waiting += len(converted.samples)
+            position, waiting = position + length, waiting + length
+            if state and converted.digest and not converted.temporary:
+                group.append(entry)
             if len(group) == GROUP or waiting >= GROUP_SAMPLES or number == missing[-1]:
                 _flush(sound)
                 _write_lines(lines, group)
                 group, waiting = [], 0
+    return [entries[number] for number in range(len(known))]
 
 
-def _drop_what_a_kill_left(sound, lines, folder: Path, position: int) -> None:
-    """Cut off half a line, and samples that no line knows of."""
+def _drop_incomplete(sound, lines, folder: Path, position: int) -> None:
+    """Cut off an incomplete line, and samples that are in no line, as a kill leaves them."""
     whole = (folder / "index.jsonl").read_bytes()
     lines.truncate(whole.rfind(b"\n") + 1)
     sound.truncate(2 * position)
