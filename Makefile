@@ -42,8 +42,8 @@ clean: ## remove the environment and the prepared stores; runs stay
 
 # Made anew when the lock changes; a failed install leaves no mark, so that it is tried again.
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
-	  "Python %d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; sys.exit(0 if (3, 11, 4) <= v < (3, 14) else \
+	  "Python %d.%d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
 	@echo "installing into $(VENV), once: about 2.3 GB"
 	@start=$$(date +%s) && $(PYTHON) -m venv $(VENV) \
 	  && $(BIN)/pip install --disable-pip-version-check -r requirements.lock \

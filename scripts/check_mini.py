@@ -12,23 +12,23 @@ import soundfile
 
 MINI = Path(__file__).resolve().parents[1] / "data" / "mini"
 RATE = 16000
-SPEECH_RMS = 0.07  # common level of the frames that hold speech
-MIN_PHONE = 0.03  # the aligner's shortest phone, seconds
+SPEECH_RMS = 0.07  # level of the frames with speech, the same for all
+MIN_PHONE = 0.03  # seconds, the aligner's shortest phone
 SEX = {"alpha": "F", "gongitsune": "F", "tebukuro": "F", "kumo": "M", "joe": "M", "blend": "M"}
 
 
 def read_sentences() -> list[str]:
-    """The sentences, one a line; sentence 1 is the first."""
+    """Return the sentences, one per line; sentence 1 is the first."""
     return (MINI / "sentences.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in small letters, without punctuation."""
+    """Return the words of a text in small letters, without punctuation."""
     return re.sub(r"[^a-z' ]", "", text.lower()).split()
 
 
 def read_dictionary() -> dict[str, list[list[str]]]:
-    """Pocketsphinx's CMU dictionary: each word's pronunciations, the most usual first."""
+    """Return Pocketsphinx's CMU dictionary: each word's pronunciations, the usual one first."""
     dictionary: dict[str, list[list[str]]] = collections.defaultdict(list)
     path = Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -44,14 +44,14 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 
 def frame_levels(sound: np.ndarray) -> np.ndarray:
-    """RMS of each 10 ms frame."""
+    """Return the RMS of each 10 ms frame."""
     size = RATE // 100
     return np.sqrt(np.mean(sound[: len(sound) // size * size].reshape(-1, size) ** 2, axis=1))
 
 
 def pitches(sound: np.ndarray) -> list[float]:
-    """Pitch in Hz of each voiced 80 ms frame: the first high peak of the autocorrelation."""
-    size, found = 1280, []
+    """Return the pitch in Hz of each voiced 80 ms frame: the first high autocorrelation peak."""
+    size, values = 1280, []
     for start in range(0, len(sound) - size, 320):
         frame = sound[start : start + size]
         if frame.std() < 0.3 * SPEECH_RMS:
@@ -62,12 +62,12 @@ def pitches(sound: np.ndarray) -> list[float]:
         part = lags[35:]  # 53 to 457 Hz
         peaks = (part[1:-1] > part[:-2]) & (part[1:-1] >= part[2:]) & (part[1:-1] > 0.9 * max(part))
         if max(part) > 0.6 and peaks.any():
-            found.append(RATE / (np.flatnonzero(peaks)[0] + 36))
-    return found
+            values.append(RATE / (np.flatnonzero(peaks)[0] + 36))
+    return values
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Least number of symbols to insert, delete or replace to turn a into b."""
+    """Return the least number of insertions, deletions and replacements that turn a into b."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         corner, row[0] = row[0], i
@@ -76,76 +76,99 @@ def edit_distance(a: str, b: str) -> int:
     return row[-1]
 
 
-def check() -> bool:
-    """Print what was measured, and what is wrong. True if nothing is."""
+def find_faults(
+    row: dict[str, str], times: list[tuple[float, float, str]], dictionary
+) -> list[str]:
+    """Return what is wrong with an utterance: its row of the table, and its phones' times."""
+    info = soundfile.info(MINI / row["path"])
+    samples, rate = soundfile.read(MINI / row["path"], dtype="int16")
+    sound, seconds = samples / 32768, len(samples) / rate
+    labels = " ".join(phone for _, _, phone in times if phone != "SIL")
+    words = words_of(row["text"])
+    variants = ["(" + "|".join(" ".join(v) for v in dictionary[w]) + ")" for w in words]
+    faults = {
+        "format": (rate, samples.ndim, info.subtype) != (RATE, 1, "PCM_16"),
+        "length in the table": abs(float(row["seconds"]) - seconds) > 0.0006,
+        "clipped": np.abs(sound).max() >= 0.95,
+        "offset": abs(sound.mean()) > 0.001,
+        "phones not those of the text": not re.fullmatch(" ".join(variants), labels),
+        "first time not 0": times[0][0] != 0,
+        "last time not the end": abs(times[-1][1] - seconds) > 0.0006,
+        "times with a gap": any(x[1] != y[0] for x, y in itertools.pairwise(times)),
+        "times not increasing": any(start >= end for start, end, _ in times),
+        "many phones of minimal length": short_phones(times) > 0.2,
+    }
+    return [f"{row['utterance']}: {fault}" for fault, holds in faults.items() if holds]
+
+
+def short_phones(times: list[tuple[float, float, str]]) -> float:
+    """Return the share of an utterance's phones that have the least length."""
+    return float(np.mean([b - a < MIN_PHONE + 0.001 for a, b, p in times if p != "SIL"]))
+
+
+def measure_speaker(rows: list[dict[str, str]], spans: dict[str, list]) -> tuple[dict, list[float]]:
+    """Return sums over the utterances of a speaker, and the pitches of all their frames."""
     import hama
 
-    recogniser, speller = hama.ASRModel(), hama.G2PModel()
-    dictionary, wrong = read_dictionary(), []
+    recogniser, speller, clean = hama.ASRModel(), hama.G2PModel(), re.compile(r"[ˈˌː .͡]")
+    sums, pitch = collections.Counter(), []
+    for row in rows:
+        sound, _ = soundfile.read(MINI / row["path"], dtype="int16")
+        sound = sound / 32768
+        expected = clean.sub("", speller.predict(" ".join(words_of(row["text"]))).ipa)
+        recognised = clean.sub("", recogniser(sound.astype(np.float32), RATE).phoneme_text)
+        levels, times = frame_levels(sound), spans[row["utterance"]]
+        sums["errors"] += edit_distance(expected, recognised)
+        sums["phones"] += len(expected)
+        sums["seconds"] += len(sound) / RATE
+        sums["silent"] += sum(end - start for start, end, phone in times if phone == "SIL")
+        sums["peak"] = max(sums["peak"], np.abs(sound).max())
+        sums["energy"] += np.sum(levels**2)
+        sums["frames"] += len(levels)
+        pitch += pitches(sound)
+    return sums, pitch
+
+
+def print_speaker(speaker: str, sums: dict, pitch: list[float]) -> None:
+    """Print one line of the table of speakers."""
+    low, middle, high = np.percentile(pitch, [10, 50, 90])
+    print(
+        f"{speaker:11s} {SEX[speaker]:3s}  {sums['seconds']:7.1f}  {middle:10.0f}  "
+        f"{low:3.0f}-{high:3.0f}  {sums['silent'] / sums['seconds']:7.3f}  "
+        f"{sums['peak']:.3f}  {np.sqrt(sums['energy'] / sums['frames']):.3f}  "
+        f"{sums['errors'] / sums['phones']:.3f}"
+    )
+
+
+def check() -> bool:
+    """Print the measurements and the faults; return whether there is no fault."""
+    dictionary, rows, wrong = read_dictionary(), read_table("utterances.tsv"), []
     spans = collections.defaultdict(list)
     for row in read_table("phones.tsv"):
         spans[row["utterance"]].append((float(row["start"]), float(row["end"]), row["phone"]))
-    sums = {speaker: collections.Counter() for speaker in SEX}
-    pitch = {speaker: [] for speaker in SEX}
-    short, everything, training = 0.0, collections.Counter(), collections.Counter()
-    texts = collections.defaultdict(set)
-    rows = read_table("utterances.tsv")
     for row in rows:
-        name, speaker, words = row["utterance"], row["speaker"], words_of(row["text"])
-        info = soundfile.info(MINI / row["path"])
-        samples, rate = soundfile.read(MINI / row["path"], dtype="int16")
-        sound, seconds = samples / 32768, len(samples) / rate
-        levels, count = frame_levels(sound), sums[speaker]
-        times, labels = spans[name], [phone for _, _, phone in spans[name] if phone != "SIL"]
-        variants = ["(" + "|".join(" ".join(v) for v in dictionary[w]) + ")" for w in words]
-        minimal = np.mean([b - a < MIN_PHONE + 0.001 for a, b, p in times if p != "SIL"])
-        short = max(short, minimal)
-        faults = {
-            "format": (rate, samples.ndim, info.subtype) != (RATE, 1, "PCM_16"),
-            "length in the table": abs(float(row["seconds"]) - seconds) > 0.0006,
-            "clipped": np.abs(sound).max() >= 0.95,
-            "offset": abs(sound.mean()) > 0.001,
-            "phones not those of the text": not re.fullmatch(" ".join(variants), " ".join(labels)),
-            "first time not 0": times[0][0] != 0,
-            "last time not the end": abs(times[-1][1] - seconds) > 0.0006,
-            "times with a gap": any(x[1] != y[0] for x, y in itertools.pairwise(times)),
-            "times not increasing": any(start >= end for start, end, _ in times),
-            "many phones of minimal length": minimal > 0.2,
-        }
-        wrong += [f"{name}: {fault}" for fault, true in faults.items() if true]
-        clean = re.compile(r"[ˈˌː .͡]")
-        expected = clean.sub("", speller.predict(" ".join(words)).ipa)
-        heard = clean.sub("", recogniser(sound.astype(np.float32), RATE).phoneme_text)
-        count["errors"] += edit_distance(expected, heard)
-        count["phones"] += len(expected)
-        count["seconds"] += seconds
-        count["silent"] += sum(end - start for start, end, phone in times if phone == "SIL")
-        count["peak"] = max(count["peak"], np.abs(sound).max())
-        count["energy"] += np.sum(levels**2)
-        count["frames"] += len(levels)
-        count["bytes"] += (MINI / row["path"]).stat().st_size
-        pitch[speaker] += pitches(sound)
-        texts[row["split"]].add(" ".join(words))
-        if speaker == next(iter(SEX)):
+        wrong += find_faults(row, spans[row["utterance"]], dictionary)
+    minutes = 0.0
+    print("voice       sex  seconds  pitch (Hz)  10-90 %  silence  peak   RMS    phone errors")
+    for speaker in SEX:
+        sums, pitch = measure_speaker([row for row in rows if row["speaker"] == speaker], spans)
+        print_speaker(speaker, sums, pitch)
+        minutes += sums["seconds"] / 60
+        if sums["errors"] > 0.35 * sums["phones"]:
+            wrong.append(f"{speaker}: hard to understand")
+    size = sum((MINI / row["path"]).stat().st_size for row in rows) / 1e6
+    print(f"{len(rows)} utterances, {minutes:.2f} minutes, {size:.1f} MB of FLAC")
+    everything, training, texts = collections.Counter(), collections.Counter(), {}
+    for row in rows:
+        words = words_of(row["text"])
+        texts.setdefault(row["split"], set()).add(" ".join(words))
+        if row["speaker"] == next(iter(SEX)):
             usual = [phone for word in words for phone in dictionary[word][0]]
             everything.update(usual)
             training.update(usual if row["split"] == "train" else [])
-    print("voice       sex  seconds  pitch (Hz)  10-90 %  silence  peak   RMS    phone errors")
-    for speaker, count in sums.items():
-        low, middle, high = np.percentile(pitch[speaker], [10, 50, 90])
-        print(
-            f"{speaker:11s} {SEX[speaker]:3s}  {count['seconds']:7.1f}  {middle:10.0f}  "
-            f"{low:3.0f}-{high:3.0f}  {count['silent'] / count['seconds']:7.3f}  "
-            f"{count['peak']:.3f}  {np.sqrt(count['energy'] / count['frames']):.3f}  "
-            f"{count['errors'] / count['phones']:.3f}"
-        )
-        if count["errors"] > 0.35 * count["phones"]:
-            wrong.append(f"{speaker}: hard to understand")
-    minutes = sum(count["seconds"] for count in sums.values()) / 60
-    size = sum(count["bytes"] for count in sums.values()) / 1e6
-    print(f"{len(rows)} utterances, {minutes:.2f} minutes, {size:.1f} MB of FLAC")
     print(f"{len(everything)} phones; times each is in the sentences (in the training ones):")
     print(", ".join(f"{p} {n} ({training[p]})" for p, n in sorted(everything.items())))
+    short = max(short_phones(spans[row["utterance"]]) for row in rows)
     print(f"largest share of {MIN_PHONE * 1000:.0f} ms phones in an utterance: {short:.2f}")
     if min(everything.values()) < 4 or set(everything) != set(training) or len(everything) < 39:
         wrong.append("a phone is too rare")

@@ -1,9 +1,9 @@
-"""Say which postfilter and temperature suit a run: a table of phone errors and DNSMOS.
+"""Compare postfilters and temperatures of a run: a table of phone errors and DNSMOS.
 
 Usage: python scripts/choose_sampling.py RUN [--data FOLDER] [--sentences 14]
            [--postfilter 0 0.8 0.9 0.95 0.98] [--temperature 1]
 
-Reconstructs training sentences, evenly spread: those held out are for the score card. Needs the
+Reconstructs training sentences, evenly spread; the held-out ones are for the score card. Needs the
 extra `eval`.
 """
 
@@ -13,37 +13,37 @@ import itertools
 import numpy as np
 
 import vqwn_kit as vq
-from vqwn_kit.evaluation.evaluate import members, store_of
+from vqwn_kit.evaluation.evaluate import members
 from vqwn_kit.evaluation.external import p808, phones_expected, phones_heard
 from vqwn_kit.evaluation.metrics.measures import edit_distance
+from vqwn_kit.runs.codes import store_of
 from vqwn_kit.sampling.generate import convert_many
 
 
 def main() -> None:
-    """Print the table, a line for each pair as soon as it is heard."""
+    """Print the table, one line for each pair as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run")
     parser.add_argument("--data")
     parser.add_argument("--sentences", type=int, default=14)
     parser.add_argument("--postfilter", type=float, nargs="+", default=[0.0, 0.8, 0.9, 0.95, 0.98])
     parser.add_argument("--temperature", type=float, nargs="+", default=[1.0])
-    asked = parser.parse_args()
-    run = vq.load_run(asked.run)
-    store = store_of(run, asked.data, True)
-    numbers = members(run, store, "train", asked.sentences)
+    options = parser.parse_args()
+    run = vq.load_run(options.run)
+    store = store_of(run, options.data, True)
+    numbers = members(run, store, "train", options.sentences)
     utterances = [store.corpus.utterances[number] for number in numbers]
     waves = [store.waveform(number) for number in numbers]
     expected = [phones_expected(utterance.text) for utterance in utterances]
     codec = run.model.decoder.codec
-    postfilters = asked.postfilter if codec.lpc_order else [0.0]
+    postfilters = options.postfilter if codec.lpc_order else [0.0]
     print("| postfilter, temperature | phone error | DNSMOS |\n| --- | ---: | ---: |")
-    for postfilter, temperature in itertools.product(postfilters, asked.temperature):
+    for postfilter, temperature in itertools.product(postfilters, options.temperature):
         codec.postfilter = postfilter
         voices = [[utterance.speaker] for utterance in utterances]
         sounds = [s[0] for s in convert_many(run.model, waves, voices, temperature=temperature)]
-        errors = [edit_distance(truth, phones_heard(sound))
-                  for truth, sound in zip(expected, sounds, strict=True)]  # fmt: skip
-        error = sum(errors) / sum(map(len, expected))
+        pairs = zip(expected, map(phones_heard, sounds), strict=True)
+        error = sum(itertools.starmap(edit_distance, pairs)) / sum(map(len, expected))
         mos = np.mean([p808(sound) for sound in sounds])
         print(f"| {postfilter:g}, {temperature:g} | {error:.2f} | {mos:.2f} |", flush=True)
 

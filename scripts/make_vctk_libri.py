@@ -3,8 +3,8 @@
 Usage: python scripts/make_vctk_libri.py FOLDER ...
 
 Each folder is an excerpt of VCTK 0.80, VCTK 0.92 or LibriSpeech. No sound is copied: the table
-names the files where they are. It is what `results/vctk-libri` was trained on, with its split: held
-out are of each speaker the last two utterances, and of p239, who has many, 241 to 260.
+has the paths of the files. `results/vctk-libri` was trained on it. Held out are the last two
+utterances of each speaker; of p239, who has many, the numbers 241 to 260.
 """
 
 import argparse
@@ -22,11 +22,11 @@ MANY = {"p239": range(241, 261)}
 
 
 def held_out(utterances: list[Utterance]) -> set[str]:
-    """Return the keys of a speaker's utterances that are held out."""
+    """Return the keys of the held-out utterances of one speaker."""
     numbers = MANY.get(utterances[0].speaker)
     if numbers is None:
         return {utterance.key for utterance in utterances[-2:]}
-    return {one.key for one in utterances if int(one.key.split("_")[1]) in numbers}
+    return {u.key for u in utterances if int(u.key.split("_")[1]) in numbers}
 
 
 def main() -> None:
@@ -35,31 +35,28 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument("--save", default=DATA / "vctk-libri", type=Path, metavar="FOLDER")
     options = parser.parse_args()
-    spoken, facts = defaultdict(list), {}
+    by_speaker, facts = defaultdict(list), {}
     for folder in options.folders:
         corpus = vq.open_corpus(folder)
         facts |= corpus.speakers
         for utterance in corpus:
-            spoken[utterance.speaker].append(utterance)
+            by_speaker[utterance.speaker].append(utterance)
     rows = []
-    for speaker, utterances in sorted(spoken.items()):
+    for speaker, utterances in sorted(by_speaker.items()):
         utterances.sort(key=lambda utterance: utterance.key)
-        kept_out = held_out(utterances)
-        known = {fact: facts[speaker].get(fact, "") for fact in FACTS}
-        for one in utterances:
-            path = os.path.relpath(one.path, options.save)
-            split = "held_out" if one.key in kept_out else "train"
-            rows.append({
-                "path": path, "utterance": one.key, "speaker": speaker, "text": one.text,
-                "split": split, **known,
-            })  # fmt: skip
+        keys = held_out(utterances)
+        for utterance in utterances:
+            row = {"path": os.path.relpath(utterance.path, options.save)}
+            row |= {"utterance": utterance.key, "speaker": speaker, "text": utterance.text}
+            row["split"] = "held_out" if utterance.key in keys else "train"
+            rows.append(row | {fact: facts[speaker].get(fact, "") for fact in FACTS})
     with replacing(options.save / "utterances.tsv") as scratch:
         with scratch.open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
     count = sum(row["split"] == "held_out" for row in rows)
-    print(f"{options.save}: {len(rows)} utterances of {len(spoken)} speakers, {count} held out")
+    print(f"{options.save}: {len(rows)} utterances of {len(by_speaker)} speakers, {count} held out")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something a user gave can't be used. The command line prints it and exits with status 2."""
+    """Input that cannot be used. The command line prints the message and exits with status 2."""
 
 
 def one_of(what: str, given: str, choices: Iterable[str]) -> InputError:
-    """Return the error for a name that isn't among `choices`, with the nearest ones first."""
+    """Return the error for a name that is not one of `choices`, with the nearest ones first."""
     choices = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(given), choices, n=3, cutoff=0.3)
     rest = [choice for choice in choices if choice not in near]

@@ -1,4 +1,4 @@
-"""Where things lie, and how files are written: whole or not at all."""
+"""Folders of the project; reading and writing files."""
 
 import codecs
 import os
@@ -14,50 +14,48 @@ from vqwn_kit.errors import one_of
 def project_root() -> Path:
     """Return the folder that holds `data/` and `results/`.
 
-    The nearest folder above the working one with `data/mini` in it, else the checkout that this
-    package runs from, else the working folder: notebooks and commands agree on it.
+    The working folder or the nearest folder above it with `data/mini` in it, else the checkout of
+    this package, else the working folder.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
+    working = Path.cwd()
+    for folder in (working, *working.parents, Path(__file__).resolve().parents[1]):
         if (folder / "data" / "mini" / "utterances.tsv").is_file():
             return folder
-    return here
+    return working
 
 
 def results(name: str | None = None) -> Path:
     """Return the folder of run folders: $VQWN_RESULTS, or `results` in the project.
 
     Args:
-        name: of a run in it, whose folder is returned then; one that isn't there is looked for
-            among those shipped with the project, so that scratch results can lie elsewhere.
+        name: of a run; its folder is returned, in $VQWN_RESULTS or else among the shipped runs.
 
     Raises:
-        InputError: there is no such run.
+        InputError: no such run.
     """
     shipped = project_root() / "results"
     folder = Path(os.environ.get("VQWN_RESULTS") or shipped)
     if name is None:
         return folder
-    for place in (folder, shipped):
-        if (place / name).is_dir():
-            return place / name
-    there = {path.name for place in (folder, shipped) for path in place.glob("*/")}
-    raise one_of("run", name, there)
+    for parent in (folder, shipped):
+        if (parent / name).is_dir():
+            return parent / name
+    names = {run.name for parent in (folder, shipped) for run in parent.glob("*/")}
+    raise one_of("run", name, names)
 
 
 def stores() -> Path:
     """Return the folder of stores: $VQWN_STORES, `data/stores` in a checkout, or a cache folder."""
-    root = project_root()
-    home = Path.home() / ".cache" / "vqwn_kit" / "stores"
-    usual = root / "data" / "stores" if (root / "data" / "mini").is_dir() else home
-    return Path(os.environ.get("VQWN_STORES") or usual)
+    data, cache = project_root() / "data", Path.home() / ".cache" / "vqwn_kit"
+    usual = data if (data / "mini").is_dir() else cache
+    return Path(os.environ.get("VQWN_STORES") or usual / "stores")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yield a scratch path, then rename it to `path`.
+    """Yield a scratch path, and rename it to `path` at the end.
 
-    On any error, a full disk for example, the scratch file goes and `path` stays as it was.
+    On any error, such as a full disk, the scratch file is removed and `path` is left as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{os.getpid()}-{threading.get_ident()}-{path.name}")
@@ -71,7 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def unused(path: Path) -> Path:
-    """Return the path, or with -2, -3, … behind its name where it exists."""
+    """Return the path; if it exists, the first free one with -2, -3, … after its name."""
     number, candidate = 1, path
     while candidate.exists():
         number += 1
@@ -80,7 +78,7 @@ def unused(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that people made: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    """Read a text file in UTF-8, in UTF-16 with a byte order mark, or else in Windows-1252."""
     content = path.read_bytes()
     try:
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -91,5 +89,5 @@ def read_text(path: Path) -> str:
 
 
 def file_name(text: str) -> str:
-    """Return a name for a file: letters, digits and underscores of any script, at most 80."""
+    """Return a name for a file: letters and digits of any script and underscores, at most 80."""
     return re.sub(r"\W+", "_", text).strip("_")[:80]

@@ -1,4 +1,4 @@
-"""The Embedding Projector's files tell what the model does; what it would misread isn't written."""
+"""The Embedding Projector's files have the model's vectors; what it would misread is refused."""
 
 import csv
 import http.client
@@ -17,7 +17,6 @@ from vqwn_kit.cli.main import main
 from vqwn_kit.evaluation.code_usage import CodeFacts
 from vqwn_kit.evaluation.metrics.measures import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
-from vqwn_kit.models.vqvae import as_batch
 from vqwn_kit.projector.export import code_table, speaker_table
 from vqwn_kit.projector.tables import MOST_POINTS, Table, speaker_rows, visualise, write_tables
 
@@ -62,36 +61,36 @@ def test_config_lists_three_tables_by_the_projectors_rules(exported):
 def test_codes_are_counted_in_all_utterances(run, store, exported):
     vectors = np.array(read_tsv(exported / "codebook_vecs.tsv"), float)
     assert np.allclose(vectors, run.model.bottleneck.codebook.numpy(), rtol=1e-4, atol=1e-6)
-    told = read_meta(exported / "codebook_meta.tsv")
-    spoken = [run.model.encode(store.waveform(n)).ravel() for n in range(len(store))]
-    counts = np.bincount(np.concatenate(spoken), minlength=32)
-    assert told["uses"] == [str(count) for count in counts]
-    assert np.allclose(np.array(told["percent"], float), 100 * counts / counts.sum(), atol=1e-3)
+    metadata = read_meta(exported / "codebook_meta.tsv")
+    codes = [run.model.encode(store.waveform(n)).ravel() for n in range(len(store))]
+    counts = np.bincount(np.concatenate(codes), minlength=32)
+    assert metadata["uses"] == [str(count) for count in counts]
+    assert np.allclose(np.array(metadata["percent"], float), 100 * counts / counts.sum(), atol=1e-3)
     owners = [utterance.speaker for utterance in store.corpus]
     code = int(counts.argmax())
-    by_ann = sum((row == code).sum() for row, owner in zip(spoken, owners, strict=True)
-                 if owner == "ann")  # fmt: skip
+    pairs = zip(codes, owners, strict=True)
+    by_ann = sum((row == code).sum() for row, owner in pairs if owner == "ann")
     share = 100 * max(by_ann, counts[code] - by_ann) / counts[code]
-    assert float(told["speaker percent"][code]) == pytest.approx(share, abs=0.06)
-    assert "phone" not in told  # nobody knows them here
+    assert float(metadata["speaker percent"][code]) == pytest.approx(share, abs=0.06)
+    assert "phone" not in metadata  # no phones are known
 
 
 def test_frames_are_what_the_encoder_makes_of_that_moment(run, store, exported):
     vectors = np.array(read_tsv(exported / "frames_vecs.tsv"), float)
-    told = read_meta(exported / "frames_meta.tsv")
+    metadata = read_meta(exported / "frames_meta.tsv")
     held_out = {store.corpus.utterances[n].key: n for n in store.numbers("held_out")}
-    assert set(told["utterance"]) == set(held_out)
+    assert set(metadata["utterance"]) == set(held_out)
     codebook = run.model.bottleneck.codebook.numpy()
     for row in range(12):
-        number = held_out[told["utterance"][row]]
-        place = round(float(told["seconds"][row]) * 16_000 / run.model.hop_length)
-        made = run.model.quantized(as_batch(store.waveform(number), 64), training=False)
+        number = held_out[metadata["utterance"][row]]
+        place = round(float(metadata["seconds"][row]) * 16_000 / run.model.hop_length)
+        made = run.model.vector_quantize(store.waveform(number))
         assert np.allclose(vectors[row], made.z_e[0, place], rtol=1e-3, atol=1e-4)
-        code = int(told["code"][row])
+        code = int(metadata["code"][row])
         assert code == int(made.codes[0, place])
         distance = np.linalg.norm(vectors[row] - codebook[code])
-        assert float(told["distance"][row]) == pytest.approx(distance, rel=1e-2)
-        assert told["speaker"][row] == store.corpus.utterances[number].speaker
+        assert float(metadata["distance"][row]) == pytest.approx(distance, rel=1e-2)
+        assert metadata["speaker"][row] == store.corpus.utterances[number].speaker
 
 
 def test_frames_are_evenly_spread_by_a_seed(run, store, exported, tmp_path):
@@ -111,7 +110,7 @@ def test_frames_are_evenly_spread_by_a_seed(run, store, exported, tmp_path):
     assert not (tmp_path / "none" / "frames_vecs.tsv").exists()
 
 
-def test_phones_and_facts_are_told_where_they_are_known(run, tmp_path):
+def test_phones_and_facts_are_written_where_they_are_known(run, tmp_path):
     folder = make_folders(tmp_path / "speech", {"ann": 200.0, "bob": 110.0})
     corpus = open_corpus(folder)
     lines = [f"{utterance.key}\t0\t9\tAE\n" for utterance in corpus]
@@ -129,7 +128,7 @@ def test_phones_and_facts_are_told_where_they_are_known(run, tmp_path):
     assert not shares[~used].any()
     assert frames["phone kind"][0] == "front vowel"
     assert frames["label"][0].startswith("AE ")
-    assert "sex" not in frames  # the run learnt from a corpus that doesn't tell
+    assert "sex" not in frames  # the corpus of the run does not say
 
 
 def test_codes_are_labelled_by_their_commonest_phone():
@@ -140,11 +139,8 @@ def test_codes_are_labelled_by_their_commonest_phone():
     _, columns, rows = code_table(facts, ["ann", "bob"])
     used, unused = (dict(zip(columns, row, strict=True)) for row in rows)
     assert (used["label"], used["phone"], used["phone kind"]) == ("0 SIL", "SIL", KIND_OF["SIL"])
-    assert (used["phone percent"], used["speaker"], used["speaker percent"]) == (
-        "60.0",
-        "bob",
-        "90.0",
-    )
+    assert [used[name] for name in ("phone percent", "speaker")] == ["60.0", "bob"]
+    assert used["speaker percent"] == "90.0"
     assert (unused["label"], unused["phone"], unused["speaker"]) == ("1", "-", "-")
     numbers = ("code", "uses", "percent", "log10 uses", "phone percent", "speaker percent")
     assert all(np.isfinite(float(unused[name])) for name in numbers)  # a gap would end the colours
@@ -175,9 +171,8 @@ def test_no_codebook_and_one_speaker_leave_tables_out(tmp_path):
     assert not len(store.numbers("held_out"))
     settings = {"steps": 1, "save": tmp_path / "run/weights", "progress": False}
     export_projector(train(store, "tiny", bottleneck="ae", **settings), tmp_path / "out", store)
-    assert {path.stem for path in (tmp_path / "out").iterdir()} == {
-        "frames_vecs", "frames_meta", "projector_config",
-    }  # fmt: skip
+    stems = {path.stem for path in (tmp_path / "out").iterdir()}
+    assert stems == {"frames_vecs", "frames_meta", "projector_config"}
     assert "code" not in read_meta(tmp_path / "out/frames_meta.tsv")
 
 
@@ -205,12 +200,9 @@ GOOD = Table(np.arange(6.0).reshape(3, 2), ["name", "use"], [["a", "1"], ["b", "
         ({"vectors": np.zeros((0, 2)), "rows": []}, "at least 2 vectors"),
         ({"vectors": np.zeros((MOST_POINTS + 1, 2))}, "at most 100,000"),
         ({"vectors": np.array([["x", "y"]] * 3)}, "expected numbers"),
-        (
-            {"vectors": np.array([[0, 1], [np.nan, 0], [0, 0]])},
-            "1 of 3 .* aren't finite, such as 1",
-        ),
-        ({"vectors": np.array([[0, 1], [0, 0], [0, np.inf]])}, "aren't finite"),
-        ({"vectors": np.array([[0, 1], [0, 0], [0, 1e39]])}, "aren't finite"),  # in float32
+        ({"vectors": np.array([[0, 1], [np.nan, 0], [0, 0]])}, "1 of 3 .* not finite, such as 1"),
+        ({"vectors": np.array([[0, 1], [0, 0], [0, np.inf]])}, "are not finite"),
+        ({"vectors": np.array([[0, 1], [0, 0], [0, 1e39]])}, "are not finite"),  # in float32
         ({"columns": []}, "columns"),
         ({"columns": ["name", "name"]}, "each once"),
         ({"columns": ["name", ""]}, "names of the columns: an empty label"),
@@ -267,7 +259,7 @@ def test_one_column_of_labels_has_no_header(tmp_path):
 # visualise
 
 
-def test_speakers_have_the_predecessors_form_first():
+def test_the_first_column_of_speakers_joins_their_facts():
     facts = {"age": "23", "sex": "F", "accent": "English", "region": "Southern England"}
     columns, rows = speaker_rows({"p225": facts, "kumo": {"sex": "M"}, "x": {}})
     assert columns[:2] == ["facts", "speaker"]
@@ -340,13 +332,8 @@ def test_page_serves_the_export_and_nothing_else(exported, tmp_path):
         for path in exported.iterdir():
             assert get(page, f"/{path.name}")[2] == path.read_bytes()
         assert len(get(page, "/projector_binary.js")[2]) > 1_000_000
-        for path in (
-            "/notes.txt",
-            "/../secret.json",
-            "/%2e%2e/secret.json",
-            "//etc/hosts",
-            "/x.tsv",
-        ):
+        hidden = ("/notes.txt", "/../secret.json", "/%2e%2e/secret.json", "//etc/hosts", "/x.tsv")
+        for path in hidden:
             assert get(page, path)[0] == 404, path
         assert get(page, "/", "elsewhere.example")[0] == 403
         (folder / "codebook_vecs.tsv").write_text("1\t2\n3\t4\n")
@@ -368,7 +355,7 @@ def test_folders_without_a_whole_export_are_not_opened(exported, tmp_path, monke
     with pytest.raises(InputError, match="names no table"):
         open_projector(tmp_path)
     shutil.copy(exported / config.name, config)
-    with pytest.raises(InputError, match="codebook_vecs.tsv.*isn't there: export again"):
+    with pytest.raises(InputError, match="codebook_vecs.tsv.*is missing: export again"):
         open_projector(tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install tensorboard"):

@@ -1,5 +1,7 @@
 """What all figures share: colours, line styles, legends, sizes."""
 
+from typing import Any
+
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#000000")  # Okabe and Ito: colour-blind safe
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))  # readable in black and white too
@@ -13,7 +15,7 @@ def curve_style(number: int) -> dict:
     return {"color": COLOURS[number % 6], "linestyle": DASHES[number % 6]}
 
 
-def axes_or_new(ax, figsize: tuple[float, float] = (6.0, 3.5)):
+def axes_or_new(ax, figsize: tuple[float, float] = (6.0, 3.5)) -> Any:
     """Return `ax`, or the axes of a new pyplot figure of this size in inches."""
     if ax is not None:
         return ax
@@ -22,7 +24,7 @@ def axes_or_new(ax, figsize: tuple[float, float] = (6.0, 3.5)):
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
-def sized_figure(figure, width: float, height: float):
+def sized_figure(figure, width: float, height: float) -> Any:
     """Return `figure`, or a new pyplot figure, set to this size in inches."""
     if figure is None:
         import matplotlib.pyplot as plt

@@ -1,4 +1,4 @@
-"""A run and its speech -> tables of codebook, speakers and frames for the Embedding Projector."""
+"""A run and its corpus -> tables of codebook, speakers and frames for the Embedding Projector."""
 
 from collections import Counter
 from pathlib import Path
@@ -41,29 +41,26 @@ def export_projector(
 ) -> list[Path]:
     """Write codebook, speakers and frames of a run for the Embedding Projector.
 
-    To look at them: `open_projector(folder)`, or load a `_vecs.tsv` and its `_meta.tsv` at
-    projector.tensorflow.org.
-
     Args:
         run: a run, its folder, or a checkpoint such as `results/mini/weights-1000`.
-        folder: where `codebook_*`, `speakers_*` and `frames_*` go, `_vecs.tsv` and `_meta.tsv`
-            each, and `projector_config.json`.
-        data: the corpus; the run's own by default. Where that isn't at hand, there are no
-            frames, and what depends on speech isn't told.
-        frames: how many at most, evenly spread over the held-out utterances; 0 for none.
-        utterances: how many held-out ones are looked at; all by default. Training utterances take
-            their place where nothing is held out.
-        train: how many training utterances are looked at beside them, for what codes are used for.
-        seed: which frames.
+        folder: for `codebook_*`, `speakers_*` and `frames_*`, `_vecs.tsv` and `_meta.tsv` each, and
+            `projector_config.json`.
+        data: the corpus; the run's own by default. If that is missing, there are no frames, and no
+            metadata from speech.
+        frames: most frames, evenly spread over the held-out utterances; 0 for none.
+        utterances: number of held-out utterances; all by default. If nothing is held out, of
+            training utterances.
+        train: number of training utterances that codes are counted in as well.
+        seed: of the choice of frames.
         progress: show progress bars.
 
     Returns:
         The paths that were written. A model without a codebook has no table of codes, and a
-        single speaker none of speakers: the projector shows no lone point.
+        single speaker none of speakers: the projector needs two points.
 
     Raises:
-        InputError: no such run or corpus, or vectors that the projector can't show. What was in
-            the folder before is as it was.
+        InputError: no such run or corpus, or vectors that the projector cannot show. The folder is
+            left as it was.
 
     Example:
         vq.export_projector("results/mini", "embeddings")
@@ -71,48 +68,47 @@ def export_projector(
     """
     if not 0 <= frames <= MOST_POINTS:
         raise InputError(f"frames={frames}: expected 0 to {MOST_POINTS:,}")
-    for name, value, least in (
-        ("utterances", utterances, 1),
-        ("train", train, 0),
-        ("seed", seed, 0),
-    ):
+    numbers = {"utterances": (utterances, 1), "train": (train, 0), "seed": (seed, 0)}
+    for name, (value, least) in numbers.items():
         if value is not None and value < least:
             raise InputError(f"{name}={value}: expected {least} or more")
     run = load_run(run)
     store = store_of(run, data, progress) if data is not None or knows_corpus(run) else None
-    tables = {}
-    if store is None:
-        codebook = run.folder / f"embedding_{run.newest}.npy"
-        if codebook.is_file():
-            vectors = np.load(codebook)
-            tables["codebook"] = Table(vectors, ["code"], [[str(n)] for n in range(len(vectors))])
-    else:
-        subject = _subject(run, store, utterances, train, seed, progress)
+    codebook = run.folder / f"embedding_{run.newest}.npy"
+    codes, points = None, None
+    if store is not None:
+        context = _context(run, store, utterances, train, seed, progress)
         if run.model.bottleneck.num_embeddings:
-            tables["codebook"] = code_table(facts_of_codes(subject), list(run.speakers))
+            codes = code_table(facts_of_codes(context), list(run.speakers))
+        if frames:
+            points = frame_table(facts_of_frames(context, frames), run.speakers)
+    elif codebook.is_file():
+        vectors = np.load(codebook)
+        codes = Table(vectors, ["code"], [[str(code)] for code in range(len(vectors))])
+    speakers = None
     if len(run.speakers) > 1:
         vectors = np.load(run.folder / f"speaker_embedding_{run.newest}.npy")
-        tables["speakers"] = speaker_table(vectors, run.speakers, store)
-    if store is not None and frames:
-        tables["frames"] = frame_table(facts_of_frames(subject, frames), run.speakers)
-    return write_tables(folder, tables)
+        speakers = speaker_table(vectors, run.speakers, store)
+    tables = {"codebook": codes, "speakers": speakers, "frames": points}
+    return write_tables(folder, {name: table for name, table in tables.items() if table})
 
 
-def _subject(
+def _context(
     run: Run, store: Store, utterances: int | None, train: int, seed: int, progress: bool
 ) -> EvaluationContext:
+    training = np.zeros(0, int)
     if not len(store.numbers("held_out")):
-        judged, learnt = members(run, store, "train", utterances), np.zeros(0, int)
+        evaluated = members(run, store, "train", utterances)
     else:
-        judged = members(run, store, "held_out", utterances)
-        learnt = members(run, store, "train", train) if train else np.zeros(0, int)
-    return EvaluationContext(run, store, judged, learnt, seed, progress)
+        evaluated = members(run, store, "held_out", utterances)
+        training = members(run, store, "train", train) if train else training
+    return EvaluationContext(run, store, evaluated, training, seed, progress)
 
 
 def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
-    """Return the table of the codes: use, commonest phone and speaker, and their shares.
+    """Return the table of the codes: usage, commonest phone and speaker, and their shares.
 
-    The share of the phone or speaker is 0 for a code that was never used.
+    The share of the phone or speaker is 0 for an unused code.
     """
     size = len(facts.counts)
     columns = {
@@ -136,15 +132,15 @@ def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
 def speaker_table(
     vectors: np.ndarray, speakers: dict[str, dict[str, str]], store: Store | None = None
 ) -> Table:
-    """Return the table of the speakers: what is known of them, and how much they say."""
+    """Return the table of the speakers: facts, minutes of speech, number of utterances."""
     columns = {"speaker": _known(speakers)} | _facts(speakers, list(speakers))
     if store is not None:
         owners = [utterance.speaker for utterance in store.corpus]
-        spoken = Counter()
+        minutes, utterances = Counter(), Counter(owners)
         for owner, length in zip(owners, store.lengths, strict=True):
-            spoken[owner] += length / store.sample_rate / 60.0
-        columns["minutes"] = [f"{spoken[name]:.2f}" for name in speakers]
-        columns["utterances"] = [str(owners.count(name)) for name in speakers]
+            minutes[owner] += length / store.sample_rate / 60.0
+        columns["minutes"] = [f"{minutes[name]:.2f}" for name in speakers]
+        columns["utterances"] = [str(utterances[name]) for name in speakers]
     return _table(vectors, columns)
 
 
@@ -156,7 +152,7 @@ def frame_table(facts: FrameFacts, speakers: dict[str, dict[str, str]]) -> Table
         pairs = zip(facts.phones, names, strict=True)
         columns["label"] = _known(f"{phone} {name}" for phone, name in pairs)
         columns |= {"phone": _known(facts.phones), "phone kind": _kinds(facts.phones)}
-    if facts.codes is not None:
+    if facts.codes is not None and facts.distance is not None:
         columns["code"] = [str(code) for code in facts.codes]
         columns["distance"] = [f"{value:.4g}" for value in facts.distance]
     columns["speaker"] = _known(facts.speakers)
@@ -167,7 +163,7 @@ def frame_table(facts: FrameFacts, speakers: dict[str, dict[str, str]]) -> Table
 
 
 def _facts(speakers: dict[str, dict[str, str]], owners: list[str]) -> dict[str, list[str]]:
-    """Return a column for each fact that is known of some speaker."""
+    """Return a column for each fact that is known of at least one speaker."""
     known = [fact for fact in FACTS if any(facts.get(fact) for facts in speakers.values())]
     return {fact: _known(speakers[name].get(fact, "") for name in owners) for fact in known}
 

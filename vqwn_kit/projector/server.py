@@ -1,13 +1,13 @@
 """A folder of exported tables -> the Embedding Projector in a browser, offline.
 
-The projector is the one that comes with the package tensorboard. A server of this machine gives it
-and the tables to browsers of this machine alone, and forbids the page to ask anything of others.
+The projector is part of the package tensorboard. A server on this machine gives it and the tables
+to browsers on this machine only; the page may not load anything from elsewhere.
 """
 
 import html
 import importlib.util
 import json
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,12 +18,16 @@ from vqwn_kit.evaluation.phones import KINDS
 from vqwn_kit.projector.tables import CONFIG
 
 BUNDLE = "plugins/projector/tf_projector_plugin/projector_binary.js"
-TYPES = {".html": "text/html", ".js": "text/javascript", ".json": "application/json",
-         ".tsv": "text/tab-separated-values"}  # fmt: skip
+TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".tsv": "text/tab-separated-values",
+}
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"  # nothing from elsewhere
-SCALE = 0.8  # in a notebook: its panels want 1100 pixels beside each other
-# The projector starts without colours: the first of these columns that a table has gives them.
-# It hands colours out in the order of the rows: kinds of phones get theirs in all tables alike.
+SCALE = 0.8  # in a notebook: the panels need a width of 1100 pixels
+# The projector starts without colours; the page selects the first of these columns that is there.
+# It assigns colours in the order of the rows; kinds of phones have the same in all tables.
 COLOURS = ["phone kind", "sex", "log10 uses", "percent", "speaker"]
 PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <link rel="icon" href="data:,"><style>
@@ -58,27 +62,27 @@ setInterval(() => {{
 
 
 def open_projector(folder: str | Path, height: int = 760) -> "ProjectorPage":
-    """Serve an export to the browser of this machine, in the Embedding Projector, offline.
+    """Serve an export in the Embedding Projector, offline, to browsers on this machine.
 
-    As the last line of a notebook's cell it shows the projector below the cell, where the browser
+    As the last line of a notebook's cell it shows the projector below the cell, if the browser
     runs on the same machine as the kernel.
 
     Args:
-        folder: what `export_projector` or `visualise` wrote.
+        folder: the output of `export_projector` or `visualise`.
         height: in the notebook, in pixels.
 
     Returns:
         The page: `url` for a browser, `close()` to end it. It ends with the process, too.
 
     Raises:
-        InputError: no export there, a file of it is missing, or tensorboard isn't installed.
+        InputError: no export there, a file of it is missing, or tensorboard is not installed.
     """
     folder = Path(folder).resolve()
     config = folder / CONFIG
     if not config.is_file():
         raise InputError(
             f"{folder} has no {CONFIG}: write the tables with export_projector (`vqwn visualise`), "
-            "and give the folder that they are in"
+            "and give their folder"
         )
     try:
         entries = json.loads(config.read_text(encoding="utf-8"))["embeddings"]
@@ -87,7 +91,7 @@ def open_projector(folder: str | Path, height: int = 760) -> "ProjectorPage":
         raise InputError(f"{config} is damaged ({error!r}): export again") from error
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:
-        raise InputError(f"{config} names {missing or 'no table'}, which isn't there: export again")
+        raise InputError(f"{config} names {missing or 'no table'}, which is missing: export again")
     return ProjectorPage(folder, _bundle(), height)
 
 
@@ -109,26 +113,22 @@ class ProjectorPage:
     """The Embedding Projector on an export, served to this machine; see `open_projector`.
 
     Attributes:
-        folder: the export; what is written there anew shows when the page is loaded again.
-        url: where a browser finds it.
+        folder: the export; a page that is loaded again shows its present content.
+        url: the address for a browser.
+        hosts: names and port that requests may be addressed to.
     """
 
     def __init__(self, folder: Path, bundle: Path, height: int = 760):
         self.folder, self._bundle, self._height = folder, bundle, height
-        page = self
-
-        class Handler(_Handler):
-            def found(self) -> bytes | None:
-                return page.read(self.path.partition("?")[0].lstrip("/"))
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        self.hosts = [f"{host}:{self._server.server_port}" for host in ("127.0.0.1", "localhost")]
+        self.url = f"http://{self.hosts[0]}/"
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 
     def __repr__(self) -> str:
-        """Say where it is."""
+        """Name the address and the export."""
         return f"<ProjectorPage {self.url}: {self.folder.name}>"
 
     def _repr_html_(self) -> str:
@@ -156,7 +156,7 @@ class ProjectorPage:
         return PAGE.format(title=title, config=CONFIG, **lists).encode()
 
     def read(self, name: str) -> bytes | None:
-        """Return what is served under a name, or None: the page, the projector, the tables."""
+        """Return the content of a name: the page, the projector, a table; None for all others."""
         if name in ("", "index.html"):
             return self._page
         if name == self._bundle.name:
@@ -171,7 +171,7 @@ class ProjectorPage:
             self._thread.join(0.5)
 
     def close(self) -> None:
-        """End the server; a second time does nothing."""
+        """End the server; a second call does nothing."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -179,26 +179,32 @@ class ProjectorPage:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET with what `found` gives."""
+    """Answers GET with the content of a page."""
+
+    def __init__(self, page: ProjectorPage, *request):
+        self.page = page
+        super().__init__(*request)  # answers the request
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
-        port = self.server.server_port
-        if self.headers["Host"] not in (f"127.0.0.1:{port}", f"localhost:{port}"):
-            self.send_error(HTTPStatus.FORBIDDEN)  # a page from elsewhere, under a name of its own
+        if self.headers["Host"] not in self.page.hosts:
+            self.send_error(HTTPStatus.FORBIDDEN)  # another site's name for this machine
             return
-        body = self.found()
+        name = self.path.partition("?")[0]
+        body = self.page.read(name.lstrip("/"))
         if body is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        name = self.path.partition("?")[0]
-        kind = TYPES[Path(name).suffix or ".html"]
+        headers = {
+            "Content-Type": f"{TYPES[Path(name).suffix or '.html']}; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": POLICY,
+            "Cache-Control": "no-store",
+        }
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", POLICY)
-        self.send_header("Cache-Control", "no-store")
+        for header, value in headers.items():
+            self.send_header(header, value)
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_) -> None:
-        """Say nothing of each request."""
+    def log_message(self, format: str, *args) -> None:
+        """Print nothing."""

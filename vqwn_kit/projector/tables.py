@@ -1,9 +1,9 @@
-"""Vectors and what is known about them -> files that the Embedding Projector reads.
+"""Vectors and metadata -> files that the Embedding Projector reads.
 
 Each table is `NAME_vecs.tsv` and `NAME_meta.tsv`; `projector_config.json` lists those of the last
-call. The projector wants no header in a file of vectors, and a header in a file of metadata
-only where it has two columns or more. It colours by columns of numbers, and by others that have at
-most 50 different values. What it would misread is refused before anything is written.
+call. The projector expects no header in a file of vectors, and a header in a file of metadata only
+if it has two columns or more. It colours by columns of numbers, and by others with at most 50
+different values. What it would misread is refused before anything is written.
 """
 
 import json
@@ -23,9 +23,9 @@ MOST_POINTS = 100_000  # TensorBoard's projector reads no more
 
 
 class Table(NamedTuple):
-    """Vectors (M, D), names of what is known about them, and M rows of it.
+    """Vectors (M, D), names of the columns of metadata, and M rows of them.
 
-    The first column is what the projector writes beside a point, unless all of it are numbers.
+    The first column is the label of a point in the projector, unless it has numbers only.
     """
 
     vectors: np.ndarray
@@ -38,19 +38,19 @@ def visualise(
     embedding: str | Path | None = None,
     speaker: str | Path | None = None,
 ) -> list[Path]:
-    """Write saved embeddings for the Embedding Projector; their names are those of the files.
+    """Write saved embeddings for the Embedding Projector, named after their files.
 
     Args:
         save: the folder to write to.
         embedding: a codebook, `embedding_STEP.npy`; its metadata are the numbers of the codes.
-        speaker: the speakers' vectors, `speaker_embedding_STEP.npy`; with the run's `config.json`
-            beside it, its metadata are what is known about each speaker.
+        speaker: the speakers' vectors, `speaker_embedding_STEP.npy`; its metadata are the facts
+            about each speaker in the run's `config.json` beside it, if any.
 
     Returns:
         The paths that were written.
 
     Raises:
-        InputError: neither file was given, or one isn't a table of vectors that can be shown.
+        InputError: neither file was given, or one is no table of vectors that can be shown.
     """
     if embedding is None and speaker is None:
         raise InputError("nothing to visualise: give an embedding_STEP.npy, or one of speakers")
@@ -89,8 +89,8 @@ def _known_speakers(config: Path, count: int) -> tuple[list[str], list[list[str]
 def speaker_rows(speakers: dict[str, dict[str, str]]) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows about speakers.
 
-    The first column joins the facts, `23#F#English#Southern#England`, so that a search for `#F#`
-    finds the women; what isn't known is `-`.
+    The first column joins the facts, `23#F#English#Southern#England`: searching `#F#` selects
+    female speakers. Unknown facts are `-`.
     """
     columns = ["facts", "speaker", *FACTS]
     rows = []
@@ -102,22 +102,22 @@ def speaker_rows(speakers: dict[str, dict[str, str]]) -> tuple[list[str], list[l
 
 
 def plain(text: str) -> str:
-    """Return a text that fits into a cell: in one line, without tabs; `-` for none."""
+    """Return a text that fits into a cell: one line, without tabs; `-` for an empty one."""
     return " ".join(str(text).split()) or "-"
 
 
 def write_tables(folder: str | Path, tables: dict[str, Table]) -> list[Path]:
-    """Write tables by the projector's rules: all of them, or, on any error, none.
+    """Write tables by the projector's rules: all, or, on any error, none.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it is missing.
         tables: by the names of their files; the first is shown first.
 
     Returns:
         The paths: vectors and metadata of each table, then the config.
 
     Raises:
-        InputError: what the projector would misread; the folder is as it was.
+        InputError: what the projector would misread; the folder is left as it was.
     """
     folder = Path(folder)
     if not tables:
@@ -134,7 +134,7 @@ def write_tables(folder: str | Path, tables: dict[str, Table]) -> list[Path]:
         }
         for name, table in tables.items()
     ]
-    with ExitStack() as written:  # renames when all are whole, the config last
+    with ExitStack() as written:  # renames when all are complete, the config last
         config = written.enter_context(replacing(folder / CONFIG))
         config.write_text(json.dumps({"embeddings": entries}, indent=1), encoding="utf-8")
         for name, (vectors, columns, rows) in tables.items():
@@ -147,7 +147,7 @@ def write_tables(folder: str | Path, tables: dict[str, Table]) -> list[Path]:
 
 
 def check_table(name: str, table: Table) -> None:
-    """Raise InputError where the projector would misread a table, or couldn't show it."""
+    """Raise InputError if the projector would misread a table, or could not show it."""
     vectors, columns, rows = np.asarray(table.vectors), table.columns, table.rows
     if vectors.ndim != 2 or vectors.shape[0] < 2 or vectors.shape[1] < 2:
         raise InputError(
@@ -163,7 +163,7 @@ def check_table(name: str, table: Table) -> None:
     if not finite.all():
         bad = np.flatnonzero(~finite.all(axis=1))
         raise InputError(
-            f"{name}: {len(bad)} of {len(vectors)} vectors aren't finite, such as {bad[0]}; the "
+            f"{name}: {len(bad)} of {len(vectors)} vectors are not finite, such as {bad[0]}; the "
             "run has diverged: export an earlier checkpoint, P-STEP"
         )
     if not columns or len(set(columns)) < len(columns):
@@ -181,7 +181,9 @@ def check_table(name: str, table: Table) -> None:
             if not isinstance(cell, str) or not cell.strip():
                 raise InputError(
                     f"{where}: an empty label ({cell!r}) would shift all labels after it, and stop "
-                    "a search; write '-' for what isn't known"
+                    "a search; write '-' for an unknown one"
                 )
             if any(mark in cell for mark in "\t\n\r"):
-                raise InputError(f"{where}: {cell!r} has a tab or a line break, which part cells")
+                raise InputError(
+                    f"{where}: {cell!r} has a tab or a line break, which separate cells"
+                )
