@@ -206,23 +206,6 @@ def test_store_holds_the_samples_of_the_recordings(folder, store):
         assert np.abs(store.waveform(number) - kept).max() <= 1 / 32768
 
 
-def test_unusable_recordings_are_skipped_by_name(tmp_path):
-    folder = make_folders(tmp_path, {"ann": 200.0, "bob": 100.0}, 2)
-    (folder / "ann" / "broken.wav").write_text("no sound")
-    audio.save_audio(folder / "bob" / "silent.wav", np.zeros(8000))
-    store = prepare(open_corpus(folder), progress=False)
-    assert set(store.skipped) == {"ann/broken", "bob/silent"}
-    assert "broken.wav" in store.skipped["ann/broken"]
-    assert "silent" in store.skipped["bob/silent"]
-    assert len(store) == 4
-
-
-def test_in_memory_and_mapped_stores_are_equal(folder, store):
-    held = prepare(open_corpus(folder), in_memory=True, progress=False)
-    assert not isinstance(held.samples, np.memmap)
-    assert np.array_equal(held.samples, store.samples)
-
-
 # segments
 
 
@@ -322,7 +305,7 @@ def test_speakers_are_sampled_by_duration_evenly_or_by_its_root(tmp_path, sampli
     )
 
 
-def test_a_crop_without_any_sound_is_drawn_anew(tmp_path):
+def test_a_silent_crop_is_replaced(tmp_path):
     pause = np.zeros(60_000, np.float32)
     sound = np.concatenate([tones(0.1, 200.0), pause, tones(0.1, 300.0)])
     audio.save_audio(tmp_path / "ann" / "a.wav", sound)

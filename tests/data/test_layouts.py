@@ -262,7 +262,7 @@ def test_tables_as_sheets_on_windows_save_them(tmp_path):
         assert corpus.left_out == {}
 
 
-def test_files_of_one_name_in_several_folders_are_told_apart_in_a_table(tmp_path):
+def test_files_of_one_name_in_several_folders_are_distinguished_in_a_table(tmp_path):
     for name in ("ann/1.wav", "bob/1.wav", "bob/2.wav"):
         audio.save_audio(tmp_path / name, tones(0.3, 200.0))
     (tmp_path / "utterances.csv").write_text(

@@ -278,7 +278,7 @@ def test_what_waits_to_be_written_does_not_hold_the_whole_recording(own):
 
 
 @pytest.mark.parametrize("damage", ["garbage", '{"a": 1}', None])
-def test_settings_that_were_damaged_are_written_anew(own, decoded, damage):
+def test_damaged_settings_are_written_again(own, decoded, damage):
     store = prepare(open_corpus(own), progress=False)
     decoded.clear()
     file = store.folder / "settings.json"

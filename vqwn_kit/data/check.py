@@ -114,10 +114,8 @@ class CorpusReport:
 
     def plot(self, figure=None):
         """Draw minutes per speaker, lengths, levels and rates; return the figure."""
-        rates = self.column("file.sample_rate")
-        return plot_corpus(
-            self.minutes, self.column("seconds"), self.column("level"), rates, figure
-        )
+        seconds, levels = self.column("seconds"), self.column("level")
+        return plot_corpus(self.minutes, seconds, levels, self.column("file.sample_rate"), figure)
 
     def text(self, listed: int | None = LISTED) -> str:
         """Return the report as text, with at most `listed` names per kind (None: all)."""
@@ -128,7 +126,7 @@ class CorpusReport:
             f"{sum(self.minutes.values()):.1f} minutes; speakers: {len(corpus.speakers)}",
         ]
         if self.usable:
-            lines += [*self._statistics(), "speakers, by minutes:", *_cut(self._speakers(), listed)]
+            lines += [*self._statistics(), "speakers:", *_cut(self._speakers(), listed)]
         for kind, action in KINDS.items():
             names = [f"  {f.name}: {f.detail}" for f in self.findings if f.kind == kind]
             if names:

@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +39,6 @@ class Settings:
             raise InputError(f"trim_db is {self.trim_db:g}; expected above 0, at most 120 dB")
         if self.level_db is not None and not -60 <= self.level_db <= 0:
             raise InputError(f"level_db is {self.level_db:g}; expected -60 to 0 dBFS")
-
-    def to_dict(self) -> dict:
-        """Return the settings as plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ def convert_all(
     workers: int | None = None,
     title: str = "prepare",
 ) -> Iterator[Converted]:
-    """Return the conversions of files, in order, with their hashes.
+    """Yield the conversions of files, in order, with their hashes.
 
     Threads decode a few files ahead: libsndfile, soxr and NumPy release the interpreter's lock,
     and no more than those few files are in memory.
@@ -138,16 +134,11 @@ def convert_all(
     Raises:
         InputError: less than one worker.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"workers is {workers}; expected 1 or more threads for decoding")
-    return _convert_all(paths, settings, progress, workers or os.cpu_count() or 1, title)
-
-
-def _convert_all(
-    paths: Sequence[Path], settings: Settings, progress: bool, workers: int, title: str
-) -> Iterator[Converted]:
     from tqdm.auto import tqdm
 
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        raise InputError(f"workers is {workers}; expected 1 or more threads for decoding")
     bar = tqdm(total=len(paths), desc=title, unit="file", disable=not progress)
     with ThreadPoolExecutor(workers) as pool, bar:
         waiting = deque()

@@ -17,7 +17,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -171,7 +171,7 @@ def prepare(
 
 
 def _content(settings: Settings) -> dict:
-    return {**settings.to_dict(), "format": FORMAT}
+    return {**asdict(settings), "format": FORMAT}
 
 
 def _settings_are_written(folder: Path, settings: Settings) -> bool:

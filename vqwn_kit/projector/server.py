@@ -7,6 +7,7 @@ to browsers on this machine only; the page may not load anything from elsewhere.
 import html
 import importlib.util
 import json
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -109,7 +110,7 @@ def _bundle() -> Path:
     return path
 
 
-class ProjectorPage:
+class ProjectorPage(AbstractContextManager):
     """The Embedding Projector on an export, served to this machine; see `open_projector`.
 
     Attributes:
@@ -141,12 +142,8 @@ class ProjectorPage:
             'target="_blank">Embedding Projector</a>, served while this kernel runs.</p>'
         )
 
-    def __enter__(self) -> "ProjectorPage":
-        """Serve it within a `with`."""
-        return self
-
     def __exit__(self, *_) -> None:
-        """Close it."""
+        """Close it at the end of a `with`."""
         self.close()
 
     @cached_property
