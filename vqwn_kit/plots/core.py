@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.evaluation.metrics.measures import log_mel, perplexity
+from vqwn_kit.evaluation.metrics.codes import perplexity
+from vqwn_kit.evaluation.metrics.spectral import log_mel
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"  # safe for colour-blind eyes
 LEGEND = {"framealpha": 0.8, "edgecolor": "none"}  # so that curves below leave it readable
@@ -222,7 +223,7 @@ def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figu
         figure = plt.figure()
     groups: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
-        if row["section"] not in ("cost", "codebook") and row["name"] != "bits a sample":
+        if row["section"] not in ("cost", "codebook") and row["name"] != "bits per sample":
             groups.setdefault((row["section"], row["unit"]), []).append(row)
     panels = [(name, group) for name, group in groups.items() if len(group) > 1]
     panels.sort(key=lambda panel: len(panel[1]))
@@ -264,7 +265,7 @@ def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
         ax.set_xlim(-4, 104)
     elif unit != "of 5":
         ax.set_xlim(min(0.0, low), high + 0.05 * (high - low))
-    label = {"": "errors a phone", "of 5": "of 5, a guess at listeners", "bits": "bits a sample"}
+    label = {"": "errors a phone", "of 5": "of 5, a guess at listeners", "bits": "bits per sample"}
     ax.set_xlabel(label.get(unit, unit))
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_title(section, fontsize=10, loc="left")

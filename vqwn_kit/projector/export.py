@@ -9,17 +9,15 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.scan import FACTS
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.code_metrics import MOST_TRAIN
 from vqwn_kit.evaluation.code_usage import (
-    CodeFacts,
-    FrameFacts,
-    commonest,
-    facts_of_codes,
-    facts_of_frames,
+    CodeStatistics,
+    FrameSample,
+    code_statistics,
+    most_frequent,
+    sample_frames,
 )
-from vqwn_kit.evaluation.context import EvaluationContext
-from vqwn_kit.evaluation.evaluate import members
-from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.evaluation.context import MAX_TRAIN, EvaluationContext, select_utterances
+from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
 from vqwn_kit.projector.tables import MOST_POINTS, Table, plain, write_tables
 from vqwn_kit.runs.codes import knows_corpus, store_of
@@ -35,7 +33,7 @@ def export_projector(
     *,
     frames: int = FRAMES,
     utterances: int | None = None,
-    train: int = MOST_TRAIN,
+    train: int = MAX_TRAIN,
     seed: int = 0,
     progress: bool = True,
 ) -> list[Path]:
@@ -89,12 +87,12 @@ def export_projector(
     else:
         subject = _subject(run, store, utterances, train, seed, progress)
         if run.model.bottleneck.num_embeddings:
-            tables["codebook"] = code_table(facts_of_codes(subject), list(run.speakers))
+            tables["codebook"] = code_table(code_statistics(subject), list(run.speakers))
     if len(run.speakers) > 1:
         vectors = np.load(run.folder / f"speaker_embedding_{run.newest}.npy")
         tables["speakers"] = speaker_table(vectors, run.speakers, store)
     if store is not None and frames:
-        tables["frames"] = frame_table(facts_of_frames(subject, frames), run.speakers)
+        tables["frames"] = frame_table(sample_frames(subject, frames), run.speakers)
     return write_tables(folder, tables)
 
 
@@ -102,14 +100,14 @@ def _subject(
     run: Run, store: Store, utterances: int | None, train: int, seed: int, progress: bool
 ) -> EvaluationContext:
     if not len(store.numbers("held_out")):
-        judged, learnt = members(run, store, "train", utterances), np.zeros(0, int)
+        judged, learnt = select_utterances(run, store, "train", utterances), np.zeros(0, int)
     else:
-        judged = members(run, store, "held_out", utterances)
-        learnt = members(run, store, "train", train) if train else np.zeros(0, int)
+        judged = select_utterances(run, store, "held_out", utterances)
+        learnt = select_utterances(run, store, "train", train) if train else np.zeros(0, int)
     return EvaluationContext(run, store, judged, learnt, seed, progress)
 
 
-def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
+def code_table(facts: CodeStatistics, speakers: list[str]) -> Table:
     """Return the table of the codes: use, commonest phone and speaker, and their shares.
 
     The share of the phone or speaker is 0 for a code that was never used.
@@ -123,11 +121,11 @@ def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
         "log10 uses": [f"{value:.3f}" for value in np.log10(1 + facts.counts)],
     }
     if not isinstance(facts.phones, NotMeasured):
-        phones, share = commonest(facts.phones, SOUNDS)
+        phones, share = most_frequent(facts.phones, SOUNDS)
         columns["label"] = [f"{code} {phone}".strip() for code, phone in enumerate(phones)]
         columns |= {"phone": _known(phones), "phone kind": _kinds(phones)}
         columns["phone percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
-    names, share = commonest(facts.voices, speakers)
+    names, share = most_frequent(facts.voices, speakers)
     columns["speaker"] = _known(names)
     columns["speaker percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
     return _table(facts.vectors, columns)
@@ -148,7 +146,7 @@ def speaker_table(
     return _table(vectors, columns)
 
 
-def frame_table(facts: FrameFacts, speakers: dict[str, dict[str, str]]) -> Table:
+def frame_table(facts: FrameSample, speakers: dict[str, dict[str, str]]) -> Table:
     """Return the table of the frames: phone, code, speaker, utterance and time in seconds."""
     names = [f"{key} {t:.2f} s" for key, t in zip(facts.keys, facts.seconds, strict=True)]
     columns = {"label": _known(names)}
