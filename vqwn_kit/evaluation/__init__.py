@@ -18,3 +18,15 @@ To add a metric: the measure of arrays in `metrics/`; then a row, in a function 
 `code_metrics.py` or `audio_metrics.py`:
 `with card.measuring(name): card.add(section, name, estimate, unit, of, note)`.
 """
+
+import lazy_loader
+
+NAMES = {
+    "context": "EvaluationContext evaluation_context select_utterances",
+    "code_usage": "CodeStatistics FrameSample code_statistics most_frequent sample_frames",
+    "phones": "KIND_OF PHONES SOUNDS phone_times",
+    "score_card": "ScoreCard",
+}
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={file: names.split() for file, names in NAMES.items()}
+)

@@ -9,7 +9,7 @@ from keras import ops
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics import NotMeasured, code_counts, code_phone_table
-from vqwn_kit.evaluation.phones import PHONES, SOUNDS
+from vqwn_kit.evaluation.phones import SOUNDS
 
 
 @dataclass(frozen=True)
@@ -76,27 +76,20 @@ def code_statistics(context: EvaluationContext) -> CodeStatistics:
     names = list(context.run.speakers)
     speakers = {n: np.full(len(codes[n]), names.index(context.speaker(n))) for n in codes}
     try:
-        phones = _count_pairs(codes, _phone_indices(context), size, len(SOUNDS))
+        labels = {n: phones % len(SOUNDS) for n, phones in context.phones.items()}  # -1 is SIL
+        phones = _count_pairs(codes, labels, size, len(SOUNDS))
     except NotMeasured as reason:
         phones = reason
-    return CodeStatistics(
-        codebook_vectors(context),
-        code_counts(np.concatenate(list(codes.values())), size),
-        phones,
-        _count_pairs(codes, speakers, size, len(names)),
-    )
+    counts = code_counts(np.concatenate(list(codes.values())), size)
+    by_speaker = _count_pairs(codes, speakers, size, len(names))
+    return CodeStatistics(codebook_vectors(context), counts, phones, by_speaker)
 
 
 def sample_frames(context: EvaluationContext, count: int) -> FrameSample:
-    """Draw frames of the held-out utterances, evenly spread, with their metadata.
-
-    Args:
-        context: the run and its utterances.
-        count: M at most. One frame is drawn from each of M stretches of equal length, by the
-            context's seed.
+    """Draw frames of the held-out utterances, one from each of `count` equal stretches.
 
     Raises:
-        InputError: less than one frame is asked for.
+        InputError: `count` is less than 1.
     """
     if count < 1:
         raise InputError(f"frames={count}: expected 1 or more")
@@ -113,19 +106,13 @@ def sample_frames(context: EvaluationContext, count: int) -> FrameSample:
         codes = np.array([context.codes[n][place] for n, place in pairs])
         distance = np.linalg.norm(z_e - codebook_vectors(context)[codes], axis=1)
     try:
-        indices = _phone_indices(context)
-        phones = [SOUNDS[indices[n][place]] if n in indices else "" for n, place in pairs]
+        known = context.phones
+        phones = [SOUNDS[known[n][place]] if n in known else "" for n, place in pairs]  # -1 is SIL
     except NotMeasured as reason:
         phones = reason
     keys = [context.store.corpus.utterances[n].key for n in numbers]
     speakers, seconds = [context.speaker(n) for n in numbers], places / context.frame_rate
     return FrameSample(z_e, numbers, places, keys, speakers, seconds, codes, distance, phones)
-
-
-def _phone_indices(context: EvaluationContext) -> dict[int, np.ndarray]:
-    """Return the index in SOUNDS of each frame, (N,) by utterance; silence is the last."""
-    phones = context.phones
-    return {n: np.where(labels < 0, len(PHONES), labels) for n, labels in phones.items()}
 
 
 def _count_pairs(codes: dict, labels: dict, size: int, count: int) -> np.ndarray:

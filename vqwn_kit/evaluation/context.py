@@ -87,12 +87,8 @@ class EvaluationContext:
     @cached_property
     def bits(self):
         """`bits_per_sample` as a graph: (1, T, 1), (1,), (1, N, D) -> a scalar."""
-        width = self.model.bottleneck.embedding_dim
-        signature = [
-            tf.TensorSpec((1, None, 1)),
-            tf.TensorSpec((1,), tf.int32),
-            tf.TensorSpec((1, None, width)),
-        ]
+        z_q = tf.TensorSpec((1, None, self.model.bottleneck.embedding_dim))
+        signature = [tf.TensorSpec((1, None, 1)), tf.TensorSpec((1,), tf.int32), z_q]
         return tf.function(partial(bits_per_sample, self.model), input_signature=signature)
 
     @cached_property
@@ -185,8 +181,8 @@ def bits_per_sample(model: VQVAE, waveform, speaker, z_q):
     Args:
         model: the model.
         waveform: (1, T, 1), T a multiple of `hop_length`.
-        speaker: int32 (1,), that the decoder is conditioned on.
-        z_q: (1, T / hop_length, D), that the decoder is conditioned on.
+        speaker: int32 (1,), that the decoder is conditioned on, and `z_q`.
+        z_q: (1, T / hop_length, D).
     """
     conditioning = model.decoder.conditioner(z_q, speaker)
     return model.decoder.loss(waveform, conditioning, training=False) * BITS_PER_NAT

@@ -75,11 +75,10 @@ def score_card(
 
 
 def _check_counts(sampled: int, targets: int, utterances: int | None, temperature: float) -> None:
-    for name, value in {"sampled": sampled, "targets": targets}.items():
-        if value < 0:
-            raise InputError(f"{name}={value}: expected 0 or more")
-    if utterances is not None and utterances < 1:
-        raise InputError(f"utterances={utterances}: expected 1 or more, or None for all")
+    counts = {"sampled": (sampled, 0), "targets": (targets, 0), "utterances": (utterances, 1)}
+    for name, (value, least) in counts.items():
+        if value is not None and value < least:
+            raise InputError(f"{name}={value}: expected {least} or more")
     if not temperature > 0:
         raise InputError(f"temperature={temperature}: expected more than 0")
 
