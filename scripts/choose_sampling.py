@@ -13,9 +13,9 @@ import itertools
 import numpy as np
 
 import vqwn_kit as vq
-from vqwn_kit.evaluation.evaluate import members
-from vqwn_kit.evaluation.external import p808, phones_expected, phones_heard
-from vqwn_kit.evaluation.metrics.measures import edit_distance
+from vqwn_kit.evaluation.context import select_utterances
+from vqwn_kit.evaluation.external import dnsmos, recognise_phones, text_to_phones
+from vqwn_kit.evaluation.metrics import edit_distance
 from vqwn_kit.runs.codes import store_of
 from vqwn_kit.sampling.generate import convert_many
 
@@ -31,10 +31,10 @@ def main() -> None:
     options = parser.parse_args()
     run = vq.load_run(options.run)
     store = store_of(run, options.data, True)
-    numbers = members(run, store, "train", options.sentences)
+    numbers = select_utterances(run, store, "train", options.sentences)
     utterances = [store.corpus.utterances[number] for number in numbers]
     waves = [store.waveform(number) for number in numbers]
-    expected = [phones_expected(utterance.text) for utterance in utterances]
+    expected = [text_to_phones(utterance.text) for utterance in utterances]
     codec = run.model.decoder.codec
     postfilters = options.postfilter if codec.lpc_order else [0.0]
     print("| postfilter, temperature | phone error | DNSMOS |\n| --- | ---: | ---: |")
@@ -42,9 +42,9 @@ def main() -> None:
         codec.postfilter = postfilter
         voices = [[utterance.speaker] for utterance in utterances]
         sounds = [s[0] for s in convert_many(run.model, waves, voices, temperature=temperature)]
-        pairs = zip(expected, map(phones_heard, sounds), strict=True)
+        pairs = zip(expected, map(recognise_phones, sounds), strict=True)
         error = sum(itertools.starmap(edit_distance, pairs)) / sum(map(len, expected))
-        mos = np.mean([p808(sound) for sound in sounds])
+        mos = np.mean([dnsmos(sound) for sound in sounds])
         print(f"| {postfilter:g}, {temperature:g} | {error:.2f} | {mos:.2f} |", flush=True)
 
 

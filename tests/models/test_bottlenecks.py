@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vqwn_kit.evaluation.metrics.measures import perplexity
+from vqwn_kit.evaluation.metrics.codes import perplexity
 from vqwn_kit.models.bottlenecks import SoftmaxBottleneck, VectorQuantizer, VectorQuantizerEMA
 from vqwn_kit.models.codebook import (
     CodeUsage,

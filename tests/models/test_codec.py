@@ -394,10 +394,10 @@ def test_other_voices_start_from_a_decoder_with_a_first_stage_of_their_own(store
 def test_a_card_measures_the_same_sound_whatever_the_codes(store, tmp_path):
     settings = {"steps": 4, "first_stage_steps": 40, "decoder": LPC_DECODER, "progress": False}
     run = train(store, "tiny", save=tmp_path / "w", **settings)
-    card = score_card(run, store, spoken=1, progress=False)
+    card = score_card(run, store, sampled=1, progress=False)
     held_out = validate(run.model, store)["bits"]
-    assert card["bits a sample"].value == pytest.approx(held_out, rel=1e-4)
-    assert abs(card["listening gap, codes zeroed"].value) > 1e-3
+    assert card["bits per sample"].value == pytest.approx(held_out, rel=1e-4)
+    assert abs(card["extra bits, codes zeroed"].value) > 1e-3
 
 
 def test_outliers_cost_more_the_farther_they_are_and_silence_costs_nothing(rng):

@@ -20,7 +20,7 @@ from vqwn_kit import (
     train_prior,
 )
 from vqwn_kit.cli.main import main
-from vqwn_kit.evaluation.metrics.measures import calibration, calibration_error, longest_held
+from vqwn_kit.evaluation.metrics.codes import calibration, calibration_error, longest_run
 from vqwn_kit.prior.config import PriorConfig
 from vqwn_kit.prior.evaluate import score_prior
 from vqwn_kit.prior.load import history_of
@@ -472,8 +472,8 @@ def test_calibration_bins_and_its_error():
 
 def test_the_longest_held_code_leaves_silence_out():
     codes = np.array([[0, 0, 0, 1, 1, 2], [1, 2, 2, 2, 2, 0], [0, 1, 0, 1, 0, 1]])
-    np.testing.assert_array_equal(longest_held(codes, np.array([True, False, False])), [2, 4, 1])
-    np.testing.assert_array_equal(longest_held(codes, np.array([False] * 3)), [3, 4, 1])
+    np.testing.assert_array_equal(longest_run(codes, np.array([True, False, False])), [2, 4, 1])
+    np.testing.assert_array_equal(longest_run(codes, np.array([False] * 3)), [3, 4, 1])
 
 
 def test_silence_lies_under_the_loudest_frame():

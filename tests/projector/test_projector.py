@@ -14,8 +14,8 @@ import pytest
 from tests.conftest import make_folders
 from vqwn_kit import InputError, export_projector, open_corpus, open_projector, prepare, train
 from vqwn_kit.cli.main import main
-from vqwn_kit.evaluation.code_usage import CodeFacts
-from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.evaluation.code_usage import CodeStatistics
+from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
 from vqwn_kit.projector.export import code_table, speaker_table
 from vqwn_kit.projector.tables import MOST_POINTS, Table, speaker_rows, visualise, write_tables
@@ -135,7 +135,7 @@ def test_codes_are_labelled_by_their_commonest_phone():
     counts = np.array([10, 0])
     phones = np.zeros((2, len(SOUNDS)), int)
     phones[0, [SOUNDS.index("S"), SOUNDS.index("SIL")]] = 4, 6
-    facts = CodeFacts(np.eye(2), counts, phones, np.array([[1, 9], [0, 0]]))
+    facts = CodeStatistics(np.eye(2), counts, phones, np.array([[1, 9], [0, 0]]))
     _, columns, rows = code_table(facts, ["ann", "bob"])
     used, unused = (dict(zip(columns, row, strict=True)) for row in rows)
     assert (used["label"], used["phone"], used["phone kind"]) == ("0 SIL", "SIL", KIND_OF["SIL"])
@@ -144,7 +144,7 @@ def test_codes_are_labelled_by_their_commonest_phone():
     assert (unused["label"], unused["phone"], unused["speaker"]) == ("1", "-", "-")
     numbers = ("code", "uses", "percent", "log10 uses", "phone percent", "speaker percent")
     assert all(np.isfinite(float(unused[name])) for name in numbers)  # a gap would end the colours
-    facts = CodeFacts(np.eye(2), counts, NotMeasured("no texts"), facts.voices)
+    facts = CodeStatistics(np.eye(2), counts, NotMeasured("no texts"), facts.voices)
     assert code_table(facts, ["ann", "bob"]).rows[0][0] == "code 0"
 
 

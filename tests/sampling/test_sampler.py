@@ -17,7 +17,7 @@ from vqwn_kit import InputError
 from vqwn_kit.models.distributions import LogisticMixture
 from vqwn_kit.models.wavenet_decoder import WaveNetDecoder
 from vqwn_kit.sampling import compiled, reference
-from vqwn_kit.sampling.sampler import Sampler, choose_engine
+from vqwn_kit.sampling.sampler import Sampler, _Pace, choose_engine
 from vqwn_kit.sampling.weights import Block, Settings, network_weights
 
 
@@ -354,3 +354,19 @@ def test_a_mixture_has_no_top_k_and_precisions_have_names(rng):
         Sampler(random_decoder(rng, num_components=2))(np.zeros((1, 2, 7)), 4, top_k=3)
     with pytest.raises(InputError, match="did you mean 'bfloat16'"):
         Sampler(random_decoder(rng), "bfloat")
+
+
+def test_one_thread_runs_the_blocks_where_threads_are_slower():
+    speeds, pace = {True: 100.0, False: 900.0}, _Pace(2)
+    turns = []
+    for block in range(40):
+        speeds = {True: 1000.0, False: 900.0} if block >= 20 else speeds
+        turns.append(pace.use_threads())
+        pace.note(speeds[turns[-1]])
+    assert turns[:2] == [True, False]
+    assert not any(turns[2:16])
+    assert turns[16:18] == [True, False]
+    assert not any(turns[18:32])  # the change at block 20 is seen at the next comparison
+    assert turns[32:34] == [True, False]
+    assert all(turns[34:])
+    assert not any(_Pace(1).use_threads() for _ in range(20))

@@ -245,7 +245,7 @@ def test_answers_are_added_and_other_tables_refused(tmp_path):
     assert (finding.count, finding.trials) == (2, 3)
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="isn't a table of answers"):
+    with pytest.raises(InputError, match="is not a table of answers"):
         append_answers(other, [row])
     assert other.read_text() == "a,b\n1,2\n"
     assert file.read_text().splitlines()[0] == ",".join(COLUMNS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vqwn_kit import InputError, train
-from vqwn_kit.evaluation.code_usage import commonest
+from vqwn_kit.evaluation.code_usage import most_frequent
 from vqwn_kit.evaluation.phones import KIND_OF, PHONES, SOUNDS
 from vqwn_kit.workbench import explorers as explore
 from vqwn_kit.workbench.explorers import (
@@ -99,7 +99,7 @@ def test_a_model_without_codes_and_unknown_maps_are_refused(store, run, tmp_path
 
 
 def test_commonest_of_nothing_is_unknown():
-    names, share = commonest(np.array([[1, 3], [0, 0]]), ["a", "b"])
+    names, share = most_frequent(np.array([[1, 3], [0, 0]]), ["a", "b"])
     assert names == ["b", ""]
     assert share[0] == 75.0
     assert np.isnan(share[1])

@@ -60,7 +60,10 @@ def test_report_copies_sounds_of_the_reference_run(tmp_path):
     folder, reference = make_summary(tmp_path / "run", 3.0), tmp_path / "mini"
     files = [f"audio/{utterance}_{kind}.flac" for utterance in "abcd" for kind in ("own", "other")]
     card = {
-        "rows": [{"name": "bits a sample", "value": 3.0}, {"name": "training time", "value": 7200}],
+        "rows": [
+            {"name": "bits per sample", "value": 3.0},
+            {"name": "training time", "value": 7200},
+        ],
         "tracks": [
             {
                 "utterance": file[6],

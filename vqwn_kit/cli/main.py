@@ -163,7 +163,7 @@ def _add_evaluate(commands) -> None:
     add = parser.add_argument
     add("run", metavar="RUN", help="a run folder or a checkpoint, P-STEP")
     add("--data", metavar="FOLDER", help="the corpus (default: the one that it was trained on)")
-    add("--spoken", type=int, default=6, help="held-out utterances to sample (default: 6; 0: none)")
+    add("--sampled", type=int, default=6, help="held-out utterances to sample, or 0 (default: 6)")
     add("--targets", type=int, default=2, help="voices that each is converted to (default: 2)")
     add("--utterances", type=int, help="held-out utterances for all else (default: all)")
     add("--temperature", type=float, default=1.0, help="of sampling (default: 1)")
@@ -174,7 +174,7 @@ def _add_evaluate(commands) -> None:
 
 
 def _evaluate(options) -> None:
-    names = ("spoken", "targets", "utterances", "temperature", "originals", "seed")
+    names = ("sampled", "targets", "utterances", "temperature", "originals", "seed")
     run = vq.Run(options.run)
     card = vq.score_card(run, options.data, **{name: getattr(options, name) for name in names})
     print(card)

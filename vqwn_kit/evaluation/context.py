@@ -1,5 +1,6 @@
-"""A run and the utterances that it is examined on: what it makes of them, computed once."""
+"""A run and the utterances that it is evaluated on, encoded once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -9,16 +10,18 @@ import tensorflow as tf
 from keras import ops
 
 from vqwn_kit.data.store import Store
-from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.errors import InputError
+from vqwn_kit.evaluation.metrics import NotMeasured
 from vqwn_kit.evaluation.phones import frame_phones, phone_times
 from vqwn_kit.models.vqvae import VQVAE, as_batch
 from vqwn_kit.runs.run import Run
 
 BITS_PER_NAT = 1.0 / np.log(2.0)
+MAX_TRAIN = 240  # training utterances that probes and the map of codes to phones are fitted on
 
 
 class Encoded(NamedTuple):
-    """Every few frames of z_e, float32 (N', D), and all codes, int32 (N,), or None."""
+    """Every `probe_every`-th frame of z_e, float32 (N', D), and all codes, int32 (N,), or None."""
 
     z_e: np.ndarray
     codes: np.ndarray | None
@@ -26,13 +29,13 @@ class Encoded(NamedTuple):
 
 @dataclass
 class EvaluationContext:
-    """A run and the utterances that it is examined on.
+    """A run and the utterances that it is evaluated on; see `evaluation_context`.
 
     Attributes:
         run: the run.
         store: the prepared corpus.
-        held_out: numbers of the utterances that it is judged by.
-        train: numbers of training utterances, at most MOST_TRAIN, evenly spread.
+        held_out: numbers of the utterances that measures are of.
+        train: numbers of the training utterances that probes are fitted on.
         seed: of all choices.
         progress: show progress bars.
     """
@@ -51,94 +54,135 @@ class EvaluationContext:
 
     @property
     def frame_rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.store.sample_rate / self.model.hop_length
 
     def rng(self, *more: int) -> np.random.Generator:
-        """Return random numbers that follow from the seed and `more` alone."""
+        """Return random numbers that depend on the seed and `more` only."""
         return np.random.default_rng([self.seed, *more])
 
     def speaker(self, number: int) -> str:
         """Return the name of an utterance's speaker."""
         return self.store.corpus.utterances[number].speaker
 
-    def speaker_ids(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the speakers' numbers in the model, int32."""
+    def other_speakers(self, number: int) -> list[str]:
+        """Return the names of the run's other speakers."""
+        return [name for name in self.run.speakers if name != self.speaker(number)]
+
+    def speaker_ids(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the numbers of the utterances' speakers in the model, int32."""
         return self.model.speaker_ids([self.speaker(number) for number in numbers])
 
-    def bar(self, numbers, what: str):
+    def bar(self, numbers, task: str):
         """Return the numbers in a progress bar with the time left."""
         from tqdm import tqdm
 
-        return tqdm(numbers, desc=what, unit="utterance", disable=not self.progress)
+        return tqdm(numbers, desc=task, unit="utterance", disable=not self.progress)
 
     @property
     def probe_every(self) -> int:
-        """Frames from one that a probe hears to the next, so that they come at about 60 Hz."""
+        """Frames from one input of a probe to the next, for a rate of about 60 Hz."""
         return max(1, round(self.frame_rate / 60.0))
 
     @cached_property
     def bits(self):
         """`bits_per_sample` as a graph: (1, T, 1), (1,), (1, N, D) -> a scalar."""
-        width = self.model.bottleneck.embedding_dim
-        signature = [
-            tf.TensorSpec((1, None, 1)),
-            tf.TensorSpec((1,), tf.int32),
-            tf.TensorSpec((1, None, width)),
-        ]
+        z_q = tf.TensorSpec((1, None, self.model.bottleneck.embedding_dim))
+        signature = [tf.TensorSpec((1, None, 1)), tf.TensorSpec((1,), tf.int32), z_q]
         return tf.function(partial(bits_per_sample, self.model), input_signature=signature)
 
     @cached_property
-    def encoded(self) -> dict[int, "Encoded"]:
-        """What encoder and bottleneck make of the held-out and training utterances, by number."""
+    def encoded(self) -> dict[int, Encoded]:
+        """z_e and codes of the held-out and training utterances, by number."""
         numbers = [*self.held_out, *self.train]
         return {number: self._encode(number) for number in self.bar(numbers, "encode")}
 
     @cached_property
-    def _compress(self):
-        """`compress` as a graph: (1, T, 1) -> z_e (1, N, D) and codes (1, N) or None."""
+    def _quantize(self):
+        """Encoder and bottleneck as a graph: (1, T, 1) -> z_e (1, N, D), codes (1, N) or None."""
 
-        def compress(waveform):
+        def quantize(waveform):
             quantized = self.model.quantized(waveform, training=False)
             return quantized.z_e, quantized.codes
 
-        return tf.function(compress, input_signature=[tf.TensorSpec((1, None, 1))])
+        return tf.function(quantize, input_signature=[tf.TensorSpec((1, None, 1))])
 
-    def _encode(self, number: int) -> "Encoded":
+    def _encode(self, number: int) -> Encoded:
         waveform = as_batch(self.store.waveform(number), self.model.hop_length)
-        z_e, codes = self._compress(waveform)
+        z_e, codes = self._quantize(waveform)
         codes = None if codes is None else ops.convert_to_numpy(codes)[0]
         z_e = ops.convert_to_numpy(ops.cast(z_e, "float32"))[0]
         return Encoded(z_e[:: self.probe_every], codes)
 
     @property
     def codes(self) -> dict[int, np.ndarray]:
-        """Codes (N,) by number, of the held-out and the training utterances."""
+        """Codes (N,) of the same utterances; NotMeasured where there is no codebook."""
         if not self.model.bottleneck.num_embeddings:
             raise NotMeasured("the model has no codebook")
         return {number: encoded.codes for number, encoded in self.encoded.items()}
 
     @cached_property
     def phones(self) -> dict[int, np.ndarray]:
-        """Phone of each frame, int (N,), -1 for silence, by number; where times are known."""
+        """Phone of each frame, int (N,), -1 for silence, of those whose times are known."""
         times = phone_times(self.store, [*self.held_out, *self.train], self.progress)
-        lengths = {
-            number: -(-self.store.lengths[number] // self.model.hop_length) for number in times
-        }
-        return {
-            number: frame_phones(spans, lengths[number], self.frame_rate)
-            for number, spans in times.items()
-        }
+        lengths = {n: -(-self.store.lengths[n] // self.model.hop_length) for n in times}
+        return {n: frame_phones(spans, lengths[n], self.frame_rate) for n, spans in times.items()}
+
+
+def evaluation_context(
+    run: Run, store: Store, utterances: int | None = None, seed: int = 0, progress: bool = True
+) -> EvaluationContext:
+    """Return a run with the utterances that it is evaluated on.
+
+    `utterances` is the number of held-out ones at most, evenly spread, all by default; at most
+    `MAX_TRAIN` of training are added.
+
+    Raises:
+        InputError: a split has no utterance, or none by a speaker of the run.
+
+    Example:
+        context = evaluation_context(vq.load_run("mini"), store)
+        context.codes[context.held_out[0]]      # (N,)
+    """
+    held_out = select_utterances(run, store, "held_out", utterances)
+    train = select_utterances(run, store, "train", MAX_TRAIN)
+    return EvaluationContext(run, store, held_out, train, seed, progress)
+
+
+def select_utterances(run: Run, store: Store, split: str, most: int | None = None) -> np.ndarray:
+    """Return at most `most` utterances of a split by speakers of a run, evenly spread, int (U,).
+
+    Raises:
+        InputError: there are none.
+    """
+    numbers = store.numbers(split)
+    if not len(numbers):
+        raise InputError(
+            f"{store.corpus.folder} has no utterance in the split {split!r}; a score card "
+            "needs both: name the split of each in an utterances.tsv"
+        )
+    known = [n for n in numbers if store.corpus.utterances[n].speaker in run.speakers]
+    if not known:
+        raise InputError(
+            f"none of the speakers of {store.corpus.folder} is in {run.folder}, which has "
+            f"{', '.join(list(run.speakers)[:8])}: give the corpus that it was trained on"
+        )
+    return evenly_spread(np.array(known), most or len(known))
+
+
+def evenly_spread(numbers: np.ndarray, most: int) -> np.ndarray:
+    """Return at most `most` of some numbers, from the first to the last."""
+    return numbers[np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)]
 
 
 def bits_per_sample(model: VQVAE, waveform, speaker, z_q):
-    """Return how many bits a sample of a waveform costs, each given the true ones before it.
+    """Return the negative log-likelihood of a waveform in bits per sample, teacher-forced.
 
     Args:
         model: the model.
         waveform: (1, T, 1), T a multiple of `hop_length`.
-        speaker: int32 (1,), whom the decoder takes it to be.
-        z_q: (1, T / hop_length, D), what the decoder hears.
+        speaker: int32 (1,), that the decoder is conditioned on, and `z_q`.
+        z_q: (1, T / hop_length, D).
     """
     conditioning = model.decoder.conditioner(z_q, speaker)
     return model.decoder.loss(waveform, conditioning, training=False) * BITS_PER_NAT

@@ -1,12 +1,13 @@
-"""A store -> which phone is spoken when: the corpus's own table, or forced alignment, made once.
+"""Times of phones in a store: the corpus's own table, or forced alignment, which is cached.
 
 `phones.tsv` has the columns utterance, start, end (seconds) and phone (ARPABET without stress, SIL
-is silence). A corpus that brings one, as `data/mini` does, has its times in the recordings. Else
-pocketsphinx aligns the text with the sound, and the table is kept in the store's folder, with the
-times in the store's trimmed utterances. English only.
+is silence). The times of a corpus's own table, such as that of `data/mini`, are those of the
+recordings. Otherwise pocketsphinx aligns the text with the sound, and the table is cached in the
+store's folder, with times in the store's trimmed utterances. English only.
 """
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,19 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit.data.store import Store
-from vqwn_kit.evaluation.external import need, words_of
-from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.evaluation.external import import_optional, words_of
+from vqwn_kit.evaluation.metrics import NotMeasured
 from vqwn_kit.files import replacing
 
 Span = tuple[float, float, str]  # start and end in seconds, phone
 
-# Vowels, then consonants by how they are made: the order of the code-phone map.
-PHONES = tuple(
-    "IY IH EY EH AE AA AO OW UH UW AH ER AY AW OY W Y R L M N NG P B T D K G CH JH F V TH DH S Z "
-    "SH ZH HH".split()
-)
-SOUNDS = (*PHONES, "SIL")
-KINDS = {
+KINDS = {  # ARPABET by manner of articulation
     "front vowel": "IY IH EY EH AE",
     "other vowel": "AA AO OW UH UW AH ER",
     "diphthong": "AY AW OY",
@@ -37,19 +32,19 @@ KINDS = {
     "silence": "SIL",
 }
 KIND_OF = {phone: kind for kind, phones in KINDS.items() for phone in phones.split()}
-PAD = 0.3  # seconds of silence around the sound: without it, silence at the ends isn't found
-FRAME_LAG = 0.013  # the aligner tells where a 25.6 ms window starts; its middle is meant
-FAILED = "?"  # the phone of an utterance that couldn't be aligned
+SOUNDS = tuple(KIND_OF)
+PHONES = SOUNDS[:-1]  # without silence
+PAD = 0.3  # seconds of silence around the sound: without it, silence at the ends is not found
+FRAME_LAG = 0.013  # the aligner gives the start of a 25.6 ms window; its middle is meant
+FAILED = "?"  # the phone of an utterance that could not be aligned
 
-IPA_TO_ARPABET = {
-    "t͡ʃ": "CH", "d͡ʒ": "JH", "tʃ": "CH", "dʒ": "JH", "eɪ": "EY", "aɪ": "AY", "ɔɪ": "OY",
-    "aʊ": "AW", "oʊ": "OW", "ɑɹ": "AA R", "i": "IY", "ɪ": "IH", "ɨ": "IH", "ɛ": "EH", "e": "EY",
-    "æ": "AE", "ɑ": "AA", "a": "AA", "ɔ": "AO", "o": "OW", "ʊ": "UH", "u": "UW", "ʌ": "AH",
-    "ə": "AH", "ɝ": "ER", "ɚ": "ER", "ɜ": "ER", "w": "W", "j": "Y", "ɹ": "R", "r": "R",
-    "l": "L", "ɫ": "L", "m": "M", "n": "N", "ŋ": "NG", "p": "P", "b": "B", "t": "T", "ɾ": "T",
-    "d": "D", "k": "K", "ɡ": "G", "g": "G", "f": "F", "v": "V", "θ": "TH", "ð": "DH", "s": "S",
-    "z": "Z", "ʃ": "SH", "ʒ": "ZH", "h": "HH",
-}  # fmt: skip
+IPA = (
+    "t͡ʃ CH, d͡ʒ JH, tʃ CH, dʒ JH, eɪ EY, aɪ AY, ɔɪ OY, aʊ AW, oʊ OW, ɑɹ AA R, i IY, ɪ IH, ɨ IH, "
+    "ɛ EH, e EY, æ AE, ɑ AA, a AA, ɔ AO, o OW, ʊ UH, u UW, ʌ AH, ə AH, ɝ ER, ɚ ER, ɜ ER, w W, "
+    "j Y, ɹ R, r R, l L, ɫ L, m M, n N, ŋ NG, p P, b B, t T, ɾ T, d D, k K, ɡ G, g G, f F, v V, "
+    "θ TH, ð DH, s S, z Z, ʃ SH, ʒ ZH, h HH"
+)
+IPA_TO_ARPABET = dict(pair.split(" ", 1) for pair in IPA.split(", "))
 
 
 def phone_times(
@@ -59,7 +54,7 @@ def phone_times(
 
     Args:
         store: the prepared corpus.
-        numbers: which utterances. Those that can't be aligned are left out of the result.
+        numbers: of the utterances. Those that cannot be aligned are left out of the result.
         progress: show a progress bar while aligning.
 
     Raises:
@@ -69,16 +64,15 @@ def phone_times(
 
     numbers = list(map(int, numbers))
     utterances = store.corpus.utterances
-    own = store.corpus.folder / "phones.tsv"
-    if own.is_file():
-        table = read_phones(own)
-        found = {n: _in_store(table[utterances[n].key], store, n) for n in numbers
-                 if utterances[n].key in table}  # fmt: skip
-        if not found:
-            raise NotMeasured(f"{own} names none of these utterances")
-        return found
-    made = store.folder / f"phones-{store.identity}.tsv"  # a store outlives changes of its files
-    table = read_phones(made) if made.is_file() else {}
+    path = store.corpus.folder / "phones.tsv"
+    if path.is_file():
+        spans = read_phones(path)
+        keys = {n: utterances[n].key for n in numbers if utterances[n].key in spans}
+        if not keys:
+            raise NotMeasured(f"{path} names none of these utterances")
+        return {n: _in_store(spans[key], store, n) for n, key in keys.items()}
+    cache = store.folder / f"phones-{store.identity}.tsv"  # a store outlives changes of its files
+    table = read_phones(cache) if cache.is_file() else {}
     missing = [n for n in numbers if utterances[n].key not in table]
     if missing and not any(words_of(utterances[n].text) for n in numbers):
         raise NotMeasured("the utterances have no texts in Latin letters, and no phones.tsv")
@@ -89,13 +83,13 @@ def phone_times(
             table[utterances[n].key] = spans or whole
     finally:
         if missing:
-            _write_phones(made, table)
+            _write_phones(cache, table)
     chosen = {n: table[utterances[n].key] for n in numbers}
     return {n: spans for n, spans in chosen.items() if spans[0][2] != FAILED}
 
 
 def read_phones(path: Path) -> dict[str, list[Span]]:
-    """Read a `phones.tsv`; return the spans by key of the utterance."""
+    """Return the spans in a `phones.tsv` by key of the utterance."""
     table = defaultdict(list)
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
@@ -122,15 +116,15 @@ def _in_store(spans: list[Span], store: Store, number: int) -> list[Span]:
 
 
 def align(waveform: np.ndarray, text: str, sample_rate: int = 16_000) -> list[Span]:
-    """Force the phones of a text onto a waveform (T,); return spans without gaps.
+    """Align the phones of a text with a waveform (T,); return spans without gaps.
 
-    Empty where the text has no English words, or the decoder finds no way through. Words that its
-    dictionary doesn't know are spelt by hama.
+    Empty if the text has no English words, or the alignment fails. Phones of words that are not in
+    the aligner's dictionary come from hama's grapheme-to-phoneme model.
 
     Raises:
-        NotMeasured: pocketsphinx or hama isn't installed.
+        NotMeasured: pocketsphinx or hama is not installed.
     """
-    pocketsphinx, hama = need("pocketsphinx"), need("hama")
+    pocketsphinx, hama = import_optional("pocketsphinx"), import_optional("hama")
     words = words_of(text)
     if not words:
         return []
@@ -140,14 +134,14 @@ def align(waveform: np.ndarray, text: str, sample_rate: int = 16_000) -> list[Sp
     )
     unknown = {word for word in words if decoder.lookup_word(word) is None}
     if unknown:
-        speller = hama.G2PModel()
+        converter = hama.G2PModel()
         for word in sorted(unknown):
-            phones = arpabet(speller.predict(word).ipa)
+            phones = arpabet(converter.predict(word).ipa)
             if not phones:
                 return []
             decoder.add_word(word, " ".join(phones), True)
     decoder.set_align_text(" ".join(words))
-    noise = np.random.default_rng(0)  # inaudible; it steadies the times
+    noise = np.random.default_rng(0)  # inaudible; it makes the times more stable
     padded = np.pad(waveform * 32767.0, round(PAD * sample_rate))
     sound = np.round(padded + noise.normal(0, 5, len(padded))).clip(-32768, 32767)
     _decode(decoder, sound.astype(np.int16).tobytes())  # finds the words
@@ -166,7 +160,7 @@ def _decode(decoder, sound: bytes) -> None:
 
 
 def _spans(phones: list[tuple[float, str]], end: float) -> list[Span]:
-    """Turn starts in the padded sound into spans in the sound, silences side by side as one."""
+    """Turn starts in the padded sound into spans in the sound; adjacent silences become one."""
     spans: list[Span] = []
     for start, name in reversed(phones):
         start = max(0.0, start - PAD + FRAME_LAG)
@@ -181,15 +175,9 @@ def _spans(phones: list[tuple[float, str]], end: float) -> list[Span]:
 
 
 def arpabet(ipa: str) -> list[str]:
-    """Return ARPABET for English in IPA; symbols that it has no phone for are left out."""
-    phones, place = [], 0
-    while place < len(ipa):
-        for size in (3, 2, 1):
-            if ipa[place : place + size] in IPA_TO_ARPABET:
-                phones += IPA_TO_ARPABET[ipa[place : place + size]].split()
-                break
-        place += size
-    return phones
+    """Return ARPABET for English in IPA; symbols without a phone are left out."""
+    symbols = re.findall("|".join(sorted(IPA_TO_ARPABET, key=len, reverse=True)), ipa)
+    return " ".join(IPA_TO_ARPABET[symbol] for symbol in symbols).split()
 
 
 def frame_phones(spans: list[Span], num_frames: int, frame_rate: float) -> np.ndarray:
@@ -198,7 +186,7 @@ def frame_phones(spans: list[Span], num_frames: int, frame_rate: float) -> np.nd
     Args:
         spans: see `phone_times`.
         num_frames: N.
-        frame_rate: frames a second.
+        frame_rate: frames per second.
     """
     labels = np.full(num_frames, -1)
     middles = (np.arange(num_frames) + 0.5) / frame_rate

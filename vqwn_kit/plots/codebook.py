@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.evaluation.metrics.measures import perplexity
+from vqwn_kit.evaluation.metrics.codes import perplexity
 from vqwn_kit.plots.projection import project_2d
 from vqwn_kit.plots.style import BLUE, GREY, OTHER_STYLE, SEX_STYLE, axes_or_new
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.evaluation.metrics.measures import calibration, calibration_error
+from vqwn_kit.evaluation.metrics.codes import calibration, calibration_error
 from vqwn_kit.plots.style import BLUE, GREEN, GREY, LEGEND, ORANGE, axes_or_new
 
 

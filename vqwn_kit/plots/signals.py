@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.evaluation.metrics.measures import log_mel
+from vqwn_kit.evaluation.metrics.spectral import log_mel
 from vqwn_kit.plots.style import BLUE, LEGEND, axes_or_new, curve_style, sized_figure
 
 

@@ -12,13 +12,8 @@ import numpy as np
 from vqwn_kit.data.audio import TRIM_DB
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
-from vqwn_kit.evaluation.metrics.measures import (
-    Estimate,
-    calibration_error,
-    longest_held,
-    proportion,
-    ratio,
-)
+from vqwn_kit.evaluation.metrics.codes import calibration_error, longest_run
+from vqwn_kit.evaluation.metrics.intervals import Estimate, proportion, ratio
 from vqwn_kit.evaluation.score_card import ScoreCard
 from vqwn_kit.files import replacing
 from vqwn_kit.prior.load import load_prior, read_config
@@ -210,7 +205,7 @@ def _score_held(
     speakers = [names[number % len(names)] for number in range(samples)]
     length = round(SAMPLE_SECONDS * codes.frame_rate)
     drawn = prior.sample(length, speakers, seed=seed)
-    card.held = longest_held(drawn, codes.silence_codes()) / codes.frame_rate
+    card.held = longest_run(drawn, codes.silence_codes()) / codes.frame_rate
     card.add("samples", "samples that hold a code", proportion(card.held > HELD_SECONDS), "%",
              "samples of 3 s", f"one for over {HELD_SECONDS:g} s, outside silence")  # fmt: skip
 

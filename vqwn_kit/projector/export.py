@@ -11,15 +11,14 @@ from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.code_metrics import MOST_TRAIN
 from vqwn_kit.evaluation.code_usage import (
-    CodeFacts,
-    FrameFacts,
-    commonest,
-    facts_of_codes,
-    facts_of_frames,
+    CodeStatistics,
+    FrameSample,
+    code_statistics,
+    most_frequent,
+    sample_frames,
 )
-from vqwn_kit.evaluation.context import EvaluationContext
-from vqwn_kit.evaluation.evaluate import members
-from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.evaluation.context import EvaluationContext, select_utterances
+from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
 from vqwn_kit.projector.tables import MOST_POINTS, Table, plain, write_tables
 from vqwn_kit.runs.codes import knows_corpus, store_of
@@ -79,9 +78,9 @@ def export_projector(
     if store is not None:
         context = _context(run, store, utterances, train, seed, progress)
         if run.model.bottleneck.num_embeddings:
-            codes = code_table(facts_of_codes(context), list(run.speakers))
+            codes = code_table(code_statistics(context), list(run.speakers))
         if frames:
-            points = frame_table(facts_of_frames(context, frames), run.speakers)
+            points = frame_table(sample_frames(context, frames), run.speakers)
     elif codebook.is_file():
         vectors = np.load(codebook)
         codes = Table(vectors, ["code"], [[str(code)] for code in range(len(vectors))])
@@ -98,14 +97,14 @@ def _context(
 ) -> EvaluationContext:
     training = np.zeros(0, int)
     if not len(store.numbers("held_out")):
-        evaluated = members(run, store, "train", utterances)
+        evaluated = select_utterances(run, store, "train", utterances)
     else:
-        evaluated = members(run, store, "held_out", utterances)
-        training = members(run, store, "train", train) if train else training
+        evaluated = select_utterances(run, store, "held_out", utterances)
+        training = select_utterances(run, store, "train", train) if train else training
     return EvaluationContext(run, store, evaluated, training, seed, progress)
 
 
-def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
+def code_table(facts: CodeStatistics, speakers: list[str]) -> Table:
     """Return the table of the codes: usage, commonest phone and speaker, and their shares.
 
     The share of the phone or speaker is 0 for an unused code.
@@ -119,11 +118,11 @@ def code_table(facts: CodeFacts, speakers: list[str]) -> Table:
         "log10 uses": [f"{value:.3f}" for value in np.log10(1 + facts.counts)],
     }
     if not isinstance(facts.phones, NotMeasured):
-        phones, share = commonest(facts.phones, SOUNDS)
+        phones, share = most_frequent(facts.phones, SOUNDS)
         columns["label"] = [f"{code} {phone}".strip() for code, phone in enumerate(phones)]
         columns |= {"phone": _known(phones), "phone kind": _kinds(phones)}
         columns["phone percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
-    names, share = commonest(facts.voices, speakers)
+    names, share = most_frequent(facts.voices, speakers)
     columns["speaker"] = _known(names)
     columns["speaker percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
     return _table(facts.vectors, columns)
@@ -144,7 +143,7 @@ def speaker_table(
     return _table(vectors, columns)
 
 
-def frame_table(facts: FrameFacts, speakers: dict[str, dict[str, str]]) -> Table:
+def frame_table(facts: FrameSample, speakers: dict[str, dict[str, str]]) -> Table:
     """Return the table of the frames: phone, code, speaker, utterance and time in seconds."""
     names = [f"{key} {t:.2f} s" for key, t in zip(facts.keys, facts.seconds, strict=True)]
     columns = {"label": _known(names)}

@@ -22,6 +22,7 @@ from vqwn_kit.sampling.weights import Block, NetworkWeights, Settings, network_w
 
 MODES = ("sample", "greedy")
 PRECISIONS = ("float32", "bfloat16", "float64")
+PERIOD = 16  # blocks between two comparisons of threads with one thread
 BLOCK_SECONDS = 0.2  # between two looks at the progress bar and the stop button
 GROUP = 4  # streams that are computed together, in about the time of two
 
@@ -114,11 +115,9 @@ class Sampler:
         interpolation = np.array(interpolation_weights(hop_length), self.dtype)
         generators = [np.random.default_rng([seed, stream]) for stream in range(batch)]
         size = GROUP * -(-batch // (GROUP * threads))  # streams of a thread, in whole groups
-        shares = [slice(first, first + size) for first in range(0, batch, size)]
-        memories = [
-            self.engine.new_memory(self.weights, min(size, batch - s.start)) for s in shares
-        ]
-        start, count = 0, 1
+        shares = [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
+        memories = [self.engine.new_memory(self.weights, s.stop - s.start) for s in shares]
+        start, count, pace = 0, 1, _Pace(len(shares))
         with ThreadPoolExecutor(len(shares)) as pool:
             while start < num_frames:
                 began = time.perf_counter()
@@ -127,26 +126,54 @@ class Sampler:
                 known = np.zeros((batch, 0), np.int32)
                 if forced is not None:
                     known = np.asarray(forced[:, first : first + length], np.int32)
-                whole = Block(
-                    part, interpolation,
-                    np.stack([generator.random(length) for generator in generators]), known,
+                block = Block(
+                    part,
+                    interpolation,
+                    np.stack([generator.random(length) for generator in generators]),
+                    known,
                     np.zeros((batch, length), np.int32),
                     np.zeros((batch, known.shape[1], self.weights.outputs), self.dtype),
-                )  # fmt: skip
-                jobs = [
-                    pool.submit(self.engine.run, self.weights, memory, settings, whole.share(share))
-                    for share, memory in zip(shares, memories, strict=True)
+                )
+                run_all = pool.map if pace.use_threads() else map
+                parts = [
+                    (memory, block.share(s)) for memory, s in zip(memories, shares, strict=True)
                 ]
-                for job in jobs:
-                    job.result()
+                list(
+                    run_all(
+                        lambda job: self.engine.run(self.weights, job[0], settings, job[1]), parts
+                    )
+                )
                 start += count
                 seconds = time.perf_counter() - began
+                pace.note(length / seconds)
                 count = max(1, min(2 * count, int(count * BLOCK_SECONDS / seconds)))
-                yield whole.levels if forced is None else whole.outputs
+                yield block.levels if forced is None else block.outputs
 
     def __call__(self, frames: np.ndarray, hop_length: int, *args, **settings) -> np.ndarray:
         """Return as one array all that `stream` yields for the same arguments."""
         return np.concatenate(list(self.stream(frames, hop_length, *args, **settings)), axis=1)
+
+
+class _Pace:
+    """Says for each block whether threads or one thread run it: whichever was faster lately.
+
+    On a busy machine threads can be slower than one. Of every PERIOD blocks the first is run by
+    threads and the second by one; both ways give the same levels.
+    """
+
+    def __init__(self, shares: int):
+        self.shares, self.number, self.rates = shares, 0, {True: 0.0, False: 0.0}
+
+    def use_threads(self) -> bool:
+        """Return whether the next block is to be run by threads."""
+        turn, self.number = self.number % PERIOD, self.number + 1
+        faster = self.rates[True] >= self.rates[False]
+        self.threaded = self.shares > 1 and (turn == 0 or turn > 1 and faster)
+        return self.threaded
+
+    def note(self, rate: float) -> None:
+        """Take the speed of that block, in samples per second."""
+        self.rates[self.threaded] = rate
 
 
 def choose_engine(compiled: bool = True):

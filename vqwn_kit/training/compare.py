@@ -17,7 +17,7 @@ from vqwn_kit.data import audio
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.metrics.measures import Estimate, ratio
+from vqwn_kit.evaluation.metrics.intervals import Estimate, ratio
 from vqwn_kit.files import replacing, results
 from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model

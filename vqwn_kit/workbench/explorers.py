@@ -12,10 +12,14 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.scan import FACTS
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.evaluation.code_usage import codebook_of, commonest, facts_of_codes, facts_of_frames
-from vqwn_kit.evaluation.context import EvaluationContext
-from vqwn_kit.evaluation.evaluate import examine
-from vqwn_kit.evaluation.metrics.measures import NotMeasured
+from vqwn_kit.evaluation.code_usage import (
+    code_statistics,
+    codebook_vectors,
+    most_frequent,
+    sample_frames,
+)
+from vqwn_kit.evaluation.context import EvaluationContext, evaluation_context
+from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS, phone_times
 from vqwn_kit.plots.projection import project_2d
 from vqwn_kit.runs.codes import store_of
@@ -138,7 +142,7 @@ def explore_codebook(
         InputError: no such run or corpus, or a model without a codebook.
     """
     subject = _subject(run, data, utterances, progress)
-    facts, codes = facts_of_codes(subject), subject.codes
+    facts, codes = code_statistics(subject), subject.codes
     counts, share, vectors = facts.counts, facts.percent, facts.vectors
     size, used = len(counts), counts > 0
     names = list(subject.run.speakers)
@@ -147,11 +151,11 @@ def explore_codebook(
     if isinstance(facts.phones, NotMeasured):
         told["phones"] = [f"not known: {facts.phones}"] * size
     else:
-        phone, part = commonest(facts.phones, SOUNDS)
+        phone, part = most_frequent(facts.phones, SOUNDS)
         colours.append(Colour("commonest phone", phone, groups=KIND_OF))
         colours.append(Colour("share of that phone", part, "%"))
         told["phones"] = shares(facts.phones, SOUNDS)
-    speakers, part = commonest(facts.voices, names)
+    speakers, part = most_frequent(facts.voices, names)
     colours.append(Colour("commonest speaker", speakers))
     colours.append(Colour("share of that speaker", part, "%"))
     voice = names[0] if speaker is None else speaker
@@ -259,7 +263,7 @@ def explore_frames(
         InputError: no such run or corpus, or a model without a codebook.
     """
     subject = _subject(run, data, utterances, progress)
-    chosen, codebook = facts_of_frames(subject, frames), codebook_of(subject)
+    chosen, codebook = sample_frames(subject, frames), codebook_vectors(subject)
     count, size, taken = len(chosen.z_e), len(codebook), chosen.codes
     used = np.unique(taken)
     row_of = {int(code): count + row for row, code in enumerate(used)}
@@ -307,7 +311,7 @@ def _subject(
     if not run.model.bottleneck.num_embeddings:
         raise InputError(f"{run.folder} has no codebook (an autoencoder): there are no codes")
     store = store_of(run, data, progress)
-    return examine(run, store, utterances, progress=progress)
+    return evaluation_context(run, store, utterances, progress=progress)
 
 
 def _maps(vectors: np.ndarray, methods: Sequence[str]) -> dict[str, np.ndarray]:

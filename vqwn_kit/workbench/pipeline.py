@@ -20,7 +20,7 @@ from vqwn_kit.data import audio
 from vqwn_kit.data.corpus import Corpus, example_corpus
 from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.metrics.measures import code_counts
+from vqwn_kit.evaluation.metrics.codes import code_counts
 from vqwn_kit.files import file_name, project_root, replacing, results
 from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.projector.export import export_projector

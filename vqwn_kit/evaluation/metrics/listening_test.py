@@ -1,4 +1,4 @@
-"""Blind tests: what a listener answered -> a line of `listening.csv` each, and what they prove.
+"""Blind listening tests: answers, one line of `listening.csv` each, and their significance.
 
 Exact tests only: an ABX test counts right answers against guessing (binomial, one-sided), ratings
 count how often one track was rated above another (sign test, two-sided).
@@ -9,39 +9,39 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from vqwn_kit.errors import InputError
 
-COLUMNS = (
-    "time", "listener", "item", "mode", "test", "trial", "label", "track", "other", "answer",
-    "correct", "levels_matched",
-)  # fmt: skip
+COLUMNS = tuple(
+    "time listener item mode test trial label track other answer correct levels_matched".split()
+)
 RATINGS = (1, 2, 3, 4, 5)
 
 
 def append_answers(path: str | Path, rows: Iterable[dict]) -> Path:
-    """Add answers to a table; what it holds stays.
+    """Append answers to a table.
 
     Args:
-        path: the CSV; made with its header where it is missing.
-        rows: dicts with the keys COLUMNS; a missing one is left empty.
+        path: the CSV; created with its header if it is missing.
+        rows: dicts with the keys COLUMNS; a missing value is left empty.
 
     Raises:
-        InputError: the file is another table.
+        InputError: the file is not a table of answers.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.is_file() or not path.stat().st_size
-    if not fresh:
+    is_new = not path.is_file() or not path.stat().st_size
+    if not is_new:
         _check_header(path)
-    broken = not fresh and path.read_bytes()[-1:] not in (b"\n", b"\r")
+    is_cut = not is_new and path.read_bytes()[-1:] not in (b"\n", b"\r")
     with path.open("a", encoding="utf-8", newline="") as file:
-        file.write("\r\n" if broken else "")
+        file.write("\r\n" if is_cut else "")
         writer = csv.DictWriter(file, COLUMNS)
-        if fresh:
+        if is_new:
             writer.writeheader()
         writer.writerows(rows)
         file.flush()
@@ -50,7 +50,11 @@ def append_answers(path: str | Path, rows: Iterable[dict]) -> Path:
 
 
 def read_answers(path: str | Path) -> list[dict[str, str]]:
-    """Return the lines of a table of answers; InputError where it is missing or another table."""
+    """Return the lines of a table of answers.
+
+    Raises:
+        InputError: there is no such file, or it is not a table of answers.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no answers at {path}: take a blind test first, with save={str(path)!r}")
@@ -64,15 +68,15 @@ def _check_header(path: Path) -> None:
         header = next(csv.reader(file), [])
     if tuple(header) != COLUMNS:
         raise InputError(
-            f"{path} isn't a table of answers: its first line is {','.join(header)[:80]!r}, "
+            f"{path} is not a table of answers: its first line is {','.join(header)[:80]!r}, "
             f"expected {','.join(COLUMNS)!r}. Give another file"
         )
 
 
 def binomial_p(right: int, trials: int, two_sided: bool = False) -> float:
-    """Return how likely `right` or more of `trials` are by guessing, each right with 1/2; exact.
+    """Return the exact probability, 0 to 1, of `right` or more of `trials` by guessing with 1/2.
 
-    With `two_sided`, how likely a count at least so far from the half is.
+    With `two_sided`, of a count at least as far from the half.
     """
     from scipy.stats import binomtest
 
@@ -84,15 +88,15 @@ def binomial_p(right: int, trials: int, two_sided: bool = False) -> float:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the answers say about two tracks.
+    """The result of a test of two tracks.
 
     Attributes:
         mode: `abx` or `rating`.
         tracks: the two names.
         count: right answers, or how often the first was rated above the second.
-        trials: answers, or ratings that weren't equal.
+        trials: answers, or pairs of unequal ratings.
         p: the exact p-value.
-        means: mean ratings of the two, where they were rated.
+        means: mean ratings of the two, if they were rated.
     """
 
     mode: str
@@ -103,24 +107,20 @@ class Finding:
     means: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        """Say it in words."""
-        one, other = self.tracks
-        proof = f"p = {self.p:.3g}"
-        if self.mode == "abx":
-            verdict = "the difference is heard" if self.p < 0.05 else "no difference is shown"
-            return (
-                f"{one} / {other}: {self.count} of {self.trials} right; {proof} (exact binomial, "
-                f"against guessing): {verdict}"
-            )
-        verdict = "they are rated differently" if self.p < 0.05 else "no difference is shown"
-        return (
-            f"{one} {self.means[0]:.1f}, {other} {self.means[1]:.1f}: {one} is above in "
-            f"{self.count} of {self.trials} unequal ratings; {proof} (sign test): {verdict}"
-        )
+        """Return the result in one sentence."""
+        first, second = self.tracks
+        count, verdict = f"{self.count} of {self.trials}", "no difference is shown"
+        if self.means is None:
+            verdict = "the difference is audible" if self.p < 0.05 else verdict
+            test = f"{first} / {second}: {count} right; p = {self.p:.3g} (exact binomial, against "
+            return f"{test}guessing): {verdict}"
+        verdict = "they are rated differently" if self.p < 0.05 else verdict
+        test = f"{first} is above in {count} unequal ratings; p = {self.p:.3g} (sign test)"
+        return f"{first} {self.means[0]:.1f}, {second} {self.means[1]:.1f}: {test}: {verdict}"
 
 
 def findings(answers: Iterable[dict[str, str]]) -> list[Finding]:
-    """Return what answers prove: for each pair of an ABX test, and each pair of rated tracks.
+    """Return a result for each pair of tracks of an ABX test, and for each pair of rated tracks.
 
     Example:
         for finding in findings(read_answers("results/mini/listening.csv")):
@@ -131,27 +131,25 @@ def findings(answers: Iterable[dict[str, str]]) -> list[Finding]:
     order: dict[str, None] = {}
     for row in answers:
         if row["mode"] == "abx":
-            pair = tuple(sorted((row["track"], row["other"])))
-            right[pair].append(int(row["correct"]))
+            first, second = sorted((row["track"], row["other"]))
+            right[first, second].append(int(row["correct"]))
         else:
             sheets[row["test"], row["item"]][row["track"]] = float(row["answer"])
             order.setdefault(row["track"])
-    found = [
+    results = [
         Finding("abx", pair, sum(hits), len(hits), binomial_p(sum(hits), len(hits)))
         for pair, hits in right.items()
     ]
-    names = list(order)
-    for place, one in enumerate(names):
-        for other in names[place + 1 :]:
-            both = [(s[one], s[other]) for s in sheets.values() if {one, other} <= s.keys()]
-            if both:
-                found.append(_sign_test(one, other, np.array(both)))
-    return found
+    for pair in combinations(order, 2):
+        both = [[sheet[name] for name in pair] for sheet in sheets.values() if {*pair} <= {*sheet}]
+        if both:
+            results.append(_sign_test(pair, np.array(both)))
+    return results
 
 
-def _sign_test(one: str, other: str, ratings: np.ndarray) -> Finding:
+def _sign_test(tracks: tuple[str, str], ratings: np.ndarray) -> Finding:
     above = int((ratings[:, 0] > ratings[:, 1]).sum())
     unequal = int((ratings[:, 0] != ratings[:, 1]).sum())
-    means = tuple(map(float, ratings.mean(axis=0)))
+    first, second = ratings.mean(axis=0)
     p = binomial_p(above, unequal, two_sided=True)
-    return Finding("rating", (one, other), above, unequal, p, means)
+    return Finding("rating", tracks, above, unequal, p, (float(first), float(second)))
