@@ -191,11 +191,11 @@ def test_samples_of_16_bits_are_refused_with_what_to_do(model):
         reconstruct(model, np.zeros(640, np.int16), "ann")
 
 
-def test_a_first_stage_is_told_that_it_cannot_speak(rng):
+def test_a_first_stage_model_says_that_it_does_not_synthesise(rng):
     model = build_model(load_preset("tiny").change(decoder="mel"), ["ann"])
     sound = rng.uniform(-0.5, 0.5, 640).astype("float32")
     for ask in (lambda: reconstruct(model, sound, "ann"), lambda: model.bits(sound[None, :, None])):
-        with pytest.raises(InputError, match="first stage, without a WaveNet"):
+        with pytest.raises(InputError, match="first-stage model"):
             ask()
 
 

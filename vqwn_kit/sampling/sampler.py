@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -135,19 +136,16 @@ class Sampler:
                     np.zeros((batch, known.shape[1], self.weights.outputs), self.dtype),
                 )
                 run_all = pool.map if pace.use_threads() else map
-                parts = [
-                    (memory, block.share(s)) for memory, s in zip(memories, shares, strict=True)
-                ]
-                list(
-                    run_all(
-                        lambda job: self.engine.run(self.weights, job[0], settings, job[1]), parts
-                    )
-                )
+                parts = [block.share(streams) for streams in shares]
+                list(run_all(partial(self._run, settings), memories, parts))
                 start += count
                 seconds = time.perf_counter() - began
                 pace.note(length / seconds)
                 count = max(1, min(2 * count, int(count * BLOCK_SECONDS / seconds)))
                 yield block.levels if forced is None else block.outputs
+
+    def _run(self, settings: Settings, memory, block: Block) -> None:
+        self.engine.run(self.weights, memory, settings, block)
 
     def __call__(self, frames: np.ndarray, hop_length: int, *args, **settings) -> np.ndarray:
         """Return as one array all that `stream` yields for the same arguments."""
