@@ -1,7 +1,11 @@
-"""Fixtures: a small speech-like corpus that is made anew, and a run trained on it for a moment."""
+"""Fixtures: a small speech-like corpus made for each session, and a run trained on it briefly."""
 
+import ctypes
+import gc
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from inspect import signature
 from pathlib import Path
 
@@ -22,6 +26,19 @@ from vqwn_kit.models import (  # noqa: E402
 from vqwn_kit.presets.parts import build_part, change_part  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+gc.collect()
+gc.freeze()  # a million objects of TensorFlow that no later collection has to visit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_memory() -> Iterator[None]:
+    """Free the models of a file: each is a reference cycle, which only a full collection finds."""
+    yield
+    keras.utils.clear_session()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture
