@@ -18,8 +18,8 @@ def bench_training() -> dict[str, float]:
 
     Returns:
         `NAME_milliseconds` per step (the median), `NAME_samples_per_second`, and `NAME_gflops` of
-        the decoder's matrix products alone, forward and backward. NAME is `original` in bfloat16 (if
-        the processor multiplies it), `original_float32` and `mini`.
+        the decoder's matrix products alone, forward and backward. NAME is `original` in bfloat16
+        (if the processor multiplies it), `original_float32` and `mini`.
     """
     settings = {"original_float32": ("original", {"precision": "float32"}), "mini": ("mini", {})}
     if multiplies_bfloat16():
