@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from vqwn_kit.models import (  # noqa: E402
     WaveNet,
     WaveNetDecoder,
 )
+from vqwn_kit.presets.build import build_model  # noqa: E402
 from vqwn_kit.presets.parts import build_part, change_part  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +173,12 @@ def run(store, tmp_path_factory):
 def model(run):
     """The model of that run."""
     return run.model
+
+
+def declare(preset, speakers: Sequence[str] = ("ann",)):
+    """Return the `VQVAE` of a preset with the shapes of its weights, which take no memory."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build_model(preset, list(speakers))
 
 
 def decoder_settings(**flat) -> dict:
