@@ -57,7 +57,7 @@ clean: ## remove the environment and the prepared stores; runs stay
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "Python %d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
-	@echo "installing into $(VENV), once: about 2.3 GB"
+	@echo "installing into $(VENV), once: about 2.7 GB"
 	@start=$$(date +%s) && $(PYTHON) -m venv $(VENV) \
 	  && $(BIN)/pip install --disable-pip-version-check -r requirements.lock \
 	  && $(BIN)/pip install -q --disable-pip-version-check --no-deps -e . \
