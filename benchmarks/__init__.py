@@ -7,5 +7,5 @@
 - sampling: samples per second, by preset, number of streams and precision of the weights.
 - data: preparing a corpus, drawing crops, opening a corpus as large as VCTK.
 - import: seconds until the package, the command line and the models are there.
-- precision (with --run): the likelihood that a trained run loses by weights of low precision.
+- precision (with --run): the likelihood that a trained run loses by weights in bfloat16.
 """

@@ -1,4 +1,4 @@
-"""Speed of the machine and of sampling; the likelihood that weights of low precision cost."""
+"""Speed of the machine and of sampling; the likelihood that weights in bfloat16 cost."""
 
 import os
 import subprocess
@@ -17,12 +17,13 @@ from vqwn_kit.models.wavenet_decoder import WaveNetDecoder
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.runs.run import Run
+from vqwn_kit.sampling.compiled import new_memory
 from vqwn_kit.sampling.sampler import Sampler
+from vqwn_kit.sampling.weights import network_weights
 
 SECONDS = 2.0  # for which a rate is measured
 STREAMS = {"original": (1, 3, 8), "mini": (1, 8)}  # by preset
 HOP_LENGTH = 64
-LOW_PRECISIONS = ("bfloat16", "int8")
 ROWS = 2048  # of a square matrix
 COPIED = 2**26  # float32 numbers
 
@@ -70,13 +71,10 @@ def bench_sampling() -> dict[str, float]:
         rates = {count: _rate(decoder, count) for count in streams}
         for count, rate in rates.items():
             figures[f"{name}_{count}_samples_per_second"] = rate
-        for precision in LOW_PRECISIONS:
-            figures[f"{name}_1_{precision}_samples_per_second"] = _rate(decoder, 1, precision)
-        engine = Sampler(decoder).engine
-        figures[f"{name}_{streams[-1]}_gflops"] = 2e-9 * engine.work * rates[streams[-1]]
-        net = engine.net
-        read = 4e-9 * (engine.work - net.past.size * (1 - (1 / net.steps).mean()))
-        figures[f"{name}_1_gb_per_second"] = read * rates[1]
+        figures[f"{name}_1_bfloat16_samples_per_second"] = _rate(decoder, 1, "bfloat16")
+        products, weights_read = _cost(decoder)
+        figures[f"{name}_{streams[-1]}_gflops"] = 2e-9 * products * rates[streams[-1]]
+        figures[f"{name}_1_gb_per_second"] = 4e-9 * weights_read * rates[1]
     figures["mini_time_ratio_at_60_s"] = _time_ratio(decoder)
     return figures
 
@@ -108,6 +106,20 @@ def _first_use() -> float:
     return float(done.stdout)
 
 
+def _cost(decoder: WaveNetDecoder) -> tuple[int, float]:
+    """Return the products per sample, and the weights read per sample of a single stream.
+
+    The past taps of a block are read once for as many coming samples as `new_memory` says.
+    """
+    weights = network_weights(decoder)
+    kernels = [weights.first_skip_kernel, weights.conv_kernel, weights.out_kernel]
+    kernels += [weights.post_kernel, weights.final_kernel]
+    products = sum(kernel.size for kernel in kernels)
+    steps = new_memory(weights, 1).steps
+    saved = weights.conv_kernel[:, :-1].size * (1 - (1 / steps).mean())
+    return products, products - saved
+
+
 def _rate(decoder: WaveNetDecoder, batch: int, precision: str = "float32") -> float:
     """Return samples per second of all streams together."""
     conditioning = np.random.default_rng(0).normal(size=(batch, 2000, decoder.conditioner.channels))
@@ -135,7 +147,7 @@ def _time_ratio(decoder: WaveNetDecoder) -> float:
 def bench_precision(
     run: str | Path, folder: str | Path | None = None, utterances: int = 8
 ) -> dict[str, float]:
-    """Measure what weights of low precision cost a trained model on held-out speech.
+    """Measure what weights in bfloat16 cost a trained model on held-out speech.
 
     Args:
         run: the run.
@@ -143,7 +155,7 @@ def bench_precision(
         utterances: held-out utterances, at most 5 seconds of each.
 
     Returns:
-        By precision, the bits per sample above those of float32; and the number of samples.
+        The bits per sample above those of float32, and the number of samples.
 
     Raises:
         InputError: nothing is held out, or the corpus has other speakers than the run.
@@ -164,7 +176,7 @@ def bench_precision(
         conditioning.append(frames)
         levels.append(np.array(model.decoder.levels_of(waveform[None, :, None], frames)))
     bits = {}
-    for precision in ("float32", *LOW_PRECISIONS):
+    for precision in ("float32", "bfloat16"):
         sampler = Sampler(model.decoder, precision)
         log_probs = [
             model.decoder.distribution.log_prob(
@@ -173,6 +185,5 @@ def bench_precision(
             for frames, known in zip(conditioning, levels, strict=True)
         ]
         bits[precision] = -float(np.concatenate(log_probs, axis=1).mean() / np.log(2))
-    float32 = bits.pop("float32")
-    costs = {f"{precision}_bits_per_sample": value - float32 for precision, value in bits.items()}
-    return {"samples": sum(known.size for known in levels), **costs}
+    samples = sum(known.size for known in levels)
+    return {"samples": samples, "bfloat16_bits_per_sample": bits["bfloat16"] - bits["float32"]}

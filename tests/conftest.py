@@ -14,7 +14,7 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from vqwn_kit.models.tensorflow import keras  # isort: skip
+from vqwn_kit.models.tensorflow import keras, tf  # isort: skip
 
 from vqwn_kit.data import audio  # noqa: E402
 from vqwn_kit.models import (  # noqa: E402
@@ -28,6 +28,8 @@ from vqwn_kit.presets.parts import build_part, change_part  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
+# Graphs that run for a few steps are not worth optimising: a fifth of the time of a tiny training.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 gc.collect()
 gc.freeze()  # a million objects of TensorFlow that no later collection has to visit
 
