@@ -3,23 +3,33 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/install-seconds
+JOBS ?= 2
+# Tiny trainings are bound by Python: a process per core and a thread per process is fastest.
+ONE_THREAD := MALLOC_ARENA_MAX=2 OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations 15
 .DEFAULT_GOAL := help
-.PHONY: help run test browser lab notebooks lint lock clean
+.PHONY: help run test test-notebooks test-slow browser lab notebooks lint lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: $(READY) ## train on the bundled corpus, speak, draw, report: about six minutes
 	@$(BIN)/vqwn run $(if $(FRESH),--fresh) $(if $(STEPS),--steps $(STEPS))
 
-test: $(READY) ## unit tests, then the notebooks in the fast preset
-	$(BIN)/python -m pytest -q tests
+test: $(READY) ## unit tests, then the notebooks in the fast preset: about twelve minutes
+	$(PYTEST) tests
+	$(MAKE) test-notebooks
+
+test-notebooks: $(READY) ## the notebooks in the fast preset
 	made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && VQWN_PRESET=tiny VQWN_RESULTS="$$made" \
-	  $(BIN)/python -m pytest -q --nbmake --nbmake-timeout=300 notebooks
+	  $(PYTEST) --nbmake --nbmake-timeout=300 notebooks
+
+test-slow: $(READY) ## the tests of mathematics that take minutes
+	$(PYTEST) -m slow tests
 
 browser: $(READY) ## widgets, notebooks, projector in a headless Chromium of the system
 	$(BIN)/pip install -q --disable-pip-version-check -e .[browser]
-	$(BIN)/python -m pytest -q tests/test_*browser.py
+	$(BIN)/python -m pytest -q -m browser tests
 
 lab: $(READY) ## open JupyterLab at the first notebook
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -27,12 +37,15 @@ lab: $(READY) ## open JupyterLab at the first notebook
 notebooks: $(READY) ## run the notebooks as they are committed, with their figures
 	$(BIN)/python notebooks/rebuild.py
 
-lint: $(READY) ## what CI says about style
+lint: $(READY) ## style, types, declared dependencies, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/deptry .
+	$(BIN)/codespell
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --extra cpu --extra lab --extra test \
+lock: ## update requirements.lock from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 $(addprefix --extra ,cpu lab eval test dev) \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --upgrade \
 	  --custom-compile-command "make lock" -o requirements.lock pyproject.toml
 
@@ -44,7 +57,7 @@ clean: ## remove the environment and the prepared stores; runs stay
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; sys.exit(0 if (3, 11, 4) <= v < (3, 14) else \
 	  "Python %d.%d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
-	@echo "installing into $(VENV), once: about 2.3 GB"
+	@echo "installing into $(VENV), once: about 2.7 GB"
 	@start=$$(date +%s) && $(PYTHON) -m venv $(VENV) \
 	  && $(BIN)/pip install --disable-pip-version-check -r requirements.lock \
 	  && $(BIN)/pip install -q --disable-pip-version-check --no-deps -e . \

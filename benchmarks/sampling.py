@@ -1,47 +1,55 @@
-"""How fast this machine multiplies and reads, how much of it sampling uses, what rounding costs."""
+"""Speed of the machine and of sampling; the likelihood that weights in bfloat16 cost."""
 
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from vqwn_kit.data.store import Store
+from vqwn_kit.data.corpus import example_corpus, open_corpus
+from vqwn_kit.data.store import prepare
 from vqwn_kit.errors import InputError
-from vqwn_kit.models.wavenet import WaveNet
+from vqwn_kit.models.wavenet_decoder import WaveNetDecoder
+from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.runs.run import Run
+from vqwn_kit.sampling.compiled import new_memory
 from vqwn_kit.sampling.sampler import Sampler
+from vqwn_kit.sampling.weights import network_weights
 
-SECONDS = 2.0  # that a rate is measured for
-SIZES = {"original": (1, 3, 8), "mini": (1, 8)}  # presets, and numbers of streams
-ROUGH = ("bfloat16", "int8")
-PLENTY = 2048  # rows of a square matrix, and mebibytes / 8 of what is copied
+SECONDS = 2.0  # for which a rate is measured
+STREAMS = {"original": (1, 3, 8), "mini": (1, 8)}  # by preset
+HOP_LENGTH = 64
+ROWS = 2048  # of a square matrix
+COPIED = 2**26  # float32 numbers
 
 
 def bench_machine() -> dict[str, float]:
-    """Measure what limits all else: matrix products and copying, in GFLOP/s and GB/s."""
+    """Measure matrix products and copying, which limit all else, in GFLOP/s and GB/s."""
     import tensorflow as tf
 
-    found = {}
-    square = np.random.default_rng(0).random((PLENTY, PLENTY), np.float32)
+    figures = {}
+    square = np.random.default_rng(0).random((ROWS, ROWS), np.float32)
     for name in ("float32", "bfloat16"):
         matrix = tf.cast(square, name)
-        seconds = _least(lambda matrix=matrix: tf.matmul(matrix, matrix).numpy())
-        found[f"{name}_gflops"] = 2e-9 * PLENTY**3 / seconds
-    source = np.ones(PLENTY * 2**15, np.float32)
+        seconds = _shortest(lambda matrix=matrix: tf.matmul(matrix, matrix).numpy())
+        figures[f"{name}_gflops"] = 2e-9 * ROWS**3 / seconds
+    source = np.ones(COPIED, np.float32)
     target = np.empty_like(source)
-    found["copying_gb_a_second"] = 2e-9 * source.nbytes / _least(lambda: np.copyto(target, source))
-    found["reading_gb_a_second"] = 1e-9 * source.nbytes / _least(source.max)
-    return found
+    copying = _shortest(lambda: np.copyto(target, source))
+    figures["copying_gb_per_second"] = 2e-9 * source.nbytes / copying
+    figures["reading_gb_per_second"] = 1e-9 * source.nbytes / _shortest(source.max)
+    return figures
 
 
-def _least(call) -> float:
-    """Return the fewest seconds that a call took."""
-    times, began = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - began < SECONDS / 2:
+def _shortest(call: Callable[[], object]) -> float:
+    """Return the seconds of the fastest of several calls."""
+    times, first = [], time.perf_counter()
+    while len(times) < 3 or time.perf_counter() - first < SECONDS / 2:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
@@ -49,51 +57,45 @@ def _least(call) -> float:
 
 
 def bench_sampling() -> dict[str, float]:
-    """Measure samples a second, of all streams together, with fresh weights; by size and streams.
+    """Measure samples per second of all streams together, with random weights.
 
     Returns:
-        The seconds of compiling at the first use ever; the rates, exact and with rough weights; for
-        the most streams the products a second in GFLOP/s, and for one the weights read a second in
-        GB/s, which `bench_machine`'s figures limit; and what a sample costs in the 60th second of
-        sound, against the second one.
+        The seconds of compiling at the first use; the rates by preset, number of streams and
+        precision; GFLOP/s for the most streams and GB/s of weights read for one stream, which
+        `bench_machine`'s figures limit; and the time per sample in the 60th second of sound,
+        divided by that in the 2nd.
     """
-    found = {"first_use_seconds": _first_use()}
-    for size, batches in SIZES.items():
-        preset = load_preset(size)
-        wavenet = WaveNet(**{**preset.decoder["config"], "num_speakers": 1})
-        wavenet.build()
-        hop = 64
-        rates = {(b, "float32"): _rate(wavenet, b, "float32", hop) for b in batches}
-        rates |= {(1, precision): _rate(wavenet, 1, precision, hop) for precision in ROUGH}
-        for (batch, precision), rate in rates.items():
-            rough = "" if precision == "float32" else f"_{precision}"
-            found[f"{size}_{batch}{rough}_samples_a_second"] = rate
-        work = Sampler(wavenet).engine.work
-        found[f"{size}_{batches[-1]}_gflops"] = 2e-9 * work * rates[batches[-1], "float32"]
-        net = Sampler(wavenet).engine.net
-        read = 4e-9 * (work - net.past.size * (1 - (1 / net.steps).mean()))
-        found[f"{size}_1_gb_a_second"] = read * rates[1, "float32"]
-    found["mini_cost_at_60_s"] = _flatness(wavenet, hop)
-    return found
+    figures = {"first_use_seconds": _first_use()}
+    for name, streams in STREAMS.items():
+        decoder = build_model(load_preset(name), ["speaker"]).decoder
+        rates = {count: _rate(decoder, count) for count in streams}
+        for count, rate in rates.items():
+            figures[f"{name}_{count}_samples_per_second"] = rate
+        figures[f"{name}_1_bfloat16_samples_per_second"] = _rate(decoder, 1, "bfloat16")
+        products, weights_read = _cost(decoder)
+        figures[f"{name}_{streams[-1]}_gflops"] = 2e-9 * products * rates[streams[-1]]
+        figures[f"{name}_1_gb_per_second"] = 4e-9 * weights_read * rates[1]
+    figures["mini_time_ratio_at_60_s"] = _time_ratio(decoder)
+    return figures
 
 
 _MEASURE_FIRST_USE = """
 import time
 import numpy as np
-from vqwn_kit import Sampler, WaveNet
-wavenet = WaveNet(1, dilations=[1])
-wavenet.build()
+import vqwn_kit as vq
+from vqwn_kit.sampling.sampler import Sampler
+decoder = vq.build_model(vq.load_preset("tiny"), ["speaker"]).decoder
 times = []
 for _ in range(2):
-    began = time.perf_counter()
-    Sampler(wavenet)(np.zeros((1, 1, wavenet.frames.channels)), 8)
-    times.append(time.perf_counter() - began)
+    start = time.perf_counter()
+    Sampler(decoder)(np.zeros((1, 1, decoder.conditioner.channels)), 8)
+    times.append(time.perf_counter() - start)
 print(times[0] - times[1])
 """
 
 
 def _first_use() -> float:
-    """Return the seconds that the first use ever spends on compiling."""
+    """Return the seconds that the first use spends on compiling."""
     with tempfile.TemporaryDirectory() as cache:
         done = subprocess.run(
             [sys.executable, "-c", _MEASURE_FIRST_USE],
@@ -104,71 +106,84 @@ def _first_use() -> float:
     return float(done.stdout)
 
 
-def _rate(wavenet: WaveNet, batch: int, precision: str, hop: int) -> float:
-    """Return samples a second of all streams together."""
-    told = np.random.default_rng(0).normal(size=(batch, 2000, wavenet.frames.channels))
-    sampler = Sampler(wavenet, precision)
-    sampler(told[:, :2], hop)
-    done, began = 0, time.perf_counter()
-    for part in sampler.stream(told, hop):
+def _cost(decoder: WaveNetDecoder) -> tuple[int, float]:
+    """Return the products per sample, and the weights read per sample of a single stream.
+
+    The past taps of a block are read once for as many coming samples as `new_memory` says.
+    """
+    weights = network_weights(decoder)
+    kernels = [weights.first_skip_kernel, weights.conv_kernel, weights.out_kernel]
+    kernels += [weights.post_kernel, weights.final_kernel]
+    products = sum(kernel.size for kernel in kernels)
+    steps = new_memory(weights, 1).steps
+    saved = weights.conv_kernel[:, :-1].size * (1 - (1 / steps).mean())
+    return products, products - saved
+
+
+def _rate(decoder: WaveNetDecoder, batch: int, precision: str = "float32") -> float:
+    """Return samples per second of all streams together."""
+    conditioning = np.random.default_rng(0).normal(size=(batch, 2000, decoder.conditioner.channels))
+    sampler = Sampler(decoder, precision)
+    sampler(conditioning[:, :2], HOP_LENGTH)
+    done, start = 0, time.perf_counter()
+    for part in sampler.stream(conditioning, HOP_LENGTH):
         done += part.size
-        if time.perf_counter() - began > SECONDS:
+        if time.perf_counter() - start > SECONDS:
             break
-    return done / (time.perf_counter() - began)
+    return done / (time.perf_counter() - start)
 
 
-def _flatness(wavenet: WaveNet, hop: int) -> float:
-    """Return what a sample costs in the 60th second of sound, against the second."""
-    told = np.zeros((1, 60 * 16_000 // hop, wavenet.frames.channels), np.float32)
-    costs, start = [], time.perf_counter()
-    for part in Sampler(wavenet).stream(told, hop):
-        now = time.perf_counter()
-        costs.append(((now - start) / part.shape[1], part.shape[1]))
+def _time_ratio(decoder: WaveNetDecoder) -> float:
+    """Return the time per sample in the 60th second of sound, divided by that in the 2nd."""
+    frames = 60 * 16_000 // HOP_LENGTH
+    conditioning = np.zeros((1, frames, decoder.conditioner.channels), np.float32)
+    times, start = [], time.perf_counter()  # one per sample
+    for part in Sampler(decoder).stream(conditioning, HOP_LENGTH):
+        times += [(time.perf_counter() - start) / part.shape[1]] * part.shape[1]
         start = time.perf_counter()
-    seconds, counts = zip(*costs, strict=True)
-    each = np.repeat(seconds, counts)
-    return float(np.median(each[-16_000:]) / np.median(each[16_000:32_000]))
+    return float(np.median(times[-16_000:]) / np.median(times[16_000:32_000]))
 
 
-def bench_precision(run: Run, store: Store, utterances: int = 8) -> dict[str, float]:
-    """Measure what rough weights cost a trained model on held-out speech, in bits a sample.
+def bench_precision(
+    run: str | Path, folder: str | Path | None = None, utterances: int = 8
+) -> dict[str, float]:
+    """Measure what weights in bfloat16 cost a trained model on held-out speech.
 
     Args:
         run: the run.
-        store: the corpus that it was trained on.
+        folder: the corpus that it was trained on; the bundled one by default.
         utterances: held-out utterances, at most 5 seconds of each.
 
     Returns:
-        How many bits a sample the others need more than the exact weights, and of how many samples.
+        The bits per sample above those of float32, and the number of samples.
 
     Raises:
-        InputError: nothing is held out, or other speakers than the run's.
+        InputError: nothing is held out, or the corpus has other speakers than the run.
     """
-    model = run.model
+    model = Run(run).model
+    store = prepare(open_corpus(folder) if folder else example_corpus())
     held_out = store.numbers("held_out")
     if not len(held_out):
         raise InputError(f"{store.corpus.folder} holds nothing out: give a corpus that does")
     picked = held_out[np.linspace(0, len(held_out) - 1, utterances).round().astype(int)]
-    told, levels = [], []
-    length = 5 * store.sample_rate // model.hop_length * model.hop_length
+    conditioning, levels = [], []
     for number in picked:
-        wave = store.waveform(number)[:length]
-        wave = wave[: len(wave) // model.hop_length * model.hop_length]
+        waveform = store.waveform(number)[: 5 * store.sample_rate]
+        waveform = waveform[: len(waveform) // model.hop_length * model.hop_length]
         speaker = model.speaker_ids([store.corpus.utterances[number].speaker])
-        told.append(np.array(model.decoder.conditioner(model.vector_quantize(wave).z_q, speaker)))
-        levels.append(np.array(model.decoder.levels_of(wave[None, :, None], told[-1])))
+        z_q = model.vector_quantize(waveform).z_q
+        frames = np.array(model.decoder.conditioner(z_q, speaker))
+        conditioning.append(frames)
+        levels.append(np.array(model.decoder.levels_of(waveform[None, :, None], frames)))
     bits = {}
-    for precision in ("float32", *ROUGH):
+    for precision in ("float32", "bfloat16"):
         sampler = Sampler(model.decoder, precision)
-        nats = [
-            -np.array(
-                model.decoder.distribution.log_prob(
-                    sampler(frames, model.hop_length, forced=known), known
-                )
+        log_probs = [
+            model.decoder.distribution.log_prob(
+                sampler(frames, model.hop_length, forced=known), known
             )
-            for frames, known in zip(told, levels, strict=True)
+            for frames, known in zip(conditioning, levels, strict=True)
         ]
-        bits[precision] = float(np.concatenate(nats, axis=1).mean() / np.log(2))
-    exact = bits.pop("float32")
-    costs = {f"{precision}_costs_bits": value - exact for precision, value in bits.items()}
-    return {"samples": sum(known.size for known in levels), **costs}
+        bits[precision] = -float(np.concatenate(log_probs, axis=1).mean() / np.log(2))
+    samples = sum(known.size for known in levels)
+    return {"samples": samples, "bfloat16_bits_per_sample": bits["bfloat16"] - bits["float32"]}

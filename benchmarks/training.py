@@ -1,4 +1,4 @@
-"""A training step timed: presets -> milliseconds a step and samples a second."""
+"""Speed of training: presets -> milliseconds per step and samples per second."""
 
 import time
 
@@ -9,35 +9,32 @@ from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.presets.training_config import multiplies_bfloat16
 
 SPEAKERS = 109
-SECONDS = 12.0  # that a setting is measured for, after a first step
-MOST_STEPS = 20
+SECONDS = 12.0  # for which a setting is measured, after a first step
+MAX_STEPS = 20
 
 
-def bench_training(folder=None) -> dict[str, float]:
-    """Measure whole training steps, on noise: forward, gradients, Adam, moving average.
-
-    Args:
-        folder: as other benchmarks take it; what is learned makes no difference to the time.
+def bench_training() -> dict[str, float]:
+    """Measure whole training steps on noise: forward, gradients, Adam, moving average.
 
     Returns:
-        `NAME_milliseconds` of a step, a median, and `NAME_samples_a_second`, where NAME is `original`
-        in bfloat16, only if the processor multiplies it, `original_float32`, and `mini`; and
-        `NAME_gflops`, the decoder's matrix products alone, there and back.
+        `NAME_milliseconds` per step (the median), `NAME_samples_per_second`, and `NAME_gflops` of
+        the decoder's matrix products alone, forward and backward. NAME is `original` in bfloat16
+        (if the processor multiplies it), `original_float32` and `mini`.
     """
     settings = {"original_float32": ("original", {"precision": "float32"}), "mini": ("mini", {})}
     if multiplies_bfloat16():
         settings = {"original": ("original", {"precision": "mixed_bfloat16"}), **settings}
-    found = {}
+    figures = {}
     for name, (preset, changes) in settings.items():
         seconds, samples, weights = time_step(preset, **changes)
-        found[f"{name}_milliseconds"] = 1000 * seconds
-        found[f"{name}_samples_a_second"] = samples / seconds
-        found[f"{name}_gflops"] = 6e-9 * weights * samples / seconds
-    return found
+        figures[f"{name}_milliseconds"] = 1000 * seconds
+        figures[f"{name}_samples_per_second"] = samples / seconds
+        figures[f"{name}_gflops"] = 6e-9 * weights * samples / seconds
+    return figures
 
 
 def time_step(preset: str, **changes) -> tuple[float, int, int]:
-    """Return the median seconds of a step, a batch's samples, and the decoder's products each."""
+    """Return the median seconds of a step, samples per batch, the decoder's products per sample."""
     import keras
     from keras import ops
 
@@ -51,12 +48,11 @@ def time_step(preset: str, **changes) -> tuple[float, int, int]:
     waveform = ops.convert_to_tensor(rng.uniform(-0.5, 0.5, shape), "float32")
     speaker = ops.convert_to_tensor(rng.integers(0, SPEAKERS, shape[0]), "int32")
     seconds = []
-    while len(seconds) < 2 or (sum(seconds[1:]) < SECONDS and len(seconds) <= MOST_STEPS):
-        began = time.perf_counter()
+    while len(seconds) < 2 or (sum(seconds[1:]) < SECONDS and len(seconds) <= MAX_STEPS):
+        start = time.perf_counter()
         trainer.step_on(waveform, speaker)
-        seconds.append(time.perf_counter() - began)
-    decoder = model.decoder
-    network = decoder.network
+        seconds.append(time.perf_counter() - start)
+    network = model.decoder.network
     layers = [network.input_conv, network.input_skip, network.hidden, network.out]
     layers += [layer for block in network.blocks for layer in (block.conv, block.out)]
     weights = sum(int(np.prod(layer.kernel.shape)) for layer in layers)

@@ -1,7 +1,11 @@
-"""Fixtures: a small speech-like corpus that is made anew, and a run trained on it for a moment."""
+"""Fixtures: a small speech-like corpus made for each session, and a run trained on it briefly."""
 
+import ctypes
+import gc
 import os
 import signal
+import sys
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from vqwn_kit.models.tensorflow import keras  # isort: skip
+from vqwn_kit.models.tensorflow import keras, tf  # isort: skip
 
 from vqwn_kit.data import audio  # noqa: E402
 from vqwn_kit.models import (  # noqa: E402
@@ -19,9 +23,25 @@ from vqwn_kit.models import (  # noqa: E402
     WaveNet,
     WaveNetDecoder,
 )
+from vqwn_kit.presets.build import build_model  # noqa: E402
 from vqwn_kit.presets.parts import build_part, change_part  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+# Graphs that run for a few steps are not worth optimising: a fifth of the time of a tiny training.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+gc.collect()
+gc.freeze()  # a million objects of TensorFlow that no later collection has to visit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_memory() -> Iterator[None]:
+    """Free the models of a file: each is a reference cycle, which only a full collection finds."""
+    yield
+    keras.utils.clear_session()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture
@@ -155,6 +175,12 @@ def run(store, tmp_path_factory):
 def model(run):
     """The model of that run."""
     return run.model
+
+
+def declare(preset, speakers: Sequence[str] = ("ann",)):
+    """Return the `VQVAE` of a preset with the shapes of its weights, which take no memory."""
+    with keras.StatelessScope(initialize_variables=False):
+        return build_model(preset, list(speakers))
 
 
 def decoder_settings(**flat) -> dict:

@@ -32,6 +32,9 @@ MAY_IMPORT = {  # folders that take less than all before them; `errors` and `fil
 }
 
 
+SECTIONS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}  # of the changelog
+
+
 def folder_of(module: str) -> str:
     """Return the folder of FLOW that a module, written with dots, is in."""
     inside = [name for name in FLOW if f"{module}.".startswith(f"{name}.")]
@@ -78,12 +81,12 @@ def test_a_folder_imports_only_from_those_before_it(folder):
 
 @pytest.mark.parametrize("folder", FLOW)
 def test_there_is_no_circle_within_a_folder(folder):
-    graph = {
-        module: {name for name in modules() for used in imported_by(path)
-                 if used == name or used.startswith(f"{name}.")} - {module}
-        for module, path in modules().items() if folder_of(module) == folder
-    }  # fmt: skip
-    tuple(TopologicalSorter(graph).static_order())  # raises CycleError
+    graph = TopologicalSorter()
+    for module, path in modules().items():
+        if folder_of(module) == folder:
+            used = imported_by(path) | {name.rpartition(".")[0] for name in imported_by(path)}
+            graph.add(module, *(used & modules().keys() - {module}))
+    graph.prepare()  # raises CycleError
 
 
 def test_models_know_keras_and_errors_only():
@@ -164,7 +167,7 @@ def test_environment_for_conda_is_in_step_with_pyproject():
     assert conda[0] == f"python{project['requires-python']}"
     (install,) = pip["pip"]
     extras = set(re.fullmatch(r"-e \.\[(.+)\]", install)[1].split(","))
-    assert extras == {"cpu", "lab", "test"} <= set(project["optional-dependencies"])
+    assert extras == {"cpu", "lab", "eval", "test"} <= set(project["optional-dependencies"])
 
 
 def test_lock_holds_every_requirement_and_no_address():
@@ -172,15 +175,42 @@ def test_lock_holds_every_requirement_and_no_address():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     locked = {requirement(line) for line in lock.splitlines() if "==" in line}
     wanted = list(project["dependencies"])
-    for extra in ("cpu", "lab", "test"):
+    for extra in ("cpu", "lab", "eval", "test", "dev"):
         wanted += project["optional-dependencies"][extra]
     assert {requirement(line) for line in wanted} <= locked
     assert "://" not in lock
 
 
+def test_tensorboard_starts_and_shows_what_a_training_logs(tmp_path):
+    code = (
+        "import json, urllib.request\n"
+        "from vqwn_kit.models.tensorflow import tf\n"
+        f"folder = {str(tmp_path)!r}\n"
+        "with tf.summary.create_file_writer(folder).as_default():\n"
+        "    tf.summary.scalar('loss', 0.5, step=3)\n"
+        "from tensorboard import default, program\n"
+        "server = program.TensorBoard(plugins=default.get_plugins())\n"
+        "server.configure(argv=[None, '--logdir', folder, '--port', '0'])\n"
+        "url = server.launch() + 'data/plugin/scalars/scalars?run=.&tag=loss'\n"
+        "((_, step, loss),) = json.load(urllib.request.urlopen(url))\n"
+        "assert (step, loss) == (3, 0.5)\n"
+    )
+    ends_well(code)
+
+
+def test_citation_and_changelog_are_of_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    headings = [line for line in lines if line.startswith("#")]
+    assert headings[1].startswith(f"## [{version}]")
+    assert {line[4:] for line in headings if line.startswith("### ")} <= SECTIONS
+    assert max(map(len, lines)) <= 100
+
+
 def committed() -> list[Path]:
     if not (ROOT / ".git").exists():
-        pytest.skip("this copy has no git folder, so what is committed isn't known")
+        pytest.skip("this copy has no git folder, so what is committed is not known")
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     )

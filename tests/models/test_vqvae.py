@@ -144,7 +144,13 @@ def test_a_length_that_is_no_multiple_of_the_hop_is_padded_for_2019_too(rng):
     assert model.encode(rng.uniform(-0.5, 0.5, 1)).shape == (1, 1)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+FAST = {"separate losses", "EMA", "softmax", "mixture of logistics"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS],
+)
 def test_every_variant_overfits_a_chord_of_three_tones(name):
     """The likelihood of pure tones falls tenfold below its start within 1500 steps."""
     time = np.arange(640) / 16_000

@@ -1,11 +1,13 @@
 """The decoders: causality, conditions, and the distribution of a level."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import small_decoder
-from vqwn_kit import InputError, build_model, load_preset
+from tests.conftest import declare, small_decoder
+from vqwn_kit import InputError, load_preset
 from vqwn_kit.models.conditioning import Conditioner
 from vqwn_kit.models.distributions import Categorical, LogisticMixture
 from vqwn_kit.models.mel import LogMel
@@ -55,9 +57,9 @@ def test_wavenet_is_causal_and_its_receptive_field_is_the_formula(rng, one_hot):
 
 def test_published_receptive_field_and_parameter_count():
     """Facts of the original VQ-VAE-WaveNet: 6170 samples; 35,151,105 with its step counter of 1."""
-    model = build_model(load_preset("original"), [f"p{number}" for number in range(109)])
+    model = declare(load_preset("original"), [f"p{number}" for number in range(109)])
     assert model.decoder.receptive_field == 6170
-    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 35_151_105 - 1
+    assert sum(math.prod(w.shape) for w in model.trainable_weights) == 35_151_105 - 1
 
 
 def test_cycles_are_dilations_that_double():
