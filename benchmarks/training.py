@@ -42,7 +42,7 @@ def time_step(preset: str, **changes) -> tuple[float, int, int]:
 
     preset = load_preset(preset).change(**changes)
     model = build_model(preset, [f"speaker {number}" for number in range(SPEAKERS)])
-    trainer = Trainer(preset, model, None)
+    trainer = Trainer(preset, model)
     shape = (preset.training.batch_size, preset.training.segment_length, 1)
     rng = np.random.default_rng(0)
     waveform = ops.convert_to_tensor(rng.uniform(-0.5, 0.5, shape), "float32")
@@ -50,7 +50,7 @@ def time_step(preset: str, **changes) -> tuple[float, int, int]:
     seconds = []
     while len(seconds) < 2 or (sum(seconds[1:]) < SECONDS and len(seconds) <= MAX_STEPS):
         start = time.perf_counter()
-        trainer.step_on(waveform, speaker)
+        trainer.compiled_step(waveform, speaker)
         seconds.append(time.perf_counter() - start)
     network = model.decoder.network
     layers = [network.input_conv, network.input_skip, network.hidden, network.out]

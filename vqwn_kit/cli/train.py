@@ -188,7 +188,7 @@ def _sound_log(options, store) -> list:
         raise InputError("--log-audio speaks a held-out sentence, and this corpus holds none out")
     utterance = store.corpus.utterances[numbers[0]]
     waveform = store.waveform(numbers[0])[: 3 * store.sample_rate]
-    from vqwn_kit.sampling.generate import audio_log
+    from vqwn_kit.training.tensorboard import audio_log
 
     return [audio_log(options.log, {utterance.key: waveform}, utterance.speaker)]
 

@@ -9,7 +9,7 @@ from vqwn_kit.evaluation import audio_metrics, code_metrics
 from vqwn_kit.evaluation.context import EvaluationContext, evaluation_context
 from vqwn_kit.evaluation.metrics import Estimate, NotMeasured
 from vqwn_kit.evaluation.score_card import ScoreCard
-from vqwn_kit.runs.codes import store_of
+from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 
 

@@ -290,9 +290,17 @@ class VQVAE(keras.Model):
 
     @cached_property
     def measure(self):
-        """`test_step` as a graph for one utterance of any length: (1, T, 1), (1,) -> metrics."""
+        """Losses and sizes by name, and codes, of one utterance as a graph; no metric is updated.
+
+        (1, T, 1), (1,) -> dict of scalars, int32 (1, N); of any length T.
+        """
+
+        def measured(waveform, speaker):
+            losses, sizes, quantized = self.losses_of(waveform, speaker, training=False)
+            return losses | sizes, quantized.codes
+
         signature = [tf.TensorSpec((1, None, 1)), tf.TensorSpec((1,), tf.int32)]
-        return tf.function(lambda *batch: self.test_step(batch), input_signature=signature)
+        return tf.function(measured, input_signature=signature)
 
     def _track(self, loss, values: dict, codes) -> dict:
         for name, value in {"loss": loss, **values}.items():

@@ -1,7 +1,7 @@
-"""A prior and held-out utterances -> a card: bits a code beside n-grams, calibration, stuck codes.
+"""A prior and held-out utterances -> a score card: bits per code, calibration, stuck codes.
 
-What can be foretold of a code isn't information: the real bit rate of a run is the bits a code
-that its best prior needs, times the codes a second.
+The bit rate of a run is the entropy rate of its codes, which the bits per code of its best prior
+bound from above, times the codes per second.
 """
 
 from dataclasses import dataclass, field
@@ -19,45 +19,48 @@ from vqwn_kit.files import replacing
 from vqwn_kit.prior.load import load_prior, read_config
 from vqwn_kit.prior.model import CodePrior
 from vqwn_kit.prior.ngram import NGram
-from vqwn_kit.runs.codes import WINDOW, RunCodes, codes_of, store_of
+from vqwn_kit.runs.codes import WINDOW, RunCodes, codes_of
+from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 
 ORDERS = {"uniform": 0, "unigram": 1, "bigram": 2, "trigram": 3}
-HELD_SECONDS = 0.3  # one code for longer than that, outside silence, is stuck
+MAX_REPEAT = 0.3  # s; a sample that repeats a code for longer, outside silence, is stuck
 SAMPLE_SECONDS = 3.0
+SILENCE = f"{WINDOW * 1000:g} ms at least {TRIM_DB:g} dB under the loudest of the utterance"
 
 
 @dataclass
 class PriorCard(ScoreCard):
-    """What was measured of a prior; see `ScoreCard`.
+    """The measures of a prior; see `ScoreCard`.
 
     Attributes:
-        foretold: probability of the likeliest code of each held-out frame, (M,).
-        came: whether it was that code, bool (M,).
-        held: s, the longest that each sample holds one code outside silence, (samples,).
-        example: of a held-out utterance its key, bits a code (N,), silence (N,) and codes a second.
+        confidence: probability of the likeliest code of each held-out frame, (M,).
+        correct: whether that was the code, bool (M,).
+        repeats: longest time in s that each sample repeats a code outside silence, (samples,).
+        example: of a held-out utterance its key, surprisal in bits (N,), silence (N,), frame rate.
     """
 
-    foretold: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    came: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    held: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    confidence: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    correct: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    repeats: np.ndarray = field(default_factory=lambda: np.zeros(0))
     example: tuple[str, np.ndarray, np.ndarray, float] | None = None
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write the card and its figures into a folder, such as the prior's; return the paths."""
+        """Write the card and its figures into a folder; return the paths."""
         from matplotlib.figure import Figure
 
         from vqwn_kit import plots
 
         written = super().save(folder)
-        drawn = {"calibration": lambda ax: plots.plot_calibration(self.foretold, self.came, ax=ax)}
+        confidence, correct = self.confidence, self.correct
+        figures = {"calibration": lambda ax: plots.plot_calibration(confidence, correct, ax=ax)}
         if self.example is not None:
             key, bits, silent, rate = self.example
-            drawn["surprise"] = lambda ax: plots.plot_surprisal(bits, rate, silent, key, ax=ax)
-        if len(self.held):
-            limit = HELD_SECONDS
-            drawn["held_codes"] = lambda ax: plots.plot_longest_repeats(self.held, limit, ax=ax)
-        for name, draw in drawn.items():
+            figures["surprise"] = lambda ax: plots.plot_surprisal(bits, rate, silent, key, ax=ax)
+        if len(self.repeats):
+            seconds = self.repeats
+            figures["repeats"] = lambda ax: plots.plot_longest_repeats(seconds, MAX_REPEAT, ax=ax)
+        for name, draw in figures.items():
             figure = Figure(figsize=(7.0, 4.0), layout="constrained")
             draw(figure.add_subplot())
             path = Path(folder) / "figures" / f"{name}.png"
@@ -80,17 +83,14 @@ def score_prior(
 
     Args:
         run: the run, its folder, or a checkpoint.
-        data: the corpus, its folder or its store; by default what the run was trained on.
-        name: of the prior's folder in the run's.
-        samples: of 3 s that are drawn to look for stuck codes; 0 draws none.
+        data: the corpus, its folder or its store; by default that of the run.
+        name: of the prior's folder in the folder of the run.
+        samples: number of samples of 3 s for the measure of stuck codes; 0 leaves it out.
         seed: of the samples.
         progress: show a progress bar while encoding.
 
-    Returns:
-        The card. `save` writes it.
-
     Raises:
-        InputError: no such run, prior or corpus, or nothing held out.
+        InputError: no such run, prior or corpus, or no held-out utterance.
     """
     run = load_run(run)
     prior, config = load_prior(run, name), read_config(run, name)
@@ -100,124 +100,129 @@ def score_prior(
 
 
 def score_codes(
-    prior: CodePrior,
-    codes: RunCodes,
-    samples: int = 100,
-    seed: int = 0,
-    about: dict | None = None,
+    prior: CodePrior, codes: RunCodes, samples: int = 100, seed: int = 0, about: dict | None = None
 ) -> PriorCard:
     """Measure a prior on the held-out codes of a run; see `score_prior`."""
     members, train = codes.numbers("held_out"), codes.numbers("train")
-    encodings = len(codes.codes[train[0]])
-    card = PriorCard({
-        **(about or {}),
-        "corpus": codes.store.corpus.name,
-        "judged on": f"{len(members)} utterances of split held_out",
-        "learnt on": f"{len(train)} of split train, each encoded {encodings} times",
-        "parameters": prior.count_params(),
-    })  # fmt: skip
+    card = PriorCard(
+        {
+            **(about or {}),
+            "corpus": codes.store.corpus.name,
+            "tested on": f"{len(members)} utterances of split held_out",
+            "trained on": f"{len(train)} of split train, in {len(codes.codes[train[0]])} encodings",
+            "parameters": prior.count_params(),
+        }
+    )
     bits = {"prior": [surprise_of(prior, codes, n) for n in members]}
     if prior.speaker_names:
-        bits["prior, speaker not told"] = [surprise_of(prior, codes, n, False) for n in members]
+        bits["prior, no speaker"] = [surprise_of(prior, codes, n, False) for n in members]
     sequences = [codes.codes[n] for n in train]
     for model, order in ORDERS.items():
         ngram = NGram.fitted(sequences, codes.num_embeddings, order)
         bits[model] = [ngram.bits(codes.codes[n][0]) for n in members]
     silent = [codes.silent(n) for n in members]
-    _score_bits(card, bits, silent, codes)
+    _score_bits(card, bits, silent)
+    _score_rates(card, bits, silent, codes)
     _score_speakers(card, bits, members, codes)
     _score_calibration(card, prior, codes, members)
     if samples:
-        _score_held(card, prior, codes, samples, seed)
+        _score_repeats(card, prior, codes, samples, seed)
     else:
-        card.skipped["samples that hold a code"] = "samples = 0"
-    number = members[0]
-    key = codes.store.corpus.utterances[number].key
+        card.skipped["samples with a stuck code"] = "samples = 0"
+    key = codes.store.corpus.utterances[members[0]].key
     card.example = (key, bits["prior"][0], silent[0], codes.frame_rate)
     return card
 
 
-def _score_bits(card: PriorCard, bits: dict, silent: list, codes: RunCodes) -> None:
-    of, unit = "utterances", "bits a code"
-    groups = {"all codes": [np.ones(len(s), bool) for s in silent],
-              "codes outside silence": [~s for s in silent],
-              "codes of silence": silent}  # fmt: skip
-    for section, chosen in groups.items():
-        counts = [int(c.sum()) for c in chosen]
+def _score_bits(card: PriorCard, bits: dict, silent: list) -> None:
+    """Add the bits per code of each model, in all frames, outside silence and in silence."""
+    masks = {
+        "all codes": [np.ones(len(s), bool) for s in silent],
+        "codes outside silence": [~s for s in silent],
+        "codes of silence": silent,
+    }
+    for section, chosen in masks.items():
+        counts = [int(mask.sum()) for mask in chosen]
         if not sum(counts):
             card.skipped[section] = "there are none"
             continue
         for model, each in bits.items():
-            sums = [b[c].sum() for b, c in zip(each, chosen, strict=True)]
-            card.add(section, f"{model}, {section}", ratio(sums, counts), unit, of)
+            sums = [b[mask].sum() for b, mask in zip(each, chosen, strict=True)]
+            name = f"{model}, {section}"
+            card.add(section, name, ratio(sums, counts), "bits per code", "utterances")
+
+
+def _score_rates(card: PriorCard, bits: dict, silent: list, codes: RunCodes) -> None:
+    """Add the gain over n-grams, the bit rates, the share of silence, and a verdict."""
+    of, lengths = "utterances", [len(s) for s in silent]
     total = {model: np.array([b.sum() for b in each]) for model, each in bits.items()}
-    frames, rate = [len(s) for s in silent], codes.frame_rate
-    for other in ("bigram", "trigram"):
-        less = ratio(total[other] - total["prior"], total[other])
-        card.add("gain", f"bits below the {other}'s", less, "% fewer", of)
+    for baseline in ("bigram", "trigram"):
+        gain = ratio(total[baseline] - total["prior"], total[baseline])
+        card.add("gain", f"bits below those of the {baseline}", gain, "% fewer", of)
     for model in ("uniform", "unigram", "prior"):
-        value, low, high, n = ratio(total[model] * rate, frames)
-        flat = Estimate(value, None, None, n) if model == "uniform" else (value, low, high, n)
-        note = "log2 K codes a second" if model == "uniform" else ""
-        card.add("bit rate", f"bit rate, {model}", Estimate(*flat), "bits/s", of, note)
-    quiet = ratio([int(s.sum()) for s in silent], frames)
-    card.add("bit rate", "codes of silence", quiet, "%", of,
-             f"of {sum(frames)}; {WINDOW * 1000:g} ms at least {TRIM_DB:g} dB under the "
-             "utterance's loudest")  # fmt: skip
-    gain = 100 * (1 - total["prior"].sum() / total["bigram"].sum())
+        rate, note = ratio(total[model] * codes.frame_rate, lengths), ""
+        if model == "uniform":
+            rate, note = Estimate(rate[0], None, None, rate[3]), "log2 K times codes per second"
+        card.add("bit rate", f"bit rate, {model}", rate, "bits/s", of, note)
+    share = ratio([int(s.sum()) for s in silent], lengths)
+    card.add("bit rate", "codes of silence", share, "%", of, f"of {sum(lengths)}; {SILENCE}")
+    prior, bigram = total["prior"].sum(), total["bigram"].sum()
     card.verdicts.append(
-        f"A code carries {total['prior'].sum() / sum(frames):.2f} bits of its "
-        f"{np.log2(codes.num_embeddings):.2f}: {gain:.0f} % less than a bigram would say."
+        f"A code carries {prior / sum(lengths):.2f} of {np.log2(codes.num_embeddings):.2f} bits: "
+        f"{100 * (1 - prior / bigram):.0f} % fewer than by a bigram."
     )
 
 
 def _score_speakers(card: PriorCard, bits: dict, members: list[int], codes: RunCodes) -> None:
-    spoken = np.array([codes.store.corpus.utterances[n].speaker for n in members])
-    for speaker in dict.fromkeys(spoken):
-        own = np.flatnonzero(spoken == speaker)
+    """Add the bits per code of each speaker."""
+    speakers = np.array([codes.store.corpus.utterances[n].speaker for n in members])
+    for speaker in dict.fromkeys(speakers):
+        places = np.flatnonzero(speakers == speaker)
         for model in ("prior", "bigram", "trigram"):
-            sums = [bits[model][i].sum() for i in own]
-            counts = [len(bits[model][i]) for i in own]
-            card.add("by speaker", f"{model}, {speaker}", ratio(sums, counts),
-                     "bits a code", "utterances")  # fmt: skip
+            each = [bits[model][place] for place in places]
+            mean = ratio([b.sum() for b in each], [len(b) for b in each])
+            card.add("by speaker", f"{model}, {speaker}", mean, "bits per code", "utterances")
 
 
 def _score_calibration(card: PriorCard, prior: CodePrior, codes: RunCodes, members) -> None:
-    foretold, came = [], []
+    """Add the accuracy of the likeliest code, and the calibration of its probability."""
+    confidence, correct = [], []
     for number in members:
         speaker = int(codes.speakers[number]) if prior.speaker_names else None
         truth = codes.codes[number][0]
-        told = prior.log_probabilities(truth, speaker)
-        foretold.append(np.exp(told.max(axis=1)))
-        came.append(told.argmax(axis=1) == truth)
-    hits, counts = [c.sum() for c in came], [len(c) for c in came]
-    card.foretold, card.came = np.concatenate(foretold), np.concatenate(came)
-    card.add("calibration", "likeliest code is right", ratio(hits, counts), "%", "utterances")
-    error = Estimate(calibration_error(card.foretold, card.came), None, None, len(card.came))
-    card.add("calibration", "expected calibration error", error, "%", "codes",
-             "of the likeliest code, 15 bins")  # fmt: skip
+        log_probs = prior.log_probs(truth, speaker)
+        confidence.append(np.exp(log_probs.max(axis=1)))
+        correct.append(log_probs.argmax(axis=1) == truth)
+    section, accuracy = "calibration", ratio([c.sum() for c in correct], [len(c) for c in correct])
+    card.add(section, "likeliest code is right", accuracy, "%", "utterances")
+    card.confidence, card.correct = np.concatenate(confidence), np.concatenate(correct)
+    error = calibration_error(card.confidence, card.correct)
+    error = Estimate(error, None, None, len(card.correct))
+    note = "of the likeliest code, 15 bins"
+    card.add(section, "expected calibration error", error, "%", "codes", note)
 
 
-def _score_held(
+def _score_repeats(
     card: PriorCard, prior: CodePrior, codes: RunCodes, samples: int, seed: int
 ) -> None:
+    """Add the share of samples that repeat one code for too long."""
     names = prior.speaker_names or [None]
     speakers = [names[number % len(names)] for number in range(samples)]
     length = round(SAMPLE_SECONDS * codes.frame_rate)
-    drawn = prior.sample(length, speakers, seed=seed)
-    card.held = longest_run(drawn, codes.silence_codes()) / codes.frame_rate
-    card.add("samples", "samples that hold a code", proportion(card.held > HELD_SECONDS), "%",
-             "samples of 3 s", f"one for over {HELD_SECONDS:g} s, outside silence")  # fmt: skip
+    sampled = prior.sample(length, speakers, seed=seed)
+    card.repeats = longest_run(sampled, codes.silence_codes()) / codes.frame_rate
+    share, note = proportion(card.repeats > MAX_REPEAT), f"over {MAX_REPEAT:g} s, outside silence"
+    card.add("samples", "samples with a stuck code", share, "%", "samples of 3 s", note)
 
 
-def surprise_of(prior: CodePrior, codes: RunCodes, number: int, told: bool = True) -> np.ndarray:
-    """Return the bits of each code of an utterance as it is, float64 (N,).
+def surprise_of(prior: CodePrior, codes: RunCodes, number: int, speaker: bool = True) -> np.ndarray:
+    """Return the surprisal in bits of each code of an utterance, float64 (N,).
 
     Args:
         prior: the prior.
         codes: of a run.
         number: of the utterance.
-        told: whether the prior is told who speaks, if it can be.
+        speaker: whether to condition on the speaker, where the prior can.
     """
-    speaker = int(codes.speakers[number]) if told and prior.speaker_names else None
-    return prior.surprise(codes.codes[number][0], speaker)
+    known = int(codes.speakers[number]) if speaker and prior.speaker_names else None
+    return prior.surprise(codes.codes[number][0], known)

@@ -1,7 +1,7 @@
-"""An autoregressive prior over codes: codes so far, and a speaker -> the next code, or a sample.
+"""An autoregressive prior over codes, [van den Oord 2017](https://arxiv.org/abs/1711.00937), 3.3.
 
-Each code is told by a recurrent network (GRU) from all before it: p(codes) = prod p(code n | codes
-before n, speaker), as in [van den Oord 2017](https://arxiv.org/abs/1711.00937), section 3.3.
+A recurrent network (GRU) predicts each code from all codes before it, and from the speaker:
+p(codes | speaker) = prod p(code n | codes before n, speaker).
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,35 +11,37 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.prior.config import check_share, check_whole
 from vqwn_kit.prior.ngram import as_codes
-from vqwn_kit.prior.step import Recurrence, drawn, log_softmax
+from vqwn_kit.prior.step import Recurrence, draw_codes
 
-MOST_AT_ONCE = 200_000  # codes that one full pass looks at; its logits take K times 4 bytes each
+MAX_LENGTH = 200_000  # codes of one full pass, whose logits take 4 K bytes each
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class CodePrior(keras.Model):
     """A prior over the codes of a run.
 
-    A code enters as a learned vector plus a projection of its codebook row, and is told by how
-    well the network's output fits the same vectors: codes that sound alike are learnt together.
+    The vector of a code is learned, plus a projection of its row of the codebook. Logits are the
+    products of the network's output with these vectors, so that codes of similar sound share what
+    is learned of them.
 
     Args:
         num_embeddings: K.
         embedding_dim: D, width of the codebook.
-        speaker_names: names of the S speakers; empty for a prior that isn't told who speaks.
+        speaker_names: names of the S speakers; empty for a prior without speaker conditioning.
         units: of the recurrent network.
-        channels: width of the codes' vectors.
-        dropout: share of units that are left out in training.
-        speaker_dropout: share of training crops that aren't told who speaks, so that the prior can
-            do without.
+        channels: width of the vectors of codes and speakers.
+        dropout: share of units that are dropped in training.
+        speaker_dropout: share of training crops without a speaker, so that None can be given.
 
     Example:
         prior = vq.load_prior("results/mini")
-        bits = prior.surprise(codes, "joe")                     # (N,)
+        bits = prior.surprise(codes, "joe")                     # (N,), surprisal
         codes = prior.sample(750, ["joe", None], seed=1)        # (2, 750)
     """
 
@@ -55,12 +57,10 @@ class CodePrior(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for name, value in {"units": units, "channels": channels}.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}; expected a whole number from 1 on")
-        for name, value in {"dropout": dropout, "speaker_dropout": speaker_dropout}.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-                raise InputError(f"{name} is {value!r}; expected a number from 0 to below 1")
+        check_whole("units", units)
+        check_whole("channels", channels)
+        check_share("dropout", dropout)
+        check_share("speaker_dropout", speaker_dropout)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.speaker_names = [str(name) for name in speaker_names]
         self.units, self.channels = units, channels
@@ -73,18 +73,20 @@ class CodePrior(keras.Model):
         self.speaker_seeds = keras.random.SeedGenerator()
 
     def build(self, input_shape=None):
-        """Make the weights; their shapes follow from the keywords alone."""
-        near = keras.initializers.RandomNormal(stddev=0.05)
-        rows = self.num_embeddings + 1  # the last stands for 'the beginning'
-        self.vectors = self.add_weight(shape=(rows, self.channels), initializer=near, name="codes")
+        """Create the weights; their shapes follow from the keywords alone."""
+        small = keras.initializers.RandomNormal(stddev=0.05)
+        rows = self.num_embeddings + 1  # the last is the beginning of an utterance
+        self.vectors = self.add_weight(shape=(rows, self.channels), initializer=small, name="codes")
         self.bias = self.add_weight(shape=(rows - 1,), initializer="zeros", name="bias")
         if self.speaker_names:
             shape = (len(self.speaker_names), self.channels)
-            self.speakers = self.add_weight(shape=shape, initializer=near, name="speakers")
+            self.speakers = self.add_weight(shape=shape, initializer=small, name="speakers")
         self.codebook = self.add_weight(
-            shape=(rows - 1, self.embedding_dim), initializer="zeros", trainable=False,
+            shape=(rows - 1, self.embedding_dim),
+            initializer="zeros",
+            trainable=False,
             name="codebook",
-        )  # fmt: skip
+        )
         for layer in (self.into, self.out_of):
             layer.build((None, self.embedding_dim))
         self.recurrent.build((None, None, self.channels))
@@ -93,27 +95,27 @@ class CodePrior(keras.Model):
 
     @property
     def start(self) -> int:
-        """What stands for 'the beginning' among the codes before a code: K."""
+        """The input before the first code of an utterance: K."""
         return self.num_embeddings
 
     def tables(self):
-        """Return the codes' vectors at the input, (K + 1, C), and at the output, (K, C)."""
+        """Return the vectors of codes at the input, (K + 1, C), and at the output, (K, C)."""
         centred = self.codebook - ops.mean(self.codebook, axis=0)
         rows = centred / (ops.std(self.codebook) + 1e-6)
-        entering = ops.pad(self.into(rows), ((0, 1), (0, 0))) + self.vectors
-        return entering, self.vectors[:-1] + self.out_of(rows)
+        inputs_table = ops.pad(self.into(rows), ((0, 1), (0, 0))) + self.vectors
+        return inputs_table, self.vectors[:-1] + self.out_of(rows)
 
     def call(self, inputs, training: bool | None = None):
         """Return logits (B, N, K) of each next code.
 
         Args:
-            inputs: codes so far, int (B, N), one before each that is told, K for the beginning;
-                and speakers, int (B,), -1 for none.
-            training: whether to leave units and speakers out.
+            inputs: the code before each predicted one, int (B, N), K at the beginning; and
+                speakers, int (B,), -1 for none.
+            training: whether to drop units and speakers.
         """
-        before, speaker = inputs
-        entering, leaving = self.tables()
-        x = ops.take(entering, before, axis=0)
+        previous, speaker = inputs
+        inputs_table, outputs_table = self.tables()
+        x = ops.take(inputs_table, previous, axis=0)
         if self.speaker_names:
             if training and self.speaker_dropout:
                 draws = keras.random.uniform(ops.shape(speaker), seed=self.speaker_seeds)
@@ -123,32 +125,32 @@ class CodePrior(keras.Model):
             x = x + (vectors * known[:, None])[:, None]
         x = self.drop(self.recurrent(x), training=training)
         x = self.drop(self.head(x), training=training)
-        return ops.matmul(x, ops.transpose(leaving)) + self.bias
+        return ops.matmul(x, ops.transpose(outputs_table)) + self.bias
 
-    def log_probabilities(
+    def log_probs(
         self, codes: np.ndarray, speaker: str | int | None = None, from_start: bool = True
     ) -> np.ndarray:
-        """Return log-probabilities of every code given those before it, float32 (N, K), in nats.
+        """Return log-probabilities of all K codes at each place, float32 (N, K), in nats.
 
         Args:
             codes: int (N,).
-            speaker: name or number of who speaks; None where that isn't told.
-            from_start: `codes` are the beginning of an utterance. Where they are a piece of it, the
-                first only tells the others, and row n is what follows code n.
+            speaker: name or number of the speaker; None for no speaker.
+            from_start: whether `codes` begin an utterance; row n is then the prediction of code n
+                from those before it. Of a piece from within, row n is that of the code after n.
 
         Raises:
             InputError: codes out of range, none of them, or no such speaker.
         """
         codes = self._codes(codes)
         number = self.speaker_ids([speaker])
-        before = np.append(self.start, codes[:-1]) if from_start else codes
-        if len(before) > MOST_AT_ONCE:
-            raise InputError(f"{len(before)} codes at once; expected at most {MOST_AT_ONCE}")
-        return self.measure(before[None].astype(np.int32), number).numpy()[0]
+        previous = np.append(self.start, codes[:-1]) if from_start else codes
+        if len(previous) > MAX_LENGTH:
+            raise InputError(f"{len(previous)} codes at once; expected at most {MAX_LENGTH}")
+        return self.compiled_log_probs(previous[None].astype(np.int32), number).numpy()[0]
 
     @cached_property
-    def measure(self):
-        """Log-probabilities as a graph for any number of codes: (B, N), (B,) -> (B, N, K)."""
+    def compiled_log_probs(self):
+        """The graph of log-probabilities: inputs (B, N) and speakers (B,) -> (B, N, K)."""
         signature = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32)]
         return tf.function(
             lambda *inputs: ops.log_softmax(self(inputs, training=False)),
@@ -156,18 +158,13 @@ class CodePrior(keras.Model):
         )
 
     def surprise(self, codes: np.ndarray, speaker: str | int | None = None) -> np.ndarray:
-        """Return the bits of each code of an utterance given those before it, float64 (N,).
+        """Return the surprisal of each code of an utterance in bits, float64 (N,).
 
-        Args:
-            codes: int (N,), from the beginning of an utterance.
-            speaker: name or number of who speaks; None where that isn't told.
-
-        Raises:
-            InputError: codes out of range, none of them, or no such speaker.
+        It is the negative log-probability given the codes before; see `log_probs`.
         """
         codes = self._codes(codes)
-        told = self.log_probabilities(codes, speaker)[np.arange(len(codes)), codes]
-        return -told.astype(np.float64) / np.log(2.0)
+        nats = self.log_probs(codes, speaker)[np.arange(len(codes)), codes]
+        return -nats.astype(np.float64) / np.log(2.0)
 
     def successors(
         self,
@@ -176,26 +173,22 @@ class CodePrior(keras.Model):
         speaker: str | int | None = None,
         from_start: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the likeliest next codes, int (M,), and their probabilities, (M,), falling.
+        """Return the likeliest next codes, int (M,), and their probabilities (M,), descending.
 
         Args:
-            codes: what came before: one code, or several (N,).
+            codes: the codes before: one, or several (N,).
             count: M; None for all K.
-            speaker: name or number of who speaks; None where that isn't told.
-            from_start: `codes` are the beginning of an utterance, not a piece of one.
-
-        Raises:
-            InputError: codes out of range, or no such speaker.
+            speaker: name or number of the speaker; None for no speaker.
+            from_start: whether `codes` begin an utterance.
         """
         codes = self._codes(np.atleast_1d(codes))
-        before = np.append(self.start, codes) if from_start else codes
-        state, told = None, None
-        recurrence = Recurrence(self, self.speaker_ids([speaker]))
-        for code in before:
-            told, state = recurrence.step(np.array([code]), state)
-        share = np.exp(log_softmax(told[0]))
-        order = np.argsort(-share, kind="stable")[:count]
-        return order, share[order]
+        previous = np.append(self.start, codes) if from_start else codes
+        recurrence, state = Recurrence(self, self.speaker_ids([speaker])), None
+        for code in previous:
+            logits, state = recurrence.step(np.array([code]), state)
+        probabilities = softmax(logits[0])
+        order = np.argsort(-probabilities, kind="stable")[:count]
+        return order, probabilities[order]
 
     def sample(
         self,
@@ -206,39 +199,38 @@ class CodePrior(keras.Model):
         temperature: float = 1.0,
         seed: int = 0,
     ) -> np.ndarray:
-        """Draw codes, one row a speaker, int32 (S', N); after a prompt, which begins each row.
+        """Draw codes, one row per speaker, int32 (S', P + length); a prompt begins each row.
 
         Args:
-            length: how many to draw, N less the prompt's.
-            speakers: names or numbers of whose codes to draw; None where that isn't told.
+            length: how many codes to draw.
+            speakers: names or numbers of the S' speakers; None for no speaker.
             prompt: int (P,), the beginning of an utterance.
-            temperature: below 1 the likely becomes likelier.
-            seed: the same seed draws the same codes; each row has numbers of its own.
+            temperature: divides the logits.
+            seed: the same seed draws the same codes; each row has random numbers of its own.
 
         Raises:
             InputError: codes out of range, no such speaker, or nothing to draw.
         """
-        if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
-            raise InputError(f"length is {length!r}; expected a whole number of codes from 1 on")
+        check_whole("length", length)
         if not temperature > 0:
             raise InputError(f"temperature is {temperature}; expected more than 0")
         prompt = self._codes(prompt) if prompt is not None else np.zeros(0, np.int64)
         numbers = self.speaker_ids([speakers] if isinstance(speakers, str) else speakers)
         if not len(numbers):
-            raise InputError("no speakers given; give [None] for codes of nobody in particular")
+            raise InputError("no speakers given; give [None] for codes of no speaker")
         rows = range(len(numbers))
         draws = np.array([np.random.default_rng([seed, row]).random(length) for row in rows])
         codes = np.empty((len(numbers), len(prompt) + length), np.int32)
         codes[:, : len(prompt)] = prompt
         with threadpool_limits(1):  # the products are small: two threads took five times as long
             recurrence, state = Recurrence(self, numbers), None
-            last = np.full(len(numbers), self.start)
+            previous = np.full(len(numbers), self.start)
             for place in range(codes.shape[1]):
-                logits, state = recurrence.step(last, state)
+                logits, state = recurrence.step(previous, state)
                 if place >= len(prompt):
-                    draw = draws[:, place - len(prompt)]
-                    codes[:, place] = drawn(logits / temperature, draw)
-                last = codes[:, place]
+                    uniform = draws[:, place - len(prompt)]
+                    codes[:, place] = draw_codes(logits / temperature, uniform)
+                previous = codes[:, place]
         return codes
 
     def _codes(self, codes: np.ndarray) -> np.ndarray:
@@ -248,31 +240,30 @@ class CodePrior(keras.Model):
         return codes
 
     def speaker_ids(self, speakers: Iterable[str | int | None]) -> np.ndarray:
-        """Return numbers, int32 (S',), for names or numbers of speakers; None is -1, 'not told'.
+        """Return numbers, int32 (S',), for names or numbers of speakers; None is -1.
 
         Raises:
-            InputError: no such speaker, or one for a prior that isn't told who speaks.
+            InputError: no such speaker, or one for a prior without speaker conditioning.
         """
-        return np.array([self._speaker_id(speaker) for speaker in speakers], np.int32)
-
-    def _speaker_id(self, speaker: str | int | None) -> int:
-        names = self.speaker_names
-        if speaker is None or (not isinstance(speaker, str) and speaker == -1):
-            return -1
-        if not names:
-            raise InputError(
-                f"this prior isn't told who speaks, so it can't draw codes of {speaker}: leave the "
-                "speaker out, or train one that is (without --no-speaker)"
-            )
-        if isinstance(speaker, str):
-            if speaker not in names:
-                raise one_of("speaker", speaker, names)
-            return names.index(speaker)
-        if not 0 <= int(speaker) < len(names):
-            raise InputError(f"no speaker {speaker}: the numbers are 0..{len(names) - 1}")
-        return int(speaker)
+        names, numbers = self.speaker_names, []
+        for speaker in speakers:
+            if isinstance(speaker, str) and names:
+                if speaker not in names:
+                    raise one_of("speaker", speaker, names)
+                speaker = names.index(speaker)
+            elif speaker is None:
+                speaker = -1
+            if not names and speaker != -1:
+                raise InputError(
+                    f"this prior has no speaker conditioning; given the speaker {speaker}: leave "
+                    "it out, or train a prior with speakers (without --no-speaker)"
+                )
+            if not -1 <= int(speaker) < len(names):
+                raise InputError(f"no speaker {speaker}: the numbers are 0..{len(names) - 1}")
+            numbers.append(int(speaker))
+        return np.array(numbers, np.int32)
 
     def get_config(self) -> dict:
-        """Return the constructor's keywords."""
+        """Return the keywords of the constructor."""
         names = "num_embeddings embedding_dim speaker_names units channels dropout speaker_dropout"
         return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}

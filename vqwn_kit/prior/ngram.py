@@ -1,9 +1,9 @@
-"""Sequences of codes -> smoothed n-gram models of them, which every prior has to beat. NumPy only.
+"""Sequences of codes -> smoothed n-gram models, the baselines of a prior.
 
-Counts of each order are discounted by a constant, and what that frees goes to the next lower order,
-down to all K codes alike: interpolated Kneser-Ney (Chen and Goodman 1999, An empirical study of
-smoothing techniques) where the lower orders count in how many contexts a code was met, and
-interpolated absolute discounting where they count how often.
+The counts of each order are discounted by a constant, and the freed probability goes to the next
+lower order, down to the uniform distribution over K codes. Where lower orders count the contexts of
+a code, this is interpolated Kneser-Ney smoothing; where they count its occurrences, interpolated
+absolute discounting (Chen and Goodman 1999, An empirical study of smoothing techniques).
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ class NGram:
     """A smoothed n-gram model of codes.
 
     Args:
-        sequences: int (N_u,), 0..K-1, one an utterance; or (V, N_u), several encodings of it. What
-            is before the first code counts as a code of its own.
+        sequences: int (N_u,), 0..K-1, one per utterance, or (V, N_u), several encodings of it.
+            Before the first code stands a symbol of its own.
         num_embeddings: K.
-        order: 1 for a unigram, 2 for a bigram, and so on; 0 takes all codes alike.
-        discounts: what is taken from each count, (order,), those of the unigram first; 0 to 1.
+        order: 1 for a unigram, 2 for a bigram, and so on; 0 for the uniform distribution.
+        discounts: subtracted from each count, 0 to 1, (order,), that of the unigram first.
         smoothing: `kneser_ney` or `absolute`.
 
     Raises:
-        InputError: codes out of range, or an order that can't be counted.
+        InputError: codes out of range, or an order that is too high to be counted.
 
     Example:
         bigram = NGram.fitted(sequences, 512, order=2)
-        bigram.bits(codes)                                      # (N,) bits, one a code
+        bigram.bits(codes)                                      # (N,), bits of each code
     """
 
     def __init__(
@@ -46,10 +46,12 @@ class NGram:
     ):
         if smoothing not in SMOOTHING:
             raise one_of("smoothing", smoothing, SMOOTHING)
-        most = int(62 / np.log2(num_embeddings + 1))
-        if not 0 <= order <= most:
-            raise InputError(f"order is {order}; expected 0 to {most} with {num_embeddings} codes")
-        if len(discounts) != order or not all(0 <= one <= 1 for one in discounts):
+        highest = int(62 / np.log2(num_embeddings + 1))
+        if not 0 <= order <= highest:
+            raise InputError(
+                f"order is {order}; expected 0 to {highest} with {num_embeddings} codes"
+            )
+        if len(discounts) != order or not all(0 <= d <= 1 for d in discounts):
             raise InputError(f"discounts are {discounts}; expected {order} numbers from 0 to 1")
         self.num_embeddings, self.order = num_embeddings, order
         self.discounts, self.smoothing = tuple(discounts), smoothing
@@ -60,33 +62,34 @@ class NGram:
     def fitted(
         cls, sequences: Sequence[np.ndarray], num_embeddings: int, order: int, folds: int = 5
     ) -> "NGram":
-        """Return a model whose smoothing is the best on utterances that it left out.
+        """Return the model with the best smoothing by cross-validation over utterances.
 
-        The discounts are chosen one order after the other, the lowest first, by cross-validation
-        over utterances; then the better of the two kinds of smoothing. Of several encodings all
-        are counted, and the first is judged.
+        The discounts are selected one order after the other, the lowest first, for either kind of
+        smoothing. All encodings of an utterance are counted; the first one is validated on.
         """
         folds = min(folds, len(sequences))
         if folds < 2 or not order:
             return cls(sequences, num_embeddings, order, (0.5,) * order)
-        judged = [[np.atleast_2d(codes)[0] for codes in sequences[f::folds]] for f in range(folds)]
-        rests = [[s for i, s in enumerate(sequences) if i % folds != f] for f in range(folds)]
-        found = []
+        tests = [[np.atleast_2d(codes)[0] for codes in sequences[f::folds]] for f in range(folds)]
+        trains = [[s for i, s in enumerate(sequences) if i % folds != f] for f in range(folds)]
+        results = []
         for smoothing in SMOOTHING:
-            models = [cls(rest, num_embeddings, order, (0.5,) * order, smoothing) for rest in rests]
+            models = [
+                cls(fold, num_embeddings, order, (0.5,) * order, smoothing) for fold in trains
+            ]
             for place in range(order):
                 costs = [
                     sum(
                         model.discounted(place, discount).bits(codes, place + 1).sum()
-                        for model, part in zip(models, judged, strict=True)
-                        for codes in part
+                        for model, fold in zip(models, tests, strict=True)
+                        for codes in fold
                     )
                     for discount in DISCOUNTS
                 ]
-                chosen = DISCOUNTS[int(np.argmin(costs))]
-                models = [model.discounted(place, chosen) for model in models]
-            found.append((min(costs), smoothing, models[0].discounts))
-        _, smoothing, discounts = min(found)
+                best = DISCOUNTS[int(np.argmin(costs))]
+                models = [model.discounted(place, best) for model in models]
+            results.append((min(costs), smoothing, models[0].discounts))
+        _, smoothing, discounts = min(results)
         return cls(sequences, num_embeddings, order, discounts, smoothing)
 
     def discounted(self, place: int, discount: float) -> "NGram":
@@ -111,7 +114,7 @@ class NGram:
         return tables
 
     def _keys(self, codes: np.ndarray, length: int) -> np.ndarray:
-        """Return for each code a number for it and the `length` - 1 before it, int64 (N,)."""
+        """Return the key of the n-gram that ends at each code, int64 (N,)."""
         size = self.num_embeddings
         padded = np.concatenate([np.full(max(0, length - 1), size), codes]).astype(np.int64)
         keys = np.zeros(len(codes), np.int64)
@@ -124,7 +127,7 @@ class NGram:
 
         Args:
             codes: int (N,), the beginning of an utterance.
-            order: a lower one than the model's; the model's by default.
+            order: of the model by default, or a lower one.
         """
         codes = as_codes(codes, self.num_embeddings)
         share = np.full(len(codes), 1.0 / self.num_embeddings)
@@ -134,11 +137,7 @@ class NGram:
         return -np.log2(share)
 
     def probabilities(self, context: Sequence[int] = ()) -> np.ndarray:
-        """Return the probabilities of all codes after a context from the beginning, (K,).
-
-        Args:
-            context: the codes so far; only the last `order` - 1 matter.
-        """
+        """Return the probabilities (K,) of the code after a context, the last `order` - 1 codes."""
         context = as_codes(context, self.num_embeddings)
         every = np.arange(self.num_embeddings)
         share = np.full(len(every), 1.0 / len(every))
@@ -151,42 +150,41 @@ class NGram:
 
 
 class _Counts:
-    """Counts of the n-grams of one order: `grams` are sorted keys, a context times K and a code."""
+    """Counts of the n-grams of one order; `grams` are sorted keys, context times K plus code."""
 
     def __init__(self, grams: np.ndarray, counts: np.ndarray, size: int):
         self.grams, self.counts, self.size = grams, counts, size
 
     @cached_property
     def contexts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Contexts, how often each was met, and how many codes came after it."""
+        """Contexts, the occurrences of each, and the number of different codes after it."""
         contexts, places = np.unique(self.grams // self.size, return_inverse=True)
         return contexts, np.bincount(places, self.counts), np.bincount(places)
 
     def interpolated(self, keys: np.ndarray, lower: np.ndarray, discount: float) -> np.ndarray:
-        """Return probabilities of n-grams (M,), `lower` where their context was never met."""
+        """Return probabilities (M,) of n-grams; those of `lower` order after unknown contexts."""
         contexts, totals, kinds = self.contexts
         if not len(contexts):
             return lower
-        own, there = _found(self.grams, keys)
-        counts = np.where(there, self.counts[own], 0)
-        place, met = _found(contexts, keys // self.size)
-        left = np.minimum(counts, discount)
+        place, known = _look_up(self.grams, keys)
+        counts = np.where(known, self.counts[place], 0)
+        place, known = _look_up(contexts, keys // self.size)
         freed = discount * kinds[place]
-        share = (counts - left + freed * lower) / totals[place]
-        return np.where(met, share, lower)
+        share = (counts - np.minimum(counts, discount) + freed * lower) / totals[place]
+        return np.where(known, share, lower)
 
 
-def _found(ordered: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where keys are in an ordered array, and whether they are."""
+def _look_up(ordered: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of keys in an ordered array, and whether they are there."""
     places = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
     return places, ordered[places] == keys
 
 
 def as_codes(codes: Sequence[int], num_embeddings: int) -> np.ndarray:
-    """Return codes as int64 (N,); a batch of one, (1, N), is taken too.
+    """Return codes (N,), or those of a batch of one, (1, N), as int64 (N,).
 
     Raises:
-        InputError: another shape, or codes that aren't 0..K-1.
+        InputError: another shape, or codes out of 0..K-1.
     """
     codes = np.asarray(codes)
     codes = codes[0] if codes.ndim == 2 and len(codes) == 1 else codes

@@ -1,4 +1,4 @@
-"""A run and its prior -> speech that nobody said, in several voices; alone or after a prompt."""
+"""A run and its prior -> synthetic speech in several voices, from scratch or after a prompt."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from vqwn_kit.sampling.generate import Speaker, generate
 
 
 @dataclass(frozen=True)
-class Dream:
-    """What was drawn, and how it sounds.
+class SampledSpeech:
+    """Codes sampled from a prior, and their sound.
 
     Attributes:
-        codes: int32 (N,), the prompt's first.
-        prompt: how many of them are the prompt's.
-        sounds: float32 (S', N * hop_length) in [-1, 1], one a speaker.
-        frame_rate: codes a second.
+        codes: int32 (N,), those of the prompt first.
+        prompt: number of codes of the prompt.
+        sounds: float32 (S', N * hop_length) in [-1, 1], one per speaker.
+        frame_rate: codes per second.
     """
 
     codes: np.ndarray
@@ -45,21 +45,21 @@ def sample_speech(
     seed: int = 0,
     name: str = "prior",
     progress: bool = False,
-) -> Dream:
-    """Draw codes from the prior of a run, and speak them in the voices of speakers.
+) -> SampledSpeech:
+    """Sample codes from the prior of a run, and decode them in the voices of speakers.
 
     Args:
         run: the run, its folder, or a checkpoint.
-        speakers: whose voices; all speak the same codes.
-        seconds: of what is drawn; a prompt comes before.
+        speakers: the voices; all decode the same codes.
+        seconds: duration of the sampled codes, without that of the prompt.
         prompt: a waveform (T,) in [-1, 1], 16 kHz, whose first codes are continued.
-        prompt_seconds: how much of the prompt is heard, in whole frames.
-        like: whose codes to draw, a name or number; None for nobody in particular.
-        prior_temperature: of the codes; below 1 the likely becomes likelier.
-        mode: of the decoder, as in `generate`, like the two that follow.
-        temperature: of the decoder.
+        prompt_seconds: duration of the prompt that is used, in whole frames.
+        like: name or number of the speaker that conditions the prior; None for no speaker.
+        prior_temperature: divides the logits of the prior.
+        mode: of the decoder, see `generate`.
+        temperature: of the decoder, see `generate`.
         seed: the same seed gives the same codes and the same sound.
-        name: of the prior's folder in the run's.
+        name: of the prior's folder in the folder of the run.
         progress: show a progress bar.
 
     Raises:
@@ -67,8 +67,8 @@ def sample_speech(
             frame or than `prompt_seconds`.
 
     Example:
-        dreamt = vq.sample_speech("results/mini", ["alpha", "joe"], prompt=wave, seed=1)
-        vq.listen({"as alpha": dreamt.sounds[0], "as joe": dreamt.sounds[1]})
+        sample = vq.sample_speech("results/mini", ["alpha", "joe"], prompt=wave, seed=1)
+        vq.Player({"alpha": sample.sounds[0], "joe": sample.sounds[1]})
     """
     run = load_run(run)
     prior = load_prior(run, name)
@@ -78,18 +78,18 @@ def sample_speech(
     speakers = [speakers] if isinstance(speakers, str) else list(speakers)
     model.speaker_ids(speakers)
     rate = SAMPLE_RATE / model.hop_length
-    heard = None
+    given = None
     if prompt is not None:
-        heard = model.encode(beginning(prompt, prompt_seconds, model.hop_length))[0]
+        given = model.encode(beginning(prompt, prompt_seconds, model.hop_length))[0]
     length = max(1, round(seconds * rate))
-    codes = prior.sample(length, [like], prompt=heard, temperature=prior_temperature, seed=seed)[0]
+    codes = prior.sample(length, [like], prompt=given, temperature=prior_temperature, seed=seed)[0]
     settings = {"mode": mode, "temperature": temperature, "seed": seed, "progress": progress}
     sounds = generate(model, codes, speakers, **settings)
-    return Dream(codes, 0 if heard is None else len(heard), sounds, rate)
+    return SampledSpeech(codes, 0 if given is None else len(given), sounds, rate)
 
 
 def beginning(waveform: np.ndarray, seconds: float, hop_length: int) -> np.ndarray:
-    """Return the first seconds of a waveform (T,) at 16 kHz, cut to whole frames.
+    """Return the first seconds of a waveform (T,) at 16 kHz, in whole frames.
 
     Raises:
         InputError: another shape, less than a frame, or a waveform that is shorter.
@@ -102,11 +102,11 @@ def beginning(waveform: np.ndarray, seconds: float, hop_length: int) -> np.ndarr
         given = min(seconds, len(waveform) / SAMPLE_RATE)
         raise InputError(
             f"a prompt of {given:g} s is shorter than a frame of {hop_length} samples "
-            f"({1000 * hop_length / SAMPLE_RATE:g} ms), so there is no code to go on from"
+            f"({1000 * hop_length / SAMPLE_RATE:g} ms), so there is no code to continue from"
         )
     if len(waveform) < frames * hop_length:
         raise InputError(
-            f"the prompt lasts {len(waveform) / SAMPLE_RATE:.2f} s, less than the {seconds:g} s to "
-            "be heard: give a longer one, or fewer seconds (prompt_seconds, --prompt-seconds)"
+            f"the prompt lasts {len(waveform) / SAMPLE_RATE:.2f} s, less than {seconds:g} s: give "
+            "a longer one, or fewer seconds (prompt_seconds, --prompt-seconds)"
         )
     return waveform[: frames * hop_length]

@@ -21,7 +21,7 @@ from vqwn_kit.evaluation.context import EvaluationContext, select_utterances
 from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
 from vqwn_kit.projector.tables import MOST_POINTS, Table, plain, write_tables
-from vqwn_kit.runs.codes import knows_corpus, store_of
+from vqwn_kit.runs.corpus_of import knows_corpus, store_of
 from vqwn_kit.runs.run import Run, load_run
 
 FRAMES = 2000

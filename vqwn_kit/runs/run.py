@@ -1,16 +1,15 @@
-"""The run folder: config, checkpoints, history. Listening to a run needs no training code.
+"""The run folder. Loading the model of a run needs no training code.
 
-config.json                  preset, speakers and corpus
-history.jsonl                a line a logging interval
-weights-STEP.weights.h5      what generation uses (averaged, where the run averages)
-weights-STEP.state.npz       what training needs to go on exactly; of the newest step only
-embedding_STEP.npy           the codebook (K, D)
-speaker_embedding_STEP.npy   the speakers' vectors (S, speaker_dim)
+config.json                  preset, speakers, corpus, and the runs that parts were loaded from
+history.jsonl                one line per logging interval
+weights-STEP.weights.h5      weights for generation: the moving average, where the run has one
+weights-STEP.state.npz       everything that training needs to resume exactly; newest step only
+embedding_STEP.npy           codebook (K, D)
+speaker_embedding_STEP.npy   vectors of the speakers (S, speaker_dim)
 """
 
 import json
 import re
-import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from vqwn_kit.files import read_text, replacing, results
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.parts import part_class
 from vqwn_kit.presets.preset import Preset, from_dict
+from vqwn_kit.runs.history import read_history
 
 if TYPE_CHECKING:
     from vqwn_kit.models.vqvae import VQVAE
@@ -33,13 +33,13 @@ class Run:
     """A run on disk.
 
     Args:
-        path: a run folder, or a prefix with a step as in `saved_model/weights-110640`.
+        path: a run folder, or a checkpoint as in `saved_model/weights-110640`.
 
     Attributes:
         folder: the folder.
-        prefix: what the names of its checkpoints begin with.
-        step: the step that the path named, or None for the newest.
-        config: what `config.json` says.
+        prefix: what the file names of its checkpoints begin with.
+        step: the step that the path names, or None for the newest.
+        config: the content of `config.json`.
 
     Raises:
         InputError: no such run, a damaged config, or a TensorFlow 1 checkpoint.
@@ -48,20 +48,20 @@ class Run:
     def __init__(self, path: str | Path):
         path = Path(path)
         _refuse_tensorflow_1(path)
-        named = re.fullmatch(r"(.+)-(\d+)", path.name.removesuffix(".weights.h5"))
+        match = re.fullmatch(r"(.+)-(\d+)", path.name.removesuffix(".weights.h5"))
         self.folder = path if path.is_dir() else path.parent
         self.config = self._read_config(path)
         self.prefix = self.config.get("prefix", DEFAULT_PREFIX)
         self.step = None
         if not path.is_dir():
-            self.prefix, self.step = (named[1], int(named[2])) if named else (path.name, None)
+            self.prefix, self.step = (match[1], int(match[2])) if match else (path.name, None)
             if not self.steps or self.step not in (None, *self.steps):
                 raise InputError(f"no checkpoint {path}: {self._checkpoints()}")
 
     def _checkpoints(self) -> str:
-        names = sorted(file.name for file in self.folder.glob("*.weights.h5"))
-        there = ", ".join(name.removesuffix(".weights.h5") for name in names[:12])
-        return f"{self.folder} has {there or 'no checkpoint yet; train it first'}"
+        files = sorted(file.name for file in self.folder.glob("*.weights.h5"))[:12]
+        names = ", ".join(name.removesuffix(".weights.h5") for name in files)
+        return f"{self.folder} has {names or 'no checkpoint yet; train it first'}"
 
     def _read_config(self, path: Path) -> dict:
         file = self.folder / "config.json"
@@ -76,7 +76,7 @@ class Run:
             return {**config, "speakers": dict(config["speakers"]), "corpus": str(config["corpus"])}
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{file} isn't the config of a run, or is damaged ({error!r}); expected the keys "
+                f"{file} is not the config of a run, or is damaged ({error!r}); expected the keys "
                 "preset, speakers and corpus, as `vqwn train` writes them"
             ) from error
 
@@ -89,24 +89,24 @@ class Run:
         speakers: dict,
         parts: dict[str, str] | None = None,
     ) -> "Run":
-        """Make a run at a prefix such as `results/mini/weights` and write its `config.json`.
+        """Create a run folder, or reuse one, and write its `config.json`.
 
         Args:
-            path: folder and prefix of the checkpoints.
-            preset: what is trained.
+            path: folder and prefix of the checkpoints, such as `results/mini/weights`.
+            preset: the preset.
             corpus_name: name of the corpus.
             speakers: facts by speaker, in the order of their numbers.
-            parts: checkpoints that parts of the model started from, by part.
+            parts: checkpoints that parts of the model were loaded from, by part.
 
         Raises:
-            InputError: the folder can't be made.
+            InputError: the folder cannot be created.
         """
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"can't make the folder {path.parent} ({error.strerror}): give another (--save)"
+                f"cannot create the folder {path.parent} ({error.strerror}): give another (--save)"
             ) from error
         run = cls.__new__(cls)
         run.folder, run.prefix, run.step = path.parent, path.name, None
@@ -122,7 +122,7 @@ class Run:
         return run
 
     def __repr__(self) -> str:
-        """Show where the run is and how far it got."""
+        """Show the folder and the steps of the checkpoints."""
         return f"Run({str(self.folder)!r}, steps={self.steps})"
 
     @property
@@ -138,13 +138,13 @@ class Run:
     @property
     def steps(self) -> list[int]:
         """Steps of the checkpoints, oldest first."""
-        names = re.compile(re.escape(self.prefix) + r"-(\d+)\.weights\.h5")
-        found = [names.fullmatch(path.name) for path in self.folder.glob("*.weights.h5")]
-        return sorted(int(match[1]) for match in found if match)
+        pattern = re.compile(re.escape(self.prefix) + r"-(\d+)\.weights\.h5")
+        matches = [pattern.fullmatch(path.name) for path in self.folder.glob("*.weights.h5")]
+        return sorted(int(match[1]) for match in matches if match)
 
     @property
     def newest(self) -> int:
-        """The step that the path named, else that of the newest checkpoint.
+        """The step that the path names, else that of the newest checkpoint.
 
         Raises:
             InputError: no checkpoint was written yet.
@@ -157,10 +157,8 @@ class Run:
 
     @property
     def history(self) -> list[dict]:
-        """One dict a logging interval; times in seconds, likelihoods in bits a sample."""
-        file = self.folder / "history.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        return [json.loads(line) for line in lines]
+        """One dict per logging interval; times in seconds, likelihoods in bits per sample."""
+        return read_history(self.folder)
 
     def weights_file(self, step: int) -> Path:
         """Return the path of the weights of a step."""
@@ -172,27 +170,27 @@ class Run:
 
     @cached_property
     def model(self) -> "VQVAE":
-        """The model with the weights of the newest checkpoint, or of the step that was named."""
+        """The model with the weights of `newest`."""
         return self.load_model()
 
     def load_model(self, step: int | None = None) -> "VQVAE":
         """Return the model with the weights of a checkpoint.
 
         Raises:
-            InputError: no such checkpoint, or one of another shape than the config says.
+            InputError: no such checkpoint, or one whose shapes differ from the config.
         """
         step = self.newest if step is None else step
         if step not in self.steps:
-            raise one_of("checkpoint of step", str(step), self.steps)
+            raise one_of("checkpoint of step", str(step), [str(number) for number in self.steps])
         model = build_model(self.preset, list(self.speakers))
         load_weights(model, self.weights_file(step))
         return model
 
     def save_weights(self, model: "VQVAE", step: int) -> None:
-        """Write the two embeddings and the weights of a step; the weights last, as its mark.
+        """Write the two embeddings and the weights of a step; the weights last.
 
         Raises:
-            OSError: the disk is full; no file of this step is left, those before stay as they are.
+            OSError: the disk is full. Files of this step are removed, earlier ones stay.
         """
         tables = {"speaker_embedding": model.decoder.speakers.numpy()}
         if model.bottleneck.num_embeddings:
@@ -211,31 +209,6 @@ class Run:
                 file.unlink(missing_ok=True)
             raise
 
-    def save_state(self, arrays: dict[str, np.ndarray], step: int) -> None:
-        """Write what training needs to go on from a step."""
-        with replacing(self.state_file(step)) as scratch, scratch.open("wb") as file:
-            np.savez(file, **arrays)
-
-    def load_state(self, step: int) -> dict[str, np.ndarray]:
-        """Return what `save_state` wrote.
-
-        Raises:
-            InputError: the state of this step isn't kept; the message says which is.
-        """
-        if not self.state_file(step).is_file():
-            kept = [number for number in self.steps if self.state_file(number).is_file()]
-            raise InputError(
-                f"{self.weights_file(step)} can be listened to, but training can't go on from it: "
-                f"the training state is kept for the steps {kept}"
-            )
-        try:
-            with np.load(self.state_file(step), allow_pickle=False) as file:
-                return dict(file)
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
-            raise InputError(
-                f"{self.state_file(step)} is damaged; its weights can be heard"
-            ) from error
-
     def prune(self, keep: int) -> None:
         """Remove all training states but the newest, and all weights but the `keep` newest."""
         newest = self.state_file(self.steps[-1])
@@ -247,20 +220,9 @@ class Run:
                 (self.folder / f"{name}_{step}.npy").unlink(missing_ok=True)
             self.weights_file(step).unlink(missing_ok=True)
 
-    def log(self, record: dict) -> None:
-        """Add a line to the history."""
-        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-    def write_history(self, records: list[dict]) -> None:
-        """Write the history anew."""
-        with replacing(self.folder / "history.jsonl") as scratch:
-            lines = (json.dumps(record) + "\n" for record in records)
-            scratch.write_text("".join(lines), encoding="utf-8")
-
 
 def _save_without_optimizer(model: "VQVAE", file: Path) -> None:
-    """Save the weights alone: what the optimizer knows goes into the file of the state."""
+    """Save the weights alone; the variables of the optimizer belong to the training state."""
     optimizer = getattr(model, "optimizer", None)
     model.optimizer = None
     try:
@@ -272,8 +234,8 @@ def _save_without_optimizer(model: "VQVAE", file: Path) -> None:
 def _refuse_tensorflow_1(path: Path) -> None:
     if any(Path(f"{path}{ending}").is_file() for ending in (".index", ".meta")):
         raise InputError(
-            f"{path} is a TensorFlow 1 checkpoint, whose weights can't be read here: train anew "
-            "with the preset `seed`, which has the same parts and sizes"
+            f"{path} is a TensorFlow 1 checkpoint, whose weights cannot be read: train a new run "
+            "with the preset `original`, which has the same parts and sizes"
         )
 
 
@@ -281,14 +243,14 @@ def load_weights(model: "VQVAE", file: Path) -> None:
     """Load a `.weights.h5` file into a model.
 
     Raises:
-        InputError: the file was made by a model of another shape, or is damaged.
+        InputError: the file holds other shapes, or is damaged.
     """
     try:
         model.load_weights(file)
     except (ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{file} doesn't fit the model of the config.json beside it, or is damaged: {reason}"
+            f"{file} does not fit the model of the config.json beside it, or is damaged: {reason}"
         ) from error
 
 
@@ -316,7 +278,7 @@ def load_run(run: Run | str | Path) -> Run:
 
 
 def run_name(preset: Preset, corpus_name: str, stamp: str) -> str:
-    """Return a name of the run's choices and date, such as `64-vq512-mini-20261122-1403`.
+    """Return a name made of the parts and the date, such as `64-vq512-mini-20261122-1403`.
 
     Args:
         preset: the preset.

@@ -1,8 +1,7 @@
 """Synthesis: codes or a recording, and speakers -> waveforms."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -293,34 +292,3 @@ def round_to_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.
     conditioning = conditioning_for(model, np.array(model.vector_quantize(waveform).z_q), [speaker])
     levels = np.array(model.decoder.levels_of(padded, conditioning))
     return _synthesis(model, conditioning, postfilter=0.0)(levels)[0, : len(waveform)]
-
-
-def audio_log(
-    log_dir: str | Path, waveforms: dict[str, np.ndarray], speaker: Speaker = None, **settings
-) -> Callable[[dict, VQVAE], None]:
-    """Return a callback of `train` that writes reconstructions for TensorBoard's audio page.
-
-    It reconstructs whenever held-out utterances are measured, with the averaged weights.
-
-    Args:
-        log_dir: folder of the logs.
-        waveforms: by name, (T,) each.
-        speaker: the target voice.
-        **settings: of `generate`.
-    """
-    import tensorflow as tf
-
-    writer = tf.summary.create_file_writer(str(log_dir))
-
-    def write(record: dict, model: VQVAE) -> None:
-        if "held_out/bits" not in record:
-            return
-        with writer.as_default(step=record["step"]):
-            converted = convert_many(
-                model, list(waveforms.values()), [[speaker]] * len(waveforms), **settings
-            )
-            for name, sound in zip(waveforms, converted, strict=True):
-                tf.summary.audio(name, sound[:, :, None], SAMPLE_RATE)
-        writer.flush()
-
-    return write

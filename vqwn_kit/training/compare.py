@@ -1,14 +1,11 @@
-"""Several models on the same speech -> one table and one figure: what each exchanged part does.
-
-All variants see the same crops in the same order and take the same number of steps.
-"""
+"""Train several variants on the same crops -> a table and a figure of what each change does."""
 
 import gc
 import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +18,15 @@ from vqwn_kit.evaluation.metrics.intervals import Estimate, ratio
 from vqwn_kit.files import replacing, results
 from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model
-from vqwn_kit.presets.parts import hop_length
-from vqwn_kit.presets.preset import Preset, load_preset, parse_changes
-from vqwn_kit.presets.training_config import PARTS
+from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.runs.run import Run
 from vqwn_kit.runs.transfer import check_lpc_sources
 from vqwn_kit.training.train import train
 from vqwn_kit.training.validate import validate
+from vqwn_kit.training.variants import presets_of
 
 COLUMNS = {  # measure: heading, format
-    "bits": ("bits a sample", ".3f"),
+    "bits": ("bits per sample", ".3f"),
     "codes_used": ("codes used", ".0f"),
     "perplexity": ("perplexity", ".0f"),
     "nominal_rate": ("bits/s nominal", ".0f"),
@@ -41,61 +37,23 @@ COLUMNS = {  # measure: heading, format
     "seconds": ("training (s)", ".0f"),
     "parameters": ("parameters", ",.0f"),
 }
-ALIKE = {"seed", "segment_length", "batch_size", "sampling"}  # or the crops aren't the same
-NORMALISED = {"batch_norm": True, "batch_norm_momentum": 0.95}  # for encoders that don't end so
-FAMILY: dict[str, dict] = {  # every encoder, bottleneck and way to train; the base is the first
-    "separate losses": {},
-    "joint loss": {"bottleneck": {"joint": True}},
-    "EMA": {"bottleneck": "ema"},
-    "no VQ": {"bottleneck": "ae"},
-    "softmax": {"bottleneck": "softmax"},
-    "softmax, straight through": {
-        "bottleneck": {"class_name": "softmax", "straight_through": True}
-    },
-    "VQ and KL": {"bottleneck": {"kl_mean": 0.1}},
-    "random start": {"bottleneck": {"initializer": "random_normal"}},
-    "uniform start": {"bottleneck": {"initializer": "uniform_unit_scaling"}},
-    "orthogonal start": {"bottleneck": {"initializer": "orthogonal"}},
-    "no revival": {"reset_dead_every": None},
-    "no revival, codebook 10 x": {"reset_dead_every": None, "codebook_rate": 10.0},
-    "unit sphere": {"bottleneck": {"unit_norm": True}},
-    "batch norm": {"bottleneck": NORMALISED},
-    "commitment warm-up": {"bottleneck": {"commitment_warm_up": 100}},
-    "two stages": {"first_stage_steps": 200},
-    "Magenta": {
-        "encoder": {"class_name": "Magenta", "filters": 32, "num_cycles": 1, "hop_length": 64},
-        "bottleneck": NORMALISED,
-    },
-    "Magenta-gated": {
-        "encoder": {"class_name": "Magenta-gated", "filters": 64},
-        "bottleneck": NORMALISED,
-    },
-    "2019": {"encoder": "2019", "bottleneck": NORMALISED},
-    "2019 on mel bands": {
-        "encoder": {"class_name": "2019", "features": "log_mel"},
-        "bottleneck": NORMALISED,
-    },
-    "2019, jitter": {
-        "encoder": "2019",
-        "bottleneck": NORMALISED,
-        "decoder": {"conditioner": {"jitter": 0.12, "local_channels": 128}},
-    },
-    "one-hot input": {"decoder": {"codec": {"one_hot": True}, "network": {"first_kernel_size": 2}}},
-    "interpolated conditions": {"decoder": {"network": {"interpolate": True}}},
-    "mixture of logistics": {"decoder": {"distribution": "logistic-mixture"}},
+PLOTTED = {  # measure: label, scale
+    "bits": ("held out (bits per sample)", 1.0),
+    "perplexity": ("perplexity (codes)", 1.0),
+    "samples_per_second": ("training (1000 samples/s)", 1e-3),
 }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` measured.
+    """The measures of `compare`.
 
     Attributes:
         corpus: name of the corpus.
         steps: that each variant was trained.
-        utterances: held-out utterances that were measured.
+        utterances: number of held-out utterances that were measured.
         rows: for each variant, in order, a dict for each seed: `variant`, `seed`, `run` and the
-            measures of `COLUMNS`; those of codes are missing where there is no codebook.
+            measures of `COLUMNS`; without a codebook those of codes are missing.
     """
 
     corpus: str
@@ -105,7 +63,7 @@ class Comparison:
 
     @property
     def variants(self) -> list[str]:
-        """The names of the variants; differences are told from the first."""
+        """The names of the variants; the first is the reference of all differences."""
         return list(dict.fromkeys(row["variant"] for row in self.rows))
 
     @property
@@ -119,55 +77,54 @@ class Comparison:
         return {row["seed"]: float(row[measure]) for row in rows}
 
     def difference(self, variant: str, measure: str = "bits") -> Estimate:
-        """Return how much a variant differs from the first, with its 95 % interval by Student's t.
+        """Return the difference of a variant from the first, with its 95 % interval.
 
-        Seeds that both have are paired: one seed gives all variants the same crops. A single one
-        has no interval.
+        Student's t over the seeds that both have, in pairs, since all variants of a seed see the
+        same crops. A single seed has no interval.
         """
-        first, own = self.measured(self.variants[0], measure), self.measured(variant, measure)
-        return ratio([own[seed] - first[seed] for seed in own if seed in first])
+        first, values = (self.measured(name, measure) for name in (self.variants[0], variant))
+        return ratio([values[seed] - first[seed] for seed in values if seed in first])
 
     def verdict(self, variant: str) -> str:
-        """Say how the likelihood of a variant differs from the first's, if it can be told."""
+        """Return the difference in bits from the first variant, if it is distinguishable."""
         if variant == self.variants[0]:
             return "-"
-        more = self.difference(variant)
-        if more.low is None:
-            return f"{more.value:+.3f} (one seed)"
-        if more.low <= 0 <= more.high:
+        difference = self.difference(variant)
+        if difference.low is None:
+            return f"{difference.value:+.3f} (one seed)"
+        if difference.low <= 0 <= difference.high:
             return "not distinguishable"
-        return f"{more.value:+.3f} ± {more.high - more.value:.3f}"
+        return f"{difference.value:+.3f} ± {difference.high - difference.value:.3f}"
 
     def table(self) -> str:
         """Return the table in Markdown: means over the seeds, ± half the 95 % interval."""
-        heads = ["variant", *(head for head, _ in COLUMNS.values())]
-        heads.insert(2, "against the first")
-        lines = [heads]
-        for variant in self.variants:
-            cells = [variant, *(self._cell(variant, measure) for measure in COLUMNS)]
-            cells.insert(2, self.verdict(variant))
-            lines.append(cells)
+        (bits, *rest), heads = COLUMNS, [head for head, _ in COLUMNS.values()]
+        lines = [["variant", heads[0], "against the first", *heads[1:]]]
+        for name in self.variants:
+            cells = [self._cell(name, measure) for measure in rest]
+            lines.append([name, self._cell(name, bits), self.verdict(name), *cells])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-        padded = [
-            [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines
-        ]
-        return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+        return "\n".join(
+            f"| {first.ljust(widths[0])} | {' | '.join(map(str.rjust, cells, widths[1:]))} |"
+            for first, *cells in lines
+        )
 
     def _cell(self, variant: str, measure: str) -> str:
         values, style = list(self.measured(variant, measure).values()), COLUMNS[measure][1]
         if not values:
             return "-"
         mean = ratio(values)
-        spread = "" if mean.low is None or measure == "parameters" else mean.high - mean.value
-        return f"{mean.value:{style}}" + (f" ± {spread:{style}}" if spread != "" else "")
+        if mean.low is None or measure == "parameters":
+            return f"{mean.value:{style}}"
+        return f"{mean.value:{style}} ± {mean.high - mean.value:{style}}"
 
     def caption(self) -> str:
-        """Say what the numbers are of."""
+        """Return what the numbers are of."""
         seeds = ("seed " if len(self.seeds) == 1 else "seeds ") + ", ".join(map(str, self.seeds))
         return (
             f"{self.corpus}, {self.steps} steps each, {seeds}; bits and codes on {self.utterances} "
-            "held-out utterances, at most 10 s of each. A first stage's steps come on top."
+            "held-out utterances, at most 10 s of each. Steps of a first stage are additional."
         )
 
     def __str__(self) -> str:
@@ -177,19 +134,13 @@ class Comparison:
     _repr_markdown_ = __str__
 
     def plot(self, figure=None):
-        """Draw bits, perplexity and training time of all variants; return the figure."""
-        measures = {
-            "bits": "held out (bits a sample)",
-            "perplexity": "perplexity (codes)",
-            "samples_per_second": "training (1000 samples/s)",
-        }
-        scales = {"samples_per_second": 1e-3}
+        """Draw bits, perplexity and training speed of all variants; return the figure."""
         values = {
             label: [
-                scales.get(measure, 1.0) * np.array(list(self.measured(name, measure).values()))
+                scale * np.array(list(self.measured(name, measure).values()))
                 for name in self.variants
             ]
-            for measure, label in measures.items()
+            for measure, (label, scale) in PLOTTED.items()
         }
         return plot_comparison(self.variants, values, figure)
 
@@ -198,10 +149,8 @@ class Comparison:
         from matplotlib.figure import Figure
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        content = {"corpus": self.corpus, "steps": self.steps, "utterances": self.utterances}
         with replacing(folder / "compare.json") as scratch:
-            scratch.write_text(json.dumps({**content, "rows": self.rows}, indent=1), "utf-8")
+            scratch.write_text(json.dumps(asdict(self), indent=1), "utf-8")
         with replacing(folder / "compare.md") as scratch:
             scratch.write_text(f"{self}\n", encoding="utf-8")
         with replacing(folder / "compare.png") as scratch:
@@ -210,7 +159,7 @@ class Comparison:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Comparison":
-        """Read back what `save` wrote."""
+        """Read what `save` wrote."""
         file = Path(folder) / "compare.json"
         if not file.is_file():
             raise InputError(f"no comparison at {folder}: expected {file.name}, see vq.compare")
@@ -227,28 +176,27 @@ def compare(
     progress: bool = True,
     **changes,
 ) -> Comparison:
-    """Train several variants on the same speech and measure them alike.
+    """Train several variants on the same crops in the same order, and measure all of them.
 
-    Each is a run of its own in the folder, which can be listened to; one that is there already is
-    not trained again, one that was stopped goes on.
+    Each is a run in the folder. A finished run is not trained again, a stopped one is resumed.
 
     Args:
         variants: a list, or a dict by name, of changes to `base` as `Preset.change` takes them,
             such as `{"bottleneck": "ema"}`, also as text, "bottleneck=ema,steps=500"; or presets:
-            their names, files or contents. The first is what the others are compared with. None
-            stands for `FAMILY`: every encoder, bottleneck and way to train. All get the base's
-            batches of crops, whose length is rounded to a multiple of every hop.
+            their names, files or contents. The first is the reference. None is `FAMILY`: every
+            encoder, bottleneck and way to train. All take the batches of the base, whose length is
+            rounded to a multiple of every hop.
         data: a corpus or its store.
-        base: the preset that changes are made to.
-        seeds: of weights and crops, one run each; a number stands for so many. From two on there
-            are intervals, and differences within them are called not distinguishable.
+        base: the preset that variants change.
+        seeds: of weights and crops, one run each; a number stands for so many. From two seeds on
+            there are intervals, and differences within them are called not distinguishable.
         save: a folder; by default `compare-CORPUS` in `results()`.
         progress: show progress bars.
         **changes: to all variants, such as `steps=300`; `seed=3` stands for `seeds=[3]`.
 
     Raises:
-        InputError: variants that have the same name, take different numbers of steps, can't be
-            built or can't speak, or that the folder holds with other settings; before any training.
+        InputError: variants that have the same name, take different numbers of steps, cannot be
+            built, have no WaveNet, or are in the folder with other settings; before any training.
 
     Example:
         compare({"VQ": {}, "EMA": {"bottleneck": "ema"}}, corpus, steps=300, seeds=3)
@@ -259,148 +207,110 @@ def compare(
     if "seed" in changes:  # one seed, by the name that it has in training
         seeds = [changes.pop("seed")]
     seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    chosen = _presets(FAMILY if variants is None else variants, load_preset(base), changes)
-    if not chosen or not seeds:
-        raise InputError("nothing to compare: give at least one variant and one seed")
+    presets = presets_of(variants, load_preset(base), changes)
     folder = Path(save) if save else results() / f"compare-{store.corpus.name}"
-    steps = {preset.training.steps for preset in chosen.values()}
-    if len(steps) > 1:
-        raise InputError(f"the variants take {sorted(steps)} steps: give steps= for all of them")
-    members = len(store.numbers("held_out"))
-    if not members:
-        raise InputError(
-            f"{store.corpus.name} holds out no utterance to compare on: it has only "
-            f"{len(store.numbers('train'))}"
-        )
-    jobs = [
-        (name, seed, preset.change(seed=seed)) for name, preset in chosen.items() for seed in seeds
-    ]
-    _refuse_what_will_fail(jobs, store, folder)
-    rows = []
+    jobs = [(name, seed, p.change(seed=seed)) for name, p in presets.items() for seed in seeds]
+    steps = _check_jobs(jobs, store, folder)
+    utterances, rows = len(store.numbers("held_out")), []
     for number, (name, seed, preset) in enumerate(jobs):
         print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
         run = _trained(store, preset, folder / _slug(name, seed), progress)
         rows.append({"variant": name, "seed": seed, "run": run.folder.name})
-        rows[-1] |= _measure(run, store, members)
+        rows[-1] |= _measure(run, store, utterances)
         del run
         gc.collect()
-        Comparison(store.corpus.name, *steps, members, rows).save(folder)
+        Comparison(store.corpus.name, steps, utterances, rows).save(folder)
     return Comparison.load(folder)
-
-
-def _presets(variants: Iterable | dict, base: Preset, changes: dict) -> dict[str, Preset]:
-    """Return the presets by name, all with a crop that every hop divides."""
-    if isinstance(variants, dict):
-        pairs = [(str(name), variant) for name, variant in variants.items()]
-    else:
-        pairs = [(_name_of(variant), variant) for variant in variants]
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise InputError(f"variants of the same name: {', '.join(names)}; give a dict by name")
-    presets = {name: _preset(variant, base).change(**changes) for name, variant in pairs}
-    common = math.lcm(*(hop_length(preset.encoder) for preset in presets.values()))
-    crops = {name: getattr(base.change(**changes).training, name) for name in ALIKE}
-    crops["segment_length"] = max(1, round(crops["segment_length"] / common)) * common
-    return {name: preset.change(**crops) for name, preset in presets.items()}
-
-
-def _preset(variant, base: Preset) -> Preset:
-    if isinstance(variant, str) and "=" in variant:
-        variant = parse_changes(re.split(r",(?=\s*[\w.]+\s*=)", variant))
-    if isinstance(variant, dict) and not all(
-        isinstance(variant.get(part), dict) and "class_name" in variant[part] for part in PARTS
-    ):
-        for name in ALIKE & set(variant):
-            raise InputError(
-                f"a variant changes {name}, which is the same for all: the crops would differ. "
-                f"Give {name}= for all of them" + (", or seeds=" if name == "seed" else "")
-            )
-        return base.change(**variant)
-    return load_preset(variant)
-
-
-def _name_of(variant) -> str:
-    if isinstance(variant, dict):
-        parts = [f"{k}={v}" for k, v in variant.items() if not isinstance(v, dict)]
-        parts += [
-            f"{part}.{k}={v}"
-            for part, settings in variant.items()
-            if isinstance(settings, dict)
-            for k, v in settings.items()
-        ]
-        return ", ".join(parts) or "base"
-    return variant.name if isinstance(variant, Preset) else str(variant)
 
 
 def _slug(name: str, seed: int) -> str:
     return re.sub(r"\W+", "-", name).strip("-").lower() + f"-seed{seed}"
 
 
-def _refuse_what_will_fail(jobs: list[tuple], store: Store, folder: Path) -> None:
-    """Raise InputError for variants that can't be built, can't speak, or whose place is taken."""
+def _check_jobs(jobs: list[tuple], store: Store, folder: Path) -> int:
+    """Return the number of steps; raise InputError for jobs that would fail or not compare."""
+    if not jobs:
+        raise InputError("nothing to compare: give at least one seed")
+    presets = {name: preset for name, _, preset in jobs}
+    steps = {preset.training.steps for preset in presets.values()}
+    if len(steps) > 1:
+        raise InputError(f"the variants take {sorted(steps)} steps: give steps= for all of them")
+    if not len(store.numbers("held_out")):
+        raise InputError(
+            f"{store.corpus.name} has no held-out utterance to compare on, only "
+            f"{len(store.numbers('train'))} for training"
+        )
     slugs = [_slug(name, seed) for name, seed, _ in jobs]
     if len(set(slugs)) < len(slugs):
         raise InputError(f"variants whose folders would have the same name: {', '.join(slugs)}")
+    _check_models(presets, list(store.corpus.speakers))
+    for (_, _, preset), slug in zip(jobs, slugs, strict=True):
+        if (folder / slug / "config.json").is_file():
+            _check_run(Run(folder / slug), preset, store)
+    return steps.pop()
+
+
+def _check_models(presets: dict[str, Preset], speakers: list[str]) -> None:
+    """Raise InputError for models that cannot be built, or whose bits cannot be compared."""
     levels = {}
-    for (name, _, preset), slug in zip(jobs, slugs, strict=True):
-        model = build_model(preset, list(store.corpus.speakers))
+    for name, preset in presets.items():
+        model = build_model(preset, speakers)
         if not model.is_autoregressive:
-            raise InputError(f"{name} has no WaveNet, so its bits can't be compared")
+            raise InputError(f"{name} has no WaveNet, so its bits cannot be compared")
         if not preset.training.first_stage_steps:
             check_lpc_sources(model, preset.training.freeze, {})
         codec = model.decoder.codec
         levels[codec.num_levels, codec.pre_emphasis] = name
-        if len(levels) > 1:
-            told = [f"{n}: {k} levels, pre-emphasis {a}" for (k, a), n in levels.items()]
-            raise InputError(
-                f"bits a sample of other levels can't be compared ({'; '.join(told)}): give all "
-                "variants the same decoder.codec.num_levels and decoder.codec.pre_emphasis"
-            )
-        if (folder / slug / "config.json").is_file():
-            run = Run(folder / slug)
-            there = run.preset
-            if preset.training.first_stage_steps:
-                there = there.change(freeze=())
-            if not there.same_as(preset) or run.config["corpus"] != store.corpus.name:
-                raise InputError(
-                    f"{folder / slug} holds a run of other settings: compare into another folder "
-                    "(save=), or remove it; nothing was overwritten"
-                )
+    if len(levels) > 1:
+        given = [f"{n}: {k} levels, pre-emphasis {a}" for (k, a), n in levels.items()]
+        raise InputError(
+            f"bits per sample of different levels cannot be compared ({'; '.join(given)}): give "
+            "all variants the same decoder.codec.num_levels and decoder.codec.pre_emphasis"
+        )
+
+
+def _check_run(run: Run, preset: Preset, store: Store) -> None:
+    """Raise InputError where a run has other settings than a job."""
+    trained = run.preset
+    if preset.training.first_stage_steps:
+        trained = trained.change(freeze=())
+    if not trained.same_as(preset) or run.config["corpus"] != store.corpus.name:
+        raise InputError(
+            f"{run.folder} holds a run of other settings: compare into another folder (save=), or "
+            "remove it; nothing was overwritten"
+        )
 
 
 def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
-    """Return the finished run of a preset in a folder; train what is missing of it."""
-    if (folder / "config.json").is_file() and Run(folder).steps:
-        if Run(folder).newest == preset.training.steps:
-            return Run(folder)
+    """Return the finished run of a preset in a folder; take the steps that are missing."""
+    if not (folder / "config.json").is_file() or not Run(folder).steps:
+        return train(store, preset, save=folder / "weights", progress=progress)
+    if Run(folder).newest < preset.training.steps:
         return train(store, restore=folder, progress=progress)
-    return train(store, preset, save=folder / "weights", progress=progress)
-
-
-def _speed(history: list[dict]) -> float:
-    """Return samples a second of training after the first logging interval, which compiles."""
-    first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
-    seconds = max(last["seconds"] - first["seconds"], 0.01)  # which is how they are rounded
-    return (last["samples"] - first["samples"]) / seconds
+    return Run(folder)
 
 
 def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
-    """Return the measures of a run that it has."""
-    model, last = run.model, run.history[-1]
+    """Return the measures of a run."""
+    model, history = run.model, run.history
     measured = validate(model, store, utterances=utterances)
-    kept = ("bits", "codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms")
-    row = {name: measured[name] for name in kept if name in measured}
+    names = ("bits", "codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms")
+    row = {name: measured[name] for name in names if name in measured}
     rate = audio.SAMPLE_RATE / model.hop_length
     soft = getattr(model.bottleneck, "straight_through", True) is False
-    if "perplexity" in row and not soft:  # a mean of rows carries more than its likeliest code
+    if "perplexity" in row and not soft:  # a weighted mean of codes carries more than one code
         row["nominal_rate"] = rate * model.bits_per_code
         row["entropy_rate"] = rate * math.log2(row["perplexity"])
-    seconds = last["seconds"]
-    stage = run.folder / "first_stage"
-    if stage.is_dir():
-        row["first_stage_seconds"] = Run(stage).history[-1]["seconds"]
-    return row | {
-        "seconds": seconds + row.get("first_stage_seconds", 0.0),
-        "samples_per_second": _speed(run.history),
-        "parameters": model.count_learned(),
-    }
+    seconds = history[-1]["seconds"]
+    if (run.folder / "first_stage").is_dir():
+        row["first_stage_seconds"] = Run(run.folder / "first_stage").history[-1]["seconds"]
+        seconds += row["first_stage_seconds"]
+    row |= {"seconds": seconds, "samples_per_second": _speed(history)}
+    return row | {"parameters": model.count_learned()}
+
+
+def _speed(history: list[dict]) -> float:
+    """Return samples per second after the first logging interval, which includes compilation."""
+    first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
+    seconds = max(last["seconds"] - first["seconds"], 0.01)  # the resolution of the history
+    return (last["samples"] - first["samples"]) / seconds

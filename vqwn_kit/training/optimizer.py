@@ -1,4 +1,4 @@
-"""How weights move: Adam with its schedule, and the moving average that generation uses."""
+"""Adam with its schedule, and the moving average of the weights that generation uses."""
 
 from contextlib import contextmanager
 
@@ -6,22 +6,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from vqwn_kit.models.vqvae import VQVAE
 from vqwn_kit.presets.training_config import TrainingConfig
+
+UNPENALISED = ("bias", "gamma", "beta", "codebook", "speakers", "nobody")
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class Adam(keras.optimizers.Adam):
-    """Adam in which some variables learn faster or slower than the others.
+    """Adam with an L2 penalty, and with other learning rates for some variables.
 
     Args:
         learning_rate: a number or a schedule.
         multiples: {name of a variable: multiple of the learning rate}.
-        penalty: weight of half the sum of squares of kernels, whose gradient is added to theirs;
-            biases, normalisations, codebook and speakers are spared. (Keras's own `weight_decay`
-            isn't that: it shrinks weights by the learning rate times it, which at 1e-6 is less
-            than float32 resolves.)
-        **kwargs: as in Keras's Adam.
+        penalty: weight of half the sum of squares of the kernels, added to the loss; variables of
+            `UNPENALISED` names are left out. (The `weight_decay` of Keras is decoupled: it shrinks
+            weights by the learning rate times it, which at 1e-6 is less than float32 resolves.)
+        **kwargs: as in the Adam of Keras.
     """
 
     def __init__(
@@ -38,21 +38,18 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         """Update a variable by its gradient."""
         name = variable.name.partition(":")[0].rpartition("/")[2]  # codebook of codebook:0
-        if self.penalty and name not in SPARED:
+        if self.penalty and name not in UNPENALISED:
             gradient = gradient + self.penalty * variable
         multiple = self.multiples.get(name, 1.0)
         super().update_step(gradient, variable, learning_rate * multiple)
 
     def get_config(self) -> dict:
-        """Return the constructor's keywords."""
+        """Return the keywords of the constructor."""
         return {**super().get_config(), "multiples": self.multiples, "penalty": self.penalty}
 
 
-SPARED = ("bias", "gamma", "beta", "codebook", "speakers", "nobody")  # of a penalty on weights
-
-
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Return Adam with the config's rates, limit on the gradient and weight decay."""
+    """Return Adam with the learning rates, gradient clipping and weight decay of a config."""
     return Adam(
         learning_rate(config),
         {"codebook": config.codebook_rate},
@@ -62,15 +59,14 @@ def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
 
 
 def learning_rate(config: TrainingConfig):
-    """Return the config's learning rate: a number, or a function of the step, from 0 on."""
+    """Return the learning rate of a config: a number, or a schedule of the step from 0 on."""
     rate = config.learning_rate
     if not isinstance(rate, dict):
         return rate
     if "peak" in rate:
-        falling = max(1, config.steps - rate["warm_up"])
         return keras.optimizers.schedules.CosineDecay(
             0.0 if rate["warm_up"] else rate["peak"],
-            falling,
+            max(1, config.steps - rate["warm_up"]),
             alpha=rate["end"] / rate["peak"],
             warmup_target=rate["peak"] if rate["warm_up"] else None,
             warmup_steps=rate["warm_up"],
@@ -82,17 +78,17 @@ def learning_rate(config: TrainingConfig):
 
 
 class WeightAverage:
-    """A moving average of all weights, batch statistics and codebook included, with a warm-up.
+    """An exponential moving average of all weights, batch statistics and codebook included.
 
-    At step n it forgets with min(decay, (1 + n) / (10 + n)), so that the average of a short run
-    isn't its random start.
+    The decay at step n is min(decay, (1 + n) / (10 + n)): that warm-up keeps the random start out
+    of the average of a short run.
 
     Args:
-        model: whose weights are averaged.
-        decay: 0 for none.
+        model: the Keras model.
+        decay: 0 for no average.
     """
 
-    def __init__(self, model: VQVAE, decay: float):
+    def __init__(self, model: keras.Model, decay: float):
         self.decay = decay
         self.weights = list(model.weights) if decay else []
         self.variables = [
@@ -101,7 +97,7 @@ class WeightAverage:
         ]
 
     def update(self, step) -> None:
-        """Move the average towards the weights; `step` counts from 1."""
+        """Update the average after a step; `step` counts from 1."""
         n = tf.cast(step, tf.float32)
         decay = tf.minimum(self.decay, (1.0 + n) / (10.0 + n))
         for average, weight in zip(self.variables, self.weights, strict=True):
@@ -109,14 +105,16 @@ class WeightAverage:
             average.assign_sub((1.0 - decay) * (average - value))
 
     def restart(self) -> None:
-        """Set the average to the weights as they are."""
+        """Set the average to the current weights."""
         for average, weight in zip(self.variables, self.weights, strict=True):
             average.assign(weight.value)
 
     def restart_codes(self, per_code_weights: list[tuple], codes: np.ndarray) -> None:
-        """Set the averages of some codes, (K,) bool, to the weights as they are.
+        """Set the average of some codes to their current weights.
 
-        `per_code_weights`: the weights that have an entry for each code, with the axis of codes.
+        Args:
+            per_code_weights: weights with an entry per code, and the axis of the codes of each.
+            codes: bool (K,).
         """
         averages = {id(w): average for w, average in zip(self.weights, self.variables, strict=True)}
         for weight, axis in per_code_weights if self.variables else []:
@@ -126,12 +124,12 @@ class WeightAverage:
 
     @contextmanager
     def applied(self):
-        """Give the model the averaged weights for a while; then its own, to the bit."""
-        own = [weight.numpy().copy() for weight in self.weights]
+        """Give the model the averaged weights within a `with` block, then its own, to the bit."""
+        current = [weight.numpy().copy() for weight in self.weights]
         try:
             for average, weight in zip(self.variables, self.weights, strict=True):
                 weight.assign(average)
             yield
         finally:
-            for value, weight in zip(own, self.weights, strict=True):
+            for value, weight in zip(current, self.weights, strict=True):
                 weight.assign(value)

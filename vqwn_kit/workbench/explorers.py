@@ -22,7 +22,7 @@ from vqwn_kit.evaluation.context import EvaluationContext, evaluation_context
 from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS, phone_times
 from vqwn_kit.plots.projection import project_2d
-from vqwn_kit.runs.codes import store_of
+from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.sampling.generate import convert_voice, generate
 from vqwn_kit.widgets.explorer import Explorer

@@ -9,11 +9,11 @@ from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.models.vqvae import VQVAE
 from vqwn_kit.presets.preset import Preset, load_preset
-from vqwn_kit.runs.codes import store_of
+from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.sampling.generate import convert_voice
-from vqwn_kit.training.train import train
-from vqwn_kit.training.trainer import Trainer, as_source, default_save, refuse_checkpoints
+from vqwn_kit.training.train import as_source, default_save, refuse_checkpoints, train
+from vqwn_kit.training.trainer import Trainer
 from vqwn_kit.widgets.monitor import TrainingMonitor
 from vqwn_kit.widgets.player import Player
 

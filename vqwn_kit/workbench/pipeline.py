@@ -26,7 +26,8 @@ from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.projector.export import export_projector
 from vqwn_kit.runs.run import Run, run_name
 from vqwn_kit.sampling.generate import convert_many
-from vqwn_kit.training.trainer import Trainer
+from vqwn_kit.training.tensorboard import scalar_log
+from vqwn_kit.training.train import as_source, default_save, resume_run, start_run
 from vqwn_kit.training.validate import validate
 from vqwn_kit.workbench.report import write_report
 
@@ -76,18 +77,19 @@ def run_main_job(
         _say_the_end(folder)
         return Run(folder)
     if folder is None:
-        trainer = Trainer.fresh(store, chosen)
+        source = as_source(store, chosen)
+        trainer = start_run(source, chosen, default_save(source, chosen))
         folder = trainer.run.folder
         print(f"training {folder.name}", flush=True)
         before = validate(trainer.model, store, progress=progress)
         choices = {"preset": chosen.to_dict(), "store": store.identity}
         _note(folder, {**choices, "before": before, "seconds": seconds})
     else:
-        trainer = Trainer.restored(store, folder)
+        trainer = resume_run(store, folder)
         seconds = _known(folder)["seconds"]
         print(f"going on with {folder.name} from step {trainer.step}", flush=True)
     left = None if minutes is None else max(0.0, minutes - trainer.seconds / 60.0)
-    trainer.fit(left, folder / "logs", progress=progress)
+    trainer.fit(left, [scalar_log(folder / "logs")], progress=progress)
     seconds["train"] = trainer.seconds
     run = Run(folder)
     with _timed(seconds, "evaluate"):

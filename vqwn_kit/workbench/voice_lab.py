@@ -10,7 +10,7 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.decode import SHORTEST, SILENCE
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.runs.codes import store_of
+from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.sampling.generate import (
     conditioning_for,
