@@ -104,7 +104,8 @@ def load_part(model: "VQVAE", part: str, run: Run) -> None:
 
 def _copy(target, given, model: "VQVAE", run: Run) -> None:
     """Assign weights of the same order; of the table of speakers the rows of the same names."""
-    for weight, source in zip(target.weights, given.weights, strict=True):
+    pairs = [[w for w in part.weights if w.name != "steps"] for part in (target, given)]
+    for weight, source in zip(*pairs, strict=True):  # without counters of a warm-up
         if weight is model.decoder.speakers:
             rows = {speaker: row for row, speaker in enumerate(run.speakers)}
             table, known = weight.numpy().copy(), source.numpy()
@@ -112,7 +113,7 @@ def _copy(target, given, model: "VQVAE", run: Run) -> None:
                 if speaker in rows:
                     table[row] = known[rows[speaker]]
             weight.assign(table)
-        elif weight.name != "steps":
+        else:
             weight.assign(source)
 
 
