@@ -16,7 +16,7 @@ import vqwn_kit as vq
 from vqwn_kit.evaluation.context import select_utterances
 from vqwn_kit.evaluation.external import dnsmos, recognise_phones, text_to_phones
 from vqwn_kit.evaluation.metrics import edit_distance
-from vqwn_kit.runs.codes import store_of
+from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.sampling.generate import convert_many
 
 

@@ -151,7 +151,7 @@ def test_short_names_stand_for_corpora_in_every_command(project, monkeypatch, ca
 
 
 @pytest.mark.parametrize(
-    ("what", "expected"), [("seed", "2250 bits a second"), ("tiny", "32 codes of 8")]
+    ("what", "expected"), [("original", "2250 bits a second"), ("tiny", "32 codes of 8")]
 )
 def test_info_describes_presets(what, expected, capsys):
     assert main(["info", what]) == 0
