@@ -129,17 +129,6 @@ def measure_speaker(rows: list[dict[str, str]], spans: dict[str, list]) -> tuple
     return sums, pitch
 
 
-def print_speaker(speaker: str, sums: dict, pitch: list[float]) -> None:
-    """Print one line of the table of speakers."""
-    low, middle, high = np.percentile(pitch, [10, 50, 90])
-    print(
-        f"{speaker:11s} {SEX[speaker]:3s}  {sums['seconds']:7.1f}  {middle:10.0f}  "
-        f"{low:3.0f}-{high:3.0f}  {sums['silent'] / sums['seconds']:7.3f}  "
-        f"{sums['peak']:.3f}  {np.sqrt(sums['energy'] / sums['frames']):.3f}  "
-        f"{sums['errors'] / sums['phones']:.3f}"
-    )
-
-
 def check() -> bool:
     """Print the measurements and the faults; return whether there is no fault."""
     dictionary, rows, wrong = read_dictionary(), read_table("utterances.tsv"), []
@@ -152,7 +141,13 @@ def check() -> bool:
     print("voice       sex  seconds  pitch (Hz)  10-90 %  silence  peak   RMS    phone errors")
     for speaker in SEX:
         sums, pitch = measure_speaker([row for row in rows if row["speaker"] == speaker], spans)
-        print_speaker(speaker, sums, pitch)
+        low, middle, high = np.percentile(pitch, [10, 50, 90])
+        print(
+            f"{speaker:11s} {SEX[speaker]:3s}  {sums['seconds']:7.1f}  {middle:10.0f}  "
+            f"{low:3.0f}-{high:3.0f}  {sums['silent'] / sums['seconds']:7.3f}  "
+            f"{sums['peak']:.3f}  {np.sqrt(sums['energy'] / sums['frames']):.3f}  "
+            f"{sums['errors'] / sums['phones']:.3f}"
+        )
         minutes += sums["seconds"] / 60
         if sums["errors"] > 0.35 * sums["phones"]:
             wrong.append(f"{speaker}: hard to understand")

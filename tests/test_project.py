@@ -261,7 +261,7 @@ def test_wheel_would_contain_the_presets_and_what_browsers_run():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["vqwn_kit"]
     shipped = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
-    kinds = ("py.typed", "*.pyi", "**/*.json", "**/*.js", "**/*.css")
+    kinds = ("py.typed", "*.pyi", "**/*.json", "**/*.html", "**/*.js", "**/*.css")
     assert shipped == {path for kind in kinds for path in PACKAGE.glob(kind)}
     assert {path.name for path in shipped} >= {"mini.json", "player.js", "explorer.js", "style.css"}
 

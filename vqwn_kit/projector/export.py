@@ -9,7 +9,6 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.scan import FACTS
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.code_metrics import MOST_TRAIN
 from vqwn_kit.evaluation.code_usage import (
     CodeStatistics,
     FrameSample,
@@ -17,7 +16,7 @@ from vqwn_kit.evaluation.code_usage import (
     most_frequent,
     sample_frames,
 )
-from vqwn_kit.evaluation.context import EvaluationContext, select_utterances
+from vqwn_kit.evaluation.context import MAX_TRAIN, EvaluationContext, select_utterances
 from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
 from vqwn_kit.projector.tables import MOST_POINTS, Table, plain, write_tables
@@ -34,7 +33,7 @@ def export_projector(
     *,
     frames: int = FRAMES,
     utterances: int | None = None,
-    train: int = MOST_TRAIN,
+    train: int = MAX_TRAIN,
     seed: int = 0,
     progress: bool = True,
 ) -> list[Path]:
@@ -73,35 +72,30 @@ def export_projector(
             raise InputError(f"{name}={value}: expected {least} or more")
     run = load_run(run)
     store = store_of(run, data, progress) if data is not None or knows_corpus(run) else None
-    codebook = run.folder / f"embedding_{run.newest}.npy"
-    codes, points = None, None
+    context = None
     if store is not None:
         context = _context(run, store, utterances, train, seed, progress)
-        if run.model.bottleneck.num_embeddings:
-            codes = code_table(code_statistics(context), list(run.speakers))
-        if frames:
-            points = frame_table(sample_frames(context, frames), run.speakers)
-    elif codebook.is_file():
+    tables, codebook = {}, run.folder / f"embedding_{run.newest}.npy"
+    if context is None and codebook.is_file():
         vectors = np.load(codebook)
-        codes = Table(vectors, ["code"], [[str(code)] for code in range(len(vectors))])
-    speakers = None
+        tables["codebook"] = Table(vectors, ["code"], [[str(code)] for code in range(len(vectors))])
+    elif context is not None and run.model.bottleneck.num_embeddings:
+        tables["codebook"] = code_table(code_statistics(context), list(run.speakers))
     if len(run.speakers) > 1:
         vectors = np.load(run.folder / f"speaker_embedding_{run.newest}.npy")
-        speakers = speaker_table(vectors, run.speakers, store)
-    tables = {"codebook": codes, "speakers": speakers, "frames": points}
-    return write_tables(folder, {name: table for name, table in tables.items() if table})
+        tables["speakers"] = speaker_table(vectors, run.speakers, store)
+    if context is not None and frames:
+        tables["frames"] = frame_table(sample_frames(context, frames), run.speakers)
+    return write_tables(folder, tables)
 
 
 def _context(
     run: Run, store: Store, utterances: int | None, train: int, seed: int, progress: bool
 ) -> EvaluationContext:
-    training = np.zeros(0, int)
-    if not len(store.numbers("held_out")):
-        evaluated = select_utterances(run, store, "train", utterances)
-    else:
-        evaluated = select_utterances(run, store, "held_out", utterances)
-        training = select_utterances(run, store, "train", train) if train else training
-    return EvaluationContext(run, store, evaluated, training, seed, progress)
+    held_out = len(store.numbers("held_out")) > 0
+    evaluated = select_utterances(run, store, "held_out" if held_out else "train", utterances)
+    counted = select_utterances(run, store, "train", train) if held_out and train else evaluated[:0]
+    return EvaluationContext(run, store, evaluated, counted, seed, progress)
 
 
 def code_table(facts: CodeStatistics, speakers: list[str]) -> Table:

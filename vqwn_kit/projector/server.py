@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from string import Template
 from threading import Thread
 
 from vqwn_kit.errors import InputError
@@ -30,36 +31,7 @@ SCALE = 0.8  # in a notebook: the panels need a width of 1100 pixels
 # The projector starts without colours; the page selects the first of these columns that is there.
 # It assigns colours in the order of the rows; kinds of phones have the same in all tables.
 COLOURS = ["phone kind", "sex", "log10 uses", "percent", "speaker"]
-PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<link rel="icon" href="data:,"><style>
-html, body {{ width: 100%; height: 100%; margin: 0; font-family: Roboto, sans-serif; }}
-</style>
-<script>window.polymerSkipLoadingFontRoboto = true;</script></head>
-<body><vz-projector-app serving-mode="demo" projector-config-json-path="{config}">
-</vz-projector-app><script src="projector_binary.js"></script><script>
-const inside = (node, name) => node?.shadowRoot?.querySelector(name);
-const kinds = {kinds};
-let seen = "";
-setInterval(() => {{
-  const projector = inside(document.querySelector("vz-projector-app"), "vz-projector");
-  const panel = inside(projector, "vz-projector-data-panel");
-  const options = panel?.colorOptions ?? [], names = options.map((option) => option.name);
-  if (!panel || names.join() === seen) return;
-  seen = names.join();
-  const label = panel.labelOptions[0];
-  panel.selectedLabelOption = panel.metadataEditorColumn = label;
-  inside(projector, "vz-projector-inspector-panel").selectedMetadataField = label;
-  for (const option of options.filter((option) => option.name === "phone kind")) {{
-    const own = option.map.range().slice(0, kinds.length - 1);
-    option.map.domain(kinds).range([...own, "#bbbbbb"]); // grey where none is known
-    option.items.sort((a, b) => kinds.indexOf(a.label) - kinds.indexOf(b.label));
-  }}
-  const colour = {colours}.find((name) => names.includes(name));
-  panel.selectedColorOptionName = names[0]; // else the legend stays that of the table before
-  if (colour) panel.selectedColorOptionName = colour;
-}}, 200);
-</script></body></html>
-"""
+PAGE = Path(__file__).with_name("page.html")
 
 
 def open_projector(folder: str | Path, height: int = 760) -> "ProjectorPage":
@@ -150,7 +122,8 @@ class ProjectorPage(AbstractContextManager):
     def _page(self) -> bytes:
         title = html.escape(f"{self.folder.name}: Embedding Projector")
         lists = {"colours": json.dumps(COLOURS), "kinds": json.dumps([*KINDS, "-"])}
-        return PAGE.format(title=title, config=CONFIG, **lists).encode()
+        page = Template(PAGE.read_text(encoding="utf-8"))
+        return page.substitute(title=title, config=CONFIG, **lists).encode()
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a name: the page, the projector, a table; None for all others."""
