@@ -43,6 +43,7 @@ def sample_speech(
     mode: str = "sample",
     temperature: float = 1.0,
     seed: int = 0,
+    threads: int | None = None,
     name: str = "prior",
     progress: bool = False,
 ) -> Dream:
@@ -59,6 +60,7 @@ def sample_speech(
         mode: of the decoder, as in `generate`, like the two that follow.
         temperature: of the decoder.
         seed: the same seed gives the same codes and the same sound.
+        threads: of the decoder's sampler, as in `generate`.
         name: of the prior's folder in the run's.
         progress: show a progress bar.
 
@@ -83,8 +85,8 @@ def sample_speech(
         heard = model.encode(beginning(prompt, prompt_seconds, model.hop_length))[0]
     length = max(1, round(seconds * rate))
     codes = prior.sample(length, [like], prompt=heard, temperature=prior_temperature, seed=seed)[0]
-    settings = {"mode": mode, "temperature": temperature, "seed": seed, "progress": progress}
-    sounds = generate(model, codes, speakers, **settings)
+    settings = {"mode": mode, "temperature": temperature, "seed": seed, "threads": threads}
+    sounds = generate(model, codes, speakers, progress=progress, **settings)
     return Dream(codes, 0 if heard is None else len(heard), sounds, rate)
 
 
