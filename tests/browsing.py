@@ -1,4 +1,4 @@
-"""A JupyterLab of its own and a headless Chromium, and what tests ask of a page."""
+"""A JupyterLab and a headless Chromium for tests, and what they measure on a page."""
 
 import contextlib
 import json
@@ -16,14 +16,14 @@ import pytest
 
 from tests.conftest import ROOT
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)  # fmt: skip
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required "
     "--mute-audio --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ).split()
-# Whatever reaches the loudspeaker is looked at on its way.
+# An analyser in front of the loudspeaker.
 TAP = """(() => { const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (to, ...more) {
     if (to instanceof AudioDestinationNode) {
@@ -39,7 +39,7 @@ IDLE = "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.s
 @contextlib.contextmanager
 def chromium(*more: str, without: str = "") -> Iterator:
     """Start headless Chromium; skip the test where there is none, or no playwright."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     flags = [flag for flag in (*FLAGS, *more) if flag != without]
@@ -50,7 +50,7 @@ def chromium(*more: str, without: str = "") -> Iterator:
 
 
 def new_page(browser, **settings):
-    """Open a page that looks at its sound and keeps its errors."""
+    """Open a page that measures its sound and keeps its errors."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, **settings)
     page.set_default_timeout(120_000)
     page.add_init_script(TAP)
@@ -65,7 +65,7 @@ def level(page) -> float:
 
 
 def loudest(page, milliseconds: int) -> float:
-    """Return the greatest sample that is heard in a while."""
+    """Return the greatest sample of the next milliseconds."""
     return page.evaluate(
         f"""async () => {{ {LAST} let most = 0;
         for (const end = performance.now() + {milliseconds}; performance.now() < end;) {{
@@ -81,8 +81,8 @@ def seconds(root) -> float:
 
 @contextlib.contextmanager
 def jupyterlab(folder: Path, **environment: str) -> Iterator[str]:
-    """Serve a folder by a JupyterLab with settings of its own; its address."""
-    pytest.importorskip("jupyterlab", reason="jupyterlab isn't installed")
+    """Serve a folder by a JupyterLab with separate settings; yield its address."""
+    pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
     quiet = folder / ".settings/@jupyterlab/apputils-extension"
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text(
@@ -91,18 +91,19 @@ def jupyterlab(folder: Path, **environment: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {f"JUPYTER_{name}_DIR": str(folder / f".{name.lower()}")
-           for name in ("CONFIG", "DATA", "RUNTIME")}  # fmt: skip
-    own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".workspaces"),
-            "PYTHONPATH": str(ROOT)}  # fmt: skip
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
-               "--ip=127.0.0.1", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
-               f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
-               "--LabApp.extension_manager=readonly"]  # fmt: skip
-    own |= environment
+    names = ("CONFIG", "DATA", "RUNTIME")
+    settings = {f"JUPYTER_{name}_DIR": str(folder / f".{name.lower()}") for name in names}
+    settings["JUPYTERLAB_SETTINGS_DIR"] = str(folder / ".settings")
+    settings["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / ".workspaces")
+    settings |= {"PYTHONPATH": str(ROOT), **environment}
+    flags = (
+        f"--no-browser --allow-root --port={port} --ip=127.0.0.1 --ServerApp.port_retries=0 "
+        f"--IdentityProvider.token= --ServerApp.root_dir={folder} "
+        "--LabApp.expose_app_in_browser=True --LabApp.extension_manager=readonly"
+    ).split()
+    command = [sys.executable, "-m", "jupyterlab", *flags]
     with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=log)
+        server = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
             _wait_for(address, server, folder)
@@ -113,7 +114,7 @@ def jupyterlab(folder: Path, **environment: str) -> Iterator[str]:
 
 
 def open_notebook(browser, address: str, name: str):
-    """Open a notebook of a JupyterLab in a page of its own; its kernel waits."""
+    """Open a notebook of a JupyterLab in a new page, and wait for its kernel."""
     page = new_page(browser)
     page.goto(f"{address}/lab/tree/{name}?reset")
     page.wait_for_function("() => window.jupyterapp?.restored")
@@ -123,7 +124,7 @@ def open_notebook(browser, address: str, name: str):
 
 
 def reload(page) -> None:
-    """Save the notebook, and load its page anew."""
+    """Save the notebook, and reload its page."""
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     page.reload()
     page.wait_for_function("() => window.jupyterapp?.restored")
@@ -143,4 +144,4 @@ def _wait_for(address: str, server, folder: Path) -> None:
             return
         except OSError:
             time.sleep(0.2)
-    pytest.fail(f"JupyterLab didn't start: {(folder / 'lab.log').read_text()[-2000:]}")
+    pytest.fail(f"JupyterLab did not start: {(folder / 'lab.log').read_text()[-2000:]}")

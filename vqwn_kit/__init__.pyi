@@ -13,10 +13,7 @@ from . import (
     widgets as widgets,
     workbench as workbench,
 )
-from .data.audio import (
-    load_audio as load_audio,
-    save_audio as save_audio,
-)
+from .data.audio import load_audio as load_audio, save_audio as save_audio
 from .data.check import check_corpus as check_corpus
 from .data.corpus import (
     Corpus as Corpus,
@@ -25,29 +22,21 @@ from .data.corpus import (
 )
 from .data.download import download_corpus as download_corpus
 from .data.segments import Segments as Segments
-from .data.store import (
-    Store as Store,
-    prepare as prepare,
-)
+from .data.store import Store as Store, prepare as prepare
 from .errors import InputError as InputError
 from .evaluation.evaluate import score_card as score_card
 from .evaluation.score_card import ScoreCard as ScoreCard
 from .files import results as results
 from .models.vqvae import VQVAE as VQVAE
 from .presets.build import build_model as build_model
-from .presets.preset import (
-    load_preset as load_preset,
-)
+from .presets.preset import load_preset as load_preset
 from .presets.training_config import TrainingConfig as TrainingConfig
 from .prior.load import load_prior as load_prior
 from .prior.sample import sample_speech as sample_speech
 from .prior.train import train_prior as train_prior
 from .projector.export import export_projector as export_projector
 from .projector.server import open_projector as open_projector
-from .runs.run import (
-    Run as Run,
-    load_run as load_run,
-)
+from .runs.run import Run as Run, load_run as load_run
 from .sampling.generate import (
     convert_voice as convert_voice,
     generate as generate,
@@ -55,24 +44,16 @@ from .sampling.generate import (
     reconstruct as reconstruct,
     stream as stream,
 )
-from .training.compare import (
-    Comparison as Comparison,
-    compare as compare,
-)
+from .training.compare import Comparison as Comparison, compare as compare
 from .training.train import train as train
 from .widgets.explorer import Explorer as Explorer
+from .widgets.listen import listen as listen
 from .widgets.player import Player as Player
 from .workbench.describe import describe as describe
-from .workbench.explorers import (
-    explore as explore,
-    play as play,
-)
+from .workbench.explore import explore as explore
 from .workbench.monitor import monitor as monitor
-from .workbench.report import listen as listen
-from .workbench.voice_lab import (
-    time_lapse as time_lapse,
-    voice_lab as voice_lab,
-)
+from .workbench.players import play as play, time_lapse as time_lapse
+from .workbench.voice_lab import voice_lab as voice_lab
 
 __version__: str
 __all__: list[str]

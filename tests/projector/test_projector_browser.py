@@ -13,6 +13,8 @@ from tests.conftest import make_folders
 from vqwn_kit import export_projector, open_corpus, open_projector, prepare
 from vqwn_kit.projector.tables import Table, write_tables
 
+pytestmark = pytest.mark.browser
+
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 SOFTWARE_GL = "--enable-unsafe-swiftshader --use-gl=angle --use-angle=swiftshader".split()
 

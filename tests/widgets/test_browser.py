@@ -27,6 +27,8 @@ from tests.browsing import (
 from tests.conftest import tones
 from vqwn_kit.data import audio
 
+pytestmark = pytest.mark.browser
+
 CELLS = [
     "import numpy as np, ipywidgets as W, vqwn_kit as vq\n"
     "from IPython.display import display\n"
@@ -34,29 +36,29 @@ CELLS = [
     "player = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='tones',\n"
     "                   codes=np.arange(1000) % 50, hop_length=64, phones=[(0, 2, 'AE')])\n"
     "mirror = W.HTML()\n"
-    "def tell(_):\n"
+    "def show(_):\n"
     "    mirror.value = f'active={player.active} playing={player.playing} '\\\n"
     "                   f'position={player.position:.3f} loop={player.loop}'\n"
-    "player.observe(tell)\n"
+    "player.observe(show)\n"
     "display(player, mirror)",
     "def hear(n):\n"
     "    if n == 3:\n"
-    "        raise vq.InputError('nobody says this')\n"
+    "        raise vq.InputError('no such sound')\n"
     "    return 0.3 * sine[:8000]\n"
-    "places = np.array([[0, 0], [1, 0], [0, 1], [1, 1.0]])\n"
-    "explorer = vq.Explorer({'PCA': places, 'UMAP': places[::-1]},\n"
+    "positions = np.array([[0, 0], [1, 0], [0, 1], [1, 1.0]])\n"
+    "explorer = vq.Explorer({'PCA': positions, 'UMAP': positions[::-1]},\n"
     "                       [f'code {n}' for n in range(4)], hear=hear, title='four codes')\n"
     "explorer",
     "abx = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='item')\n"
     "abx.blind('abx', 'answers/listening.csv', listener='ann', trials=2, seed=0)",
     "monitor = vq.monitor(vq.example_corpus(), 'tiny', steps=200_000, save='run/weights',\n"
-    "                           log_every=2, hear_every=4, seconds=0.3, progress=False)\n"
+    "                     log_every=2, reconstruct_every=4, seconds=0.3, progress=False)\n"
     "monitor",
     "import time\n"
     "speech = vq.voice_lab('voices', vq.example_corpus())\n"
-    "speak = speech.voice.stream\n"
-    "def slowly(*told, **settings):  # so that it lasts longer than a reload, on any machine\n"
-    "    for part in speak(*told, **settings):\n"
+    "stream = speech.voice.stream\n"
+    "def slowly(*arguments, **settings):  # so that it takes longer than a reload\n"
+    "    for part in stream(*arguments, **settings):\n"
     "        yield part\n"
     "        time.sleep(1.0)\n"
     "speech.voice.stream = slowly",
@@ -116,13 +118,13 @@ def test_tracks_switch_at_the_same_sample_without_a_click(notebook):
     page.get_by_text("active=1 playing=True").wait_for()
     page.wait_for_timeout(250)
     assert level(page) == pytest.approx(0.2, abs=0.03)
-    # a sine of 110 Hz moves by at most 0.022 a sample; a hard switch would jump by up to 0.3
+    # a sine of 110 Hz changes by at most 0.022 per sample, a hard switch by up to 0.3
     jump = page.evaluate(
-        f"() => {{ {LAST} const b = last(0.8); let most = 0, loud = 0;"
+        f"() => {{ {LAST} const b = last(1.6); let most = 0, loud = 0;"
         "for (let i = 1; i < b.length; i++) { most = Math.max(most, Math.abs(b[i] - b[i - 1]));"
         "loud = Math.max(loud, Math.abs(b[i])); } return [most, loud]; }"
     )
-    assert jump[1] > 0.4  # the switch lies within
+    assert jump[1] > 0.4  # the switch is in this part
     assert jump[0] < 0.03
     page.keyboard.press("Space")
     page.get_by_text("playing=False").wait_for()
@@ -136,13 +138,13 @@ def test_tracks_switch_at_the_same_sample_without_a_click(notebook):
 def test_loops_by_mouse_and_keyboard_and_levels(notebook):
     page, player = notebook, tones_player(notebook)
     canvas = player.locator("canvas").last
-    wide = canvas.bounding_box()["width"] - 58  # without the names of the lanes
+    wide = canvas.bounding_box()["width"] - 58  # without the labels at the left
     quarter, half, most = ({"x": 58 + wide * share, "y": 60} for share in (0.25, 0.5, 0.75))
     canvas.drag_to(canvas, source_position=quarter, target_position=half, steps=4)
-    page.get_by_text("position=1.0").wait_for()  # it begins where the loop does
+    page.get_by_text("position=1.0").wait_for()  # playing starts at the start of the loop
     page.keyboard.press("Space")
     page.wait_for_timeout(1300)
-    assert 1.0 <= seconds(player) <= 2.02  # 1.3 s later it would be beyond
+    assert 1.0 <= seconds(player) <= 2.02  # without the loop it would be beyond
     page.keyboard.press("Space")
     page.keyboard.press("Escape")
     page.get_by_text("loop=[]").wait_for()
@@ -150,12 +152,11 @@ def test_loops_by_mouse_and_keyboard_and_levels(notebook):
     page.get_by_text("position=3.0").wait_for()
     page.keyboard.press("m")
     names = player.locator(".vq-track").all_inner_texts()
-    assert "dB" in names[0]
-    assert "dB" in names[1]  # never silently
+    assert all("dB" in name for name in names)
     page.keyboard.press("m")
 
 
-def test_other_sounds_are_shown_where_the_player_stands(notebook):
+def test_load_replaces_the_tracks_of_a_shown_player(notebook):
     page, player = notebook, tones_player(notebook)
     page.evaluate(
         """async () => { const { kernel } = jupyterapp.shell.currentWidget.sessionContext.session;
@@ -172,10 +173,10 @@ def test_other_sounds_are_shown_where_the_player_stands(notebook):
     page.keyboard.press("Space")
 
 
-def test_a_click_on_a_code_is_heard(notebook):
+def test_a_click_on_a_point_plays_its_sound(notebook):
     page, explorer = notebook, notebook.locator(".vq-explorer")
     canvas = explorer.locator("canvas[style]").nth(1)
-    x, y = canvas.evaluate("(node) => [...node.places.slice(2, 4)]")
+    x, y = canvas.evaluate("(node) => [...node.positions.slice(2, 4)]")
     canvas.click(position={"x": x, "y": y})
     explorer.locator(".vq-side h4").get_by_text("code 1").wait_for()
     explorer.get_by_text("0.50 s").wait_for()
@@ -184,7 +185,7 @@ def test_a_click_on_a_code_is_heard(notebook):
     page.keyboard.press("ArrowUp")
     explorer.locator(".vq-side h4").get_by_text("code 3").wait_for()
     page.keyboard.press("Enter")
-    explorer.get_by_text("no sound. nobody says this").wait_for()
+    explorer.get_by_text("no sound. no such sound").wait_for()
     page.keyboard.press("/")
     page.keyboard.type("2")
     page.keyboard.press("Enter")
@@ -218,7 +219,7 @@ def test_blind_answers_are_saved(notebook, lab):
     sheet.get_by_text("1 loud").wait_for()
 
 
-def test_a_reload_finds_the_state_again(notebook):
+def test_a_reload_keeps_the_state(notebook):
     page, player = notebook, tones_player(notebook)
     player.focus()
     page.keyboard.press("2")
@@ -235,16 +236,16 @@ def test_a_reload_finds_the_state_again(notebook):
     assert explorer.locator(".vq-map-name[aria-pressed=true]").inner_text() == "UMAP"
 
 
-def test_a_training_is_started_and_stopped_and_survives_a_reload(notebook, lab):
+def test_a_training_is_started_paused_and_stopped_and_survives_a_reload(notebook, lab):
     page, monitor = notebook, notebook.locator(".vq-monitor")
     steps, state = monitor.locator(".vq-steps"), "[data-state={}].vq-monitor"
     monitor.scroll_into_view_if_needed()
     assert monitor.locator(".vq-stop").is_disabled()
     monitor.locator(".vq-start").click()
     page.locator(state.format("running")).wait_for()
-    monitor.get_by_text("step 4").first.wait_for()  # the player has what it says by then
+    monitor.get_by_text("step 4").first.wait_for()  # a reconstruction is in the player
     kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free while it trains
+    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free meanwhile
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     before = int(steps.get_attribute("data-step"))
     page.reload()
@@ -276,14 +277,14 @@ def seconds_of_source(lab) -> float:
     return float(re.search(r"([\d.]+) s ", lab.locator(".vq-source").inner_text())[1])
 
 
-def test_the_microphone_and_files_of_many_kinds_are_heard(notebook, tmp_path):
+def test_recordings_of_the_microphone_and_files_of_many_kinds_are_loaded(notebook, tmp_path):
     page, lab = notebook, speech_lab(notebook)
     page.keyboard.press("r")
     lab.locator(".vq-record[aria-pressed=true]").wait_for()
     page.wait_for_timeout(2300)
     page.keyboard.press("r")
     lab.get_by_text("recording").wait_for()
-    assert 0.9 < seconds_of_source(lab) < 10  # Chromium's microphone beeps twice a second
+    assert 0.9 < seconds_of_source(lab) < 10  # Chromium's fake microphone beeps twice per second
     assert lab.locator(".vq-track").all_inner_texts() == ["1 original"]
     sound = np.stack([tones(0.8, 200.0)] * 2, axis=1)
     for name, rate in (("a.wav", 44_100), ("b.flac", 48_000), ("c.ogg", 16_000), ("d.mp3", 22_050)):
@@ -292,14 +293,14 @@ def test_the_microphone_and_files_of_many_kinds_are_heard(notebook, tmp_path):
         lab.get_by_text(name).wait_for()
         assert seconds_of_source(lab) == pytest.approx(0.8, abs=0.12), name
     lab.focus()
-    page.keyboard.press("Space")  # goes to nobody: the player isn't focused
+    page.keyboard.press("Space")  # has no effect: the player is not focused
     lab.locator(".vq-play").click()
     page.wait_for_timeout(350)
     assert level(page) > 0.2
     lab.locator(".vq-play").click()
     (tmp_path / "e.wav").write_bytes(b"no sound at all")
     lab.locator("input[type=file]").set_input_files(tmp_path / "e.wav")
-    lab.get_by_text("e.wav: this browser can't decode it").wait_for()
+    lab.get_by_text("e.wav: this browser cannot decode it").wait_for()
     assert "d.mp3" in lab.locator(".vq-source").inner_text()
 
 
@@ -311,9 +312,9 @@ def test_codes_are_edited_by_mouse_and_keyboard(notebook):
     count = int(re.search(r"(\d+) codes", lab.locator(".vq-source").inner_text())[1])
     codes = lab.locator(".vq-strip canvas").last
     first, sixth = {"x": 60, "y": 12}, {"x": 200, "y": 12}
-    codes.drag_to(codes, source_position=first, target_position=sixth, steps=4)  # once it is still
+    codes.drag_to(codes, source_position=first, target_position=sixth, steps=4)
     place.get_by_text("selected: 5 codes, 0.00").wait_for()
-    for key in ("d", "Control+c", "End", "Control+v", ".", "Control+z"):  # as fast as can be
+    for key in ("d", "Control+c", "End", "Control+v", ".", "Control+z"):  # without waiting
         page.keyboard.press(key)
     place.get_by_text(f"edited: {count + 15} codes").wait_for()
     lab.locator(".vq-undo").click()
@@ -321,30 +322,30 @@ def test_codes_are_edited_by_mouse_and_keyboard(notebook):
     lab.locator(".vq-reset").click()
     lab.focus()
     page.keyboard.press("Control+a")
-    for length in (2, 4, 8):  # long enough to be reloaded while it is spoken
+    for length in (2, 4, 8):  # long enough for a reload while it is generated
         page.keyboard.press(".")
         place.get_by_text(f"edited: {length * count} codes").wait_for()
 
 
-def test_speech_is_heard_while_it_comes_and_a_reload_loses_nothing(notebook):
+def test_sound_plays_while_it_is_generated_and_a_reload_loses_nothing(notebook):
     page, lab = notebook, speech_lab(notebook)
-    lab.locator(".vq-voice").get_by_text("no voice").click()
+    lab.locator(".vq-voice").get_by_text("no speaker").click()
     lab.locator(".vq-seed").fill("7")
     lab.locator(".vq-mixed").click()
     page.locator("[data-state=ready].vq-lab").wait_for()
     lab.focus()
-    page.keyboard.press("s")
+    page.keyboard.press("g")
     lab.locator(".vq-listen").first.wait_for()
     names = lab.locator(".vq-listen").all_inner_texts()
-    assert names == [f"▶ {who}, seed 7, edit 1"
-                     for who in ("as ann", "as bob", "no voice", "50 % ann, 50 % bob")]  # fmt: skip
+    voices = ("as ann", "as bob", "no speaker", "50 % ann, 50 % bob")
+    assert names == [f"▶ {voice}, seed 7, edit 1" for voice in voices]
     lab.locator(".vq-listen").nth(1).click()
     assert loudest(page, 3000) > 0.01
-    assert lab.get_attribute("data-state") == "speaking"
+    assert lab.get_attribute("data-state") == "generating"
     kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free while it speaks
+    page.wait_for_function(f"() => {kernel}.status === 'idle'")  # free meanwhile
     reload(page)
-    lab.locator(".vq-listen").nth(3).wait_for()  # what was said until now came again
+    lab.locator(".vq-listen").nth(3).wait_for()  # the sound so far was sent again
     lab.focus()
     page.keyboard.press("x")
     lab.get_by_text("Stopped after").wait_for()
@@ -368,10 +369,10 @@ def test_no_errors_and_no_key_reached_jupyterlab(notebook):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_play_from_disk_without_a_network(notebook, lab, browser, scheme):
+def test_saved_pages_play_from_disk_without_a_network(notebook, lab, browser, scheme):
     page = new_page(browser, color_scheme=scheme)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested = []
+    page.on("request", lambda request: requested.append(request.url))
     page.goto((lab[1] / "player.html").as_uri())
     page.locator(".vq-play").click()
     page.wait_for_timeout(500)
@@ -387,15 +388,15 @@ def test_pages_play_from_disk_without_a_network(notebook, lab, browser, scheme):
     assert level(page) == pytest.approx(0.3, abs=0.03)
     page.locator(".vq-search").fill("3")
     page.keyboard.press("Enter")
-    page.get_by_text("brings no sound of code 3").wait_for()
+    page.get_by_text("does not contain the sound of code 3").wait_for()
     page.goto((lab[1] / "speech.html").as_uri())
     page.locator(".vq-play").click()
     page.wait_for_timeout(1000)
     assert level(page) > 0.01
     assert page.locator(".vq-strip canvas").first.is_visible()
-    assert page.locator(".vq-form, .vq-strip button").count() == 0  # there is no model to ask
+    assert page.locator(".vq-form, .vq-strip button").count() == 0  # without a model
     overflow = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
     assert page.errors == []
-    assert all(url.startswith("file:") for url in asked)
+    assert all(url.startswith("file:") for url in requested)
     page.close()

@@ -21,6 +21,8 @@ from tests.browsing import (
 )
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.browser
+
 RUN_ALL = """() => {
   jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.ran = true; });
 }"""
@@ -36,21 +38,24 @@ def browser():
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab over a copy of the notebooks; a training in it takes long."""
+    """The address of a JupyterLab with a copy of the notebooks and an endless training."""
     folder = tmp_path_factory.mktemp("notebooks")
     for path in (ROOT / "notebooks").glob("0[067]_*.ipynb"):
         shutil.copy(path, folder / f"{path.name[:2]}.ipynb")
     preset = json.loads((ROOT / "vqwn_kit/presets/tiny.json").read_text())
     preset["training"] |= {"steps": 200_000, "log_every": 5, "validate_every": 50}
     (folder / "endless.json").write_text(json.dumps(preset))
-    own = {"VQWN_PRESET": str(folder / "endless.json"), "VQWN_RESULTS": str(folder / "results")}
-    with jupyterlab(folder, **own) as address:
+    environment = {
+        "VQWN_PRESET": str(folder / "endless.json"),
+        "VQWN_RESULTS": str(folder / "results"),
+    }
+    with jupyterlab(folder, **environment) as address:
         yield address
 
 
 @contextlib.contextmanager
 def running(browser, lab: str, name: str):
-    """Open a notebook and begin to run all its cells; in the end its page had no errors."""
+    """Open a notebook and start all its cells; at the end, its page must have no errors."""
     page = open_notebook(browser, lab, f"{name}.ipynb")
     page.set_default_timeout(PATIENCE)
     page.evaluate(RUN_ALL)
@@ -75,7 +80,7 @@ SWITCH = """async (root) => {
 
 
 def plays_and_switches(page, player) -> None:
-    """Play a player again and again, and take its second track on the way, by keys."""
+    """Play a player in a loop, and switch to its second track, by keys."""
     player.scroll_into_view_if_needed()
     player.focus()
     page.keyboard.press("End")
@@ -94,16 +99,16 @@ def plays_and_switches(page, player) -> None:
 
 
 def clicked(explorer) -> str:
-    """Click on the first code of an explorer's map; return the name of the code that was hit."""
+    """Click on the first code of an explorer's map; return the name of the selected code."""
     canvas = explorer.locator("canvas[style]").nth(1)
-    x, y = canvas.evaluate("(node) => [...node.places.slice(0, 2)]")
+    x, y = canvas.evaluate("(node) => [...node.positions.slice(0, 2)]")
     canvas.click(position={"x": x, "y": y})
     name = explorer.locator(".vq-side h4", has_text="code")
     name.wait_for()
     return name.inner_text()
 
 
-def test_start_here_plays_and_its_training_is_stopped_and_found_again(browser, lab):
+def test_start_here_plays_and_its_training_stops_and_survives_a_reload(browser, lab):
     with running(browser, lab, "00") as page:
         plays_and_switches(page, page.locator(".vq-player").first)
         monitor = page.locator(".vq-monitor")
@@ -111,7 +116,7 @@ def test_start_here_plays_and_its_training_is_stopped_and_found_again(browser, l
         state = "[data-state={}].vq-monitor"
         page.locator(state.format("running")).wait_for()
         monitor.get_by_text("bits").first.wait_for()
-        monitor.locator(".vq-stop").click()  # while the next cell waits for the run
+        monitor.locator(".vq-stop").click()  # while the next cell waits for it
         page.locator(state.format("stopped")).wait_for()
         steps = monitor.locator(".vq-steps").inner_text()
         finish(page)
@@ -122,7 +127,7 @@ def test_start_here_plays_and_its_training_is_stopped_and_found_again(browser, l
         page.locator(".vq-explorer .vq-side h4").get_by_text(code, exact=True).wait_for()
 
 
-def test_generation_and_listening_runs_and_its_player_comes_back(browser, lab):
+def test_generation_and_listening_runs_and_its_player_survives_a_reload(browser, lab):
     with running(browser, lab, "06") as page:
         finish(page)
         player = page.locator(".vq-player").first
@@ -134,7 +139,7 @@ def test_generation_and_listening_runs_and_its_player_comes_back(browser, lab):
         assert seconds(player) == pytest.approx(where, abs=1e-2)
 
 
-def test_a_click_on_a_code_of_the_shipped_run_is_heard(browser, lab):
+def test_a_click_on_a_code_of_the_shipped_run_plays_it(browser, lab):
     with running(browser, lab, "07") as page:
         finish(page)
         explorer = page.locator(".vq-explorer").first

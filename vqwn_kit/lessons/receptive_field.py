@@ -1,7 +1,4 @@
-"""What an encoder's frame depends on, measured from outside: a waveform is changed, z_e compared.
-
-So receptive fields are found as facts about the function, not read from its settings.
-"""
+"""Receptive fields of encoders, measured from outside: change the waveform, compare z_e."""
 
 import numpy as np
 from keras import ops
@@ -9,35 +6,35 @@ from keras import ops
 from vqwn_kit.errors import InputError
 
 
-def reach(encoder, draws: int = 8, seed: int = 0) -> tuple[int, int]:
-    """Return the first and the last sample that a frame depends on, counted from its own first.
+def measure_receptive_field(encoder, draws: int = 8, seed: int = 0) -> tuple[int, int]:
+    """Return the first and last sample that a frame depends on, relative to its own first sample.
 
-    A frame in the middle of noise is watched, while all samples before, or after, some place are
-    drawn anew; the places where it begins to change are found by halving.
+    The input is noise. All samples before, or after, some position are replaced by other noise; a
+    binary search finds the position at which the middle frame starts to change.
 
     Args:
         encoder: waveform (B, T, 1) -> z_e (B, N, D), built.
-        draws: noises that are tried, since a ReLU may stay silent for one of them.
-        seed: draws the noise.
+        draws: noise signals per comparison, since a ReLU may be inactive for one of them.
+        seed: of the noise.
 
     Returns:
-        For example (-93, 96): it hears from 93 samples before its first to 96 after.
+        For example (-93, 96): from 93 samples before the frame's first one to 96 after it.
     """
     hop = encoder.hop_length
     side = -(-encoder.receptive_field // hop) + 1  # frames on either side that suffice
     length, start = (2 * side + 1) * hop, side * hop
     rng = np.random.default_rng(seed)
-    one, other = rng.uniform(-0.5, 0.5, (2, draws, length, 1)).astype(np.float32)
-    watched = _frame(encoder, one, side)
+    noise, other_noise = rng.uniform(-0.5, 0.5, (2, draws, length, 1)).astype(np.float32)
+    reference = _frame(encoder, noise, side)
 
     def changes(first: int, end: int) -> bool:
-        """Say whether the frame changes when samples first..end-1 are drawn anew."""
-        mixed = one.copy()
-        mixed[:, first:end] = other[:, first:end]
-        return bool(np.any(_frame(encoder, mixed, side) != watched))
+        """Say whether the frame changes when samples first..end-1 are replaced."""
+        mixed = noise.copy()
+        mixed[:, first:end] = other_noise[:, first:end]
+        return bool(np.any(_frame(encoder, mixed, side) != reference))
 
-    first = _halve(0, start + hop, lambda place: changes(0, place + 1))
-    last = _halve(0, length, lambda back: changes(length - 1 - back, length))
+    first = _smallest(0, start + hop, lambda position: changes(0, position + 1))
+    last = _smallest(0, length, lambda back: changes(length - 1 - back, length))
     return first - start, length - 1 - last - start
 
 
@@ -45,7 +42,7 @@ def _frame(encoder, waveform: np.ndarray, number: int) -> np.ndarray:
     return ops.convert_to_numpy(encoder(waveform, training=False))[:, number]
 
 
-def _halve(low: int, high: int, holds) -> int:
+def _smallest(low: int, high: int, holds) -> int:
     """Return the smallest number in low..high-1 for which `holds`, as for all greater ones."""
     while low < high:
         middle = (low + high) // 2
@@ -53,17 +50,17 @@ def _halve(low: int, high: int, holds) -> int:
     return low
 
 
-def listening_profile(encoder, waveform: np.ndarray, frame: int, block: int) -> np.ndarray:
-    """Return how much a frame changes when each block of samples falls silent, (T / block,).
+def occlusion_sensitivity(encoder, waveform: np.ndarray, frame: int, block: int) -> np.ndarray:
+    """Return how much a frame changes when each block of samples is set to zero, (T / block,).
 
-    In units of how much the waveform's frames vary: the length of the difference over the root
-    mean square distance of all frames from their mean.
+    The unit is the spread of the waveform's frames: the length of the difference divided by the
+    root mean square distance of all frames from their mean. Zeiler and Fergus, arXiv 1311.2901.
 
     Args:
         encoder: waveform (B, T, 1) -> z_e (B, N, D), built.
-        waveform: (T,); what is no multiple of `hop_length` and `block` is left out at its end.
+        waveform: (T,); cut at its end to a multiple of `hop_length` and `block`.
         frame: number of the frame, 0..N-1.
-        block: samples that fall silent together.
+        block: samples that are set to zero together.
 
     Raises:
         InputError: the waveform has no such frame.
@@ -77,9 +74,9 @@ def listening_profile(encoder, waveform: np.ndarray, frame: int, block: int) -> 
         )
     frames = ops.convert_to_numpy(encoder(waveform[None, :, None], training=False))[0]
     spread = np.sqrt(((frames - frames.mean(axis=0)) ** 2).sum(axis=1).mean())
-    changed = []
+    changes = []
     for begin in range(0, len(waveform), block):
-        silenced = waveform.copy()
-        silenced[begin : begin + block] = 0.0
-        changed.append(_frame(encoder, silenced[None, :, None], frame) - frames[frame])
-    return np.linalg.norm(np.concatenate(changed), axis=1) / spread
+        occluded = waveform.copy()
+        occluded[begin : begin + block] = 0.0
+        changes.append(_frame(encoder, occluded[None, :, None], frame) - frames[frame])
+    return np.linalg.norm(np.concatenate(changes), axis=1) / spread

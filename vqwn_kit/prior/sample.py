@@ -43,6 +43,7 @@ def sample_speech(
     mode: str = "sample",
     temperature: float = 1.0,
     seed: int = 0,
+    threads: int | None = None,
     name: str = "prior",
     progress: bool = False,
 ) -> SampledSpeech:
@@ -59,6 +60,7 @@ def sample_speech(
         mode: of the decoder, see `generate`.
         temperature: of the decoder, see `generate`.
         seed: the same seed gives the same codes and the same sound.
+        threads: of the decoder's sampler, see `generate`.
         name: of the prior's folder in the folder of the run.
         progress: show a progress bar.
 
@@ -83,8 +85,8 @@ def sample_speech(
         given = model.encode(beginning(prompt, prompt_seconds, model.hop_length))[0]
     length = max(1, round(seconds * rate))
     codes = prior.sample(length, [like], prompt=given, temperature=prior_temperature, seed=seed)[0]
-    settings = {"mode": mode, "temperature": temperature, "seed": seed, "progress": progress}
-    sounds = generate(model, codes, speakers, **settings)
+    settings = {"mode": mode, "temperature": temperature, "seed": seed, "threads": threads}
+    sounds = generate(model, codes, speakers, progress=progress, **settings)
     return SampledSpeech(codes, 0 if given is None else len(given), sounds, rate)
 
 

@@ -1,4 +1,4 @@
-"""A blind test as a state machine: shuffled tracks, answers -> lines of `listening.csv`."""
+"""A blind listening test as a state machine: shuffled tracks, answers -> rows of listening.csv."""
 
 import time
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ MODES = ("rating", "abx")
 
 
 class BlindTest:
-    """One sitting of one listener.
+    """One session of one listener.
 
-    `rating`: all tracks, shuffled and named A, B, C, …, each get 1 (bad) to 5 (excellent).
-    `abx`: X is A or B, drawn anew for each trial; the number of trials is fixed before, and what
-    was right is said at the end only, since stopping at a lucky moment would make the p-value void.
+    `rating`: all tracks, shuffled and named A, B, C, ..., each rated from 1 (bad) to 5 (excellent).
+    `abx`: X is A or B, drawn again for each trial. The number of trials is fixed before, and the
+    results are shown at the end only: stopping at a favourable moment would invalidate the p-value.
 
     Args:
         names: of the tracks.
         mode: `rating` or `abx`.
         save: the CSV that answers are added to.
-        item: what is heard, such as the utterance's key.
-        listener: who hears.
+        item: what is played, such as the utterance's key.
+        listener: name of the listener.
         trials: of an ABX test.
         pair: the two tracks of an ABX test; the first two by default.
-        seed: of all shuffling; drawn anew by default.
+        seed: of the shuffling; random by default.
 
     Raises:
         InputError: no such mode or track, too few tracks, or no trials.
@@ -83,7 +83,7 @@ class BlindTest:
 
     @property
     def labels(self) -> list[str]:
-        """What the tracks are called, in the order that they are shown in."""
+        """Names of the tracks during the test, in the order that they are shown in."""
         count = len(self.order)
         if self.mode == "abx":
             return ["A", "B", "X"]
@@ -91,14 +91,12 @@ class BlindTest:
 
     @property
     def state(self) -> dict:
-        """What the browser is told: which track each label plays, and how far the test is."""
+        """What the browser needs: the track that each label plays, and the progress of the test."""
+        names = ("mode", "labels", "order", "trial", "trials", "done", "results")
         revealed = [self.names[number] for number in self.order] if self.done else []
-        return {
-            "mode": self.mode, "labels": self.labels, "order": self.order, "trial": self.trial,
-            "trials": self.trials, "done": self.done, "revealed": revealed,
-            "ratings": [self.ratings.get(n, 0) for n in range(len(self.order))],
-            "results": self.results,
-        }  # fmt: skip
+        ratings = [self.ratings.get(n, 0) for n in range(len(self.order))]
+        state = {name: getattr(self, name) for name in names}
+        return state | {"revealed": revealed, "ratings": ratings}
 
     def rate(self, label: int, value: int) -> None:
         """Note a rating, 1 to 5, of the track with a label; it may be changed until `finish`."""
@@ -108,34 +106,32 @@ class BlindTest:
         self.ratings[label] = value
 
     def finish(self, matched: bool = False) -> None:
-        """Save the ratings and tell the names.
+        """Save the ratings and reveal the names.
 
         Raises:
-            InputError: some tracks aren't rated yet.
+            InputError: some tracks are not rated yet.
         """
         self._expect("rating")
         missing = [label for n, label in enumerate(self.labels) if n not in self.ratings]
         if missing:
             raise InputError(f"no rating for {', '.join(missing)} yet; rate all, then save")
-        self._append(
+        rows = [
             {"label": label, "track": self.names[self.order[n]], "answer": self.ratings[n]}
-            | {"levels_matched": int(matched)}
             for n, label in enumerate(self.labels)
-        )
+        ]
+        self._append(matched, rows)
         self._end()
 
     def answer(self, choice: str, matched: bool = False) -> None:
-        """Save the answer to an ABX trial, that X is `A` or `B`, and go to the next."""
+        """Save the answer to an ABX trial, that X is `A` or `B`, and continue with the next."""
         self._expect("abx")
         if choice not in ("A", "B"):
             raise one_of("answer", choice, ("A", "B"))
-        correct = self.order[2] == self.order["AB".index(choice)]
-        other = next(number for number in self.order[:2] if number != self.order[2])
-        row = {
-            "label": "X", "track": self.names[self.order[2]], "other": self.names[other],
-            "answer": choice, "correct": int(correct), "levels_matched": int(matched),
-        }  # fmt: skip
-        self._append([row])
+        x = self.order[2]
+        correct = x == self.order["AB".index(choice)]
+        (other,) = (number for number in self.order[:2] if number != x)
+        row = {"label": "X", "track": self.names[x], "other": self.names[other], "answer": choice}
+        self._append(matched, [row | {"correct": int(correct)}])
         self.right += correct
         if self.trial == self.trials:
             self._end()
@@ -144,27 +140,28 @@ class BlindTest:
             self.order = [*self.order[:2], self._draw()]
 
     def _expect(self, mode: str) -> None:
-        if self.mode != mode or self.done:
-            what = "is over; start another" if self.done else f"is a test of mode {self.mode!r}"
-            raise InputError(f"this {what}")
+        if self.done:
+            raise InputError("this test is over; start another")
+        if self.mode != mode:
+            raise InputError(f"this is a test of mode {self.mode!r}")
 
-    def _append(self, rows) -> None:
-        shared = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "listener": self.listener,
-            "item": self.item, "mode": self.mode, "test": self.test, "trial": self.trial,
-        }  # fmt: skip
+    def _append(self, matched: bool, rows: list[dict]) -> None:
+        names = ("listener", "item", "mode", "test", "trial")
+        shared = {name: getattr(self, name) for name in names}
+        shared |= {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "levels_matched": int(matched)}
         append_answers(self.save, [shared | row for row in rows])
 
     def _end(self) -> None:
         self.done = True
         saved = read_answers(self.save)
-        mine = [row for row in saved if row["test"] == self.test]
-        lines = [f"This test. {finding}." for finding in findings(mine) if self.mode == "abx"]
+        session = [row for row in saved if row["test"] == self.test]
+        lines = [f"This test. {finding}." for finding in findings(session) if self.mode == "abx"]
         every = [row for row in saved if row["mode"] == self.mode and row["item"] == self.item]
-        if self.mode == "rating" or len(every) > len(mine):
-            sittings = len({row["test"] for row in every})
+        if self.mode == "rating" or len(every) > len(session):
+            count = len({row["test"] for row in every})
             of = f" of {self.item}" if self.item else ""
-            lines += [f"All {sittings} tests{of}. " * (sittings > 1) + f"{finding}."
-                      for finding in findings(every)
-                      if self.mode == "abx" or self.names[0] in finding.tracks]  # fmt: skip
+            heading = f"All {count} tests{of}. " if count > 1 else ""
+            for finding in findings(every):
+                if self.mode == "abx" or self.names[0] in finding.tracks:
+                    lines.append(f"{heading}{finding}.")
         self.results = "\n".join([*lines, f"Saved in {self.save}."])

@@ -1,4 +1,4 @@
-// What all widgets share: elements, bytes, theme, canvases, sound. Joined in front of each widget.
+// What all widgets share: elements, bytes, theme, canvases, sound. Prepended to each widget.
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const rgb = (table, index) => `rgb(${table[3 * index]},${table[3 * index + 1]},${table[3 * index + 2]})`;
@@ -44,13 +44,13 @@ function prepareRoot(el, name, label, onkey) {
     if (typing || pressing) { event.stopPropagation(); return; }
     if (onkey(event)) { event.preventDefault(); event.stopPropagation(); }
   });
-  // A button clicked by mouse would take the space bar from the player.
+  // A button clicked by mouse would otherwise receive the space bar instead of the player.
   el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")?.closest(".vq") === el) el.focus({ preventScroll: true }); });
 }
 
 const helpOf = (keys) => keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key), ` ${what}`), " "]);
 
-/** Replace an element's children; the keyboard stays on the button that it was on. */
+/** Replace an element's children; the button that had the focus keeps it. */
 function refill(parent, ...children) {
   const buttons = () => [...parent.querySelectorAll("button")];
   const focused = buttons().indexOf(parent.getRootNode().activeElement);
@@ -58,28 +58,28 @@ function refill(parent, ...children) {
   if (focused >= 0) buttons()[Math.min(focused, buttons().length - 1)]?.focus({ preventScroll: true });
 }
 
-/** Set the class of the dark theme by the paper's colour, and call back whenever it changes. */
+/** Set the class of the dark theme by the background's colour, and call back when it changes. */
 function watchTheme(el, changed) {
-  const look = () => {
-    if (!el.isConnected) return; // JupyterLab takes cells that are far away out of the page
+  const update = () => {
+    if (!el.isConnected) return; // JupyterLab removes distant cells from the page
     const [r, g, b] = getComputedStyle(el).backgroundColor.match(/[\d.]+/g).map(Number);
     const dark = 0.299 * r + 0.587 * g + 0.114 * b < 128;
     el.classList.toggle("vq-dark", dark);
     changed();
   };
   const scheme = matchMedia("(prefers-color-scheme: dark)");
-  const observer = new MutationObserver(() => setTimeout(look, 60)); // the new styles come later
+  const observer = new MutationObserver(() => setTimeout(update, 60)); // the new styles are applied later
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
-  scheme.addEventListener("change", look);
-  const back = new ResizeObserver(look); // called when they come back, too
+  scheme.addEventListener("change", update);
+  const back = new ResizeObserver(update); // also called when the cell is put back
   back.observe(el);
-  const late = [0, 400].map((wait) => setTimeout(look, wait));
-  return () => { observer.disconnect(); back.disconnect(); scheme.removeEventListener("change", look); late.forEach(clearTimeout); };
+  const late = [0, 400].map((wait) => setTimeout(update, wait));
+  return () => { observer.disconnect(); back.disconnect(); scheme.removeEventListener("change", update); late.forEach(clearTimeout); };
 }
 
 const colourOf = (el, name) => getComputedStyle(el).getPropertyValue(name).trim();
 
-/** Fit a canvas to its box at the screen's own resolution; returns its context, in CSS pixels. */
+/** Fit a canvas to its box at the screen's resolution; returns its context, in CSS pixels. */
 function fitCanvas(node, width, height) {
   const ratio = window.devicePixelRatio || 1;
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
@@ -100,7 +100,7 @@ function niceStep(span, pixels, least) {
   return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= raw);
 }
 
-/** One audio context for each sample rate on the page: at its own rate nothing is resampled here. */
+/** One audio context for each sample rate on the page, so that nothing is resampled here. */
 function contextOf(rate) {
   const all = (globalThis.vqwnContexts ??= new Map());
   if (!all.has(rate)) all.set(rate, new AudioContext({ sampleRate: rate, latencyHint: "interactive" }));
@@ -108,8 +108,8 @@ function contextOf(rate) {
 }
 
 /**
- * Plays tracks that run together, of which one is heard; tells `change` when it starts or stops.
- * Only one transport of a page plays at a time.
+ * Plays tracks that run together, of which one is audible; dispatches `change` when it starts or
+ * stops. Only one transport of a page plays at a time.
  */
 class Transport extends EventTarget {
   constructor(rate) {
@@ -149,7 +149,7 @@ class Transport extends EventTarget {
     const start = context.currentTime + 0.02;
     this.master = context.createGain();
     this.master.gain.setValueAtTime(0, start);
-    this.master.gain.linearRampToValueAtTime(1, start + 0.004); // a waveform cut at any sample clicks
+    this.master.gain.linearRampToValueAtTime(1, start + 0.004); // a sudden start would click
     this.master.connect(context.destination);
     this.gains = this.tracks.map((_, index) => {
       const gain = context.createGain();
@@ -168,9 +168,9 @@ class Transport extends EventTarget {
       return source;
     });
     const longest = this.sources.reduce((a, b) => (a.buffer.length >= b.buffer.length ? a : b));
-    longest.onended = () => { if (this.sources.includes(longest)) { this.stop(); this.offset = this.loop ? this.loop[0] : 0; this.tell(); } };
+    longest.onended = () => { if (this.sources.includes(longest)) { this.stop(); this.offset = this.loop ? this.loop[0] : 0; this.notify(); } };
     this.startedAt = start;
-    this.tell();
+    this.notify();
   }
 
   stop() {
@@ -183,7 +183,7 @@ class Transport extends EventTarget {
     this.sources.forEach((source) => { source.onended = null; source.stop(now + 0.02); });
     this.sources = [];
     this.startedAt = null;
-    this.tell();
+    this.notify();
   }
 
   seek(seconds) {
@@ -191,7 +191,7 @@ class Transport extends EventTarget {
     if (was) this.stop();
     this.offset = clamp(seconds, 0, this.duration);
     if (was) this.play();
-    this.tell();
+    this.notify();
   }
 
   setLoop(loop) {
@@ -199,7 +199,7 @@ class Transport extends EventTarget {
     if (this.playing) this.seek(this.position);
   }
 
-  /** Hear another track, or the same at another level, within 12 ms and without a click. */
+  /** Switch to another track, or level, within 12 ms and without a click. */
   choose(index, decibels = this.decibels) {
     Object.assign(this, { active: index, decibels });
     if (!this.playing) return;
@@ -211,7 +211,7 @@ class Transport extends EventTarget {
     });
   }
 
-  tell() { this.dispatchEvent(new Event("change")); }
+  notify() { this.dispatchEvent(new Event("change")); }
 }
 
 /** The transport of a widget, which all its views on the page share. */
@@ -224,7 +224,7 @@ function transportOf(key, rate) {
   return [transport, leave];
 }
 
-/** Follow traits: follow(model, { "active loop": f }) calls f on their changes; returns the undoing. */
+/** Follow traits: follow(model, { "active loop": f }) calls f on changes; returns how to end it. */
 function follow(model, handlers) {
   const pairs = Object.entries(handlers).flatMap(([names, call]) => names.split(" ").map((name) => [`change:${name}`, call]));
   pairs.forEach(([event, call]) => model.on(event, call));
@@ -237,7 +237,7 @@ function put(model, values) {
   model.save_changes();
 }
 
-/** Stands in for Jupyter's model in a page of its own: traits in memory, nobody to send them to. */
+/** Replaces Jupyter's model in a page of its own: traits in memory, which are sent nowhere. */
 function pageModel(text) {
   const unpack = (value) => {
     if (Array.isArray(value)) return value.map(unpack);

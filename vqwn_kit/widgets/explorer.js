@@ -1,8 +1,8 @@
-// The explorer: points on maps that tell what they are, lead to others, and are heard when clicked.
+// The explorer: points on maps, with facts, links to other points, and a sound on each click.
 
 const MARGIN = 30, MAP_HEIGHT = 470;
-const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "which sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
-  ["+ − 0", "zoom"], ["Esc", "none"]];
+const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
+  ["+ − 0", "zoom"], ["Esc", "clear selection"]];
 
 function render({ model, el }) {
   const names = model.get("names"), count = names.length;
@@ -14,12 +14,12 @@ function render({ model, el }) {
   const facts = model.get("facts"), sounds = model.get("sounds");
   const rate = model.get("sample_rate");
   const [transport, leave] = transportOf(model.get("key"), rate);
-  const heard = (transport.heard ??= new Map(Object.entries(model.get("heard") ?? {}).map(([key, pcm]) => [key, floatsOf(pcm)])));
+  const played = (transport.played ??= new Map(Object.entries(model.get("played") ?? {}).map(([key, pcm]) => [key, floatsOf(pcm)])));
   const order = [...sizes.keys()].sort((a, b) => crosses[a] - crosses[b] || sizes[b] - sizes[a]); // small dots and crosses on top
-  const alike = sizes.every((size) => size === sizes[0]);
-  const largest = count <= 60 ? 13 : count <= 700 ? 12 : alike ? 4.5 : 7, least = count <= 700 ? 3 : 2.2;
+  const uniform = sizes.every((size) => size === sizes[0]);
+  const largest = count <= 60 ? 13 : count <= 700 ? 12 : uniform ? 4.5 : 7, least = count <= 700 ? 3 : 2.2;
   const radius = (n) => (crosses[n] ? 4 : (least + (largest - least) * Math.sqrt(sizes[n])) * view()[2] ** 0.4);
-  let hover = -1, focus = -1, pending = null, width = 0, drag = null, places = new Float32Array(2 * count), message = "";
+  let hover = -1, focus = -1, pending = null, width = 0, drag = null, positions = new Float32Array(2 * count), message = "";
 
   const mapBar = h("span", { class: "vq-bar", style: "margin:0" });
   const colourSelect = h("select", { class: "vq-colour", onchange: () => put(model, { colour: Number(colourSelect.value) }) },
@@ -39,14 +39,14 @@ function render({ model, el }) {
 
   // ---- where things are drawn
   const view = () => { const v = model.get("view"); return v.length === 3 ? v : [0.5, 0.5, 1]; };
-  function placeAll() {
+  function positionAll() {
     const { xy } = maps[model.get("map")], [cx, cy, scale] = view();
     const wide = width - 2 * MARGIN, tall = MAP_HEIGHT - 2 * MARGIN;
     for (let n = 0; n < count; n++) {
-      places[2 * n] = MARGIN + wide * (0.5 + scale * (xy[2 * n] - cx));
-      places[2 * n + 1] = MARGIN + tall * (0.5 - scale * (xy[2 * n + 1] - cy));
+      positions[2 * n] = MARGIN + wide * (0.5 + scale * (xy[2 * n] - cx));
+      positions[2 * n + 1] = MARGIN + tall * (0.5 - scale * (xy[2 * n + 1] - cy));
     }
-    over.places = places;
+    over.positions = positions;
   }
   const colour = () => colours[model.get("colour")];
   function paint() { // a function of a point's number: its fill
@@ -61,30 +61,30 @@ function render({ model, el }) {
   function draw() {
     width = stack.clientWidth;
     if (width < 100) return;
-    placeAll();
+    positionAll();
     const g = fitCanvas(base, width, MAP_HEIGHT), fill = paint(), chosen = colour();
     const faint = colourOf(el, "--faint"), paper = colourOf(el, "--paper"), rim = colourOf(el, "--rim"), ink = colourOf(el, "--ink");
     g.fillStyle = colourOf(el, "--field"); g.fillRect(0, 0, width, MAP_HEIGHT);
     for (const n of order) {
       const dim = focus >= 0 && (!chosen?.values || chosen.values[n] !== focus);
       g.globalAlpha = dim ? 0.12 : crosses[n] ? 0.6 : 0.9;
-      if (crosses[n]) { g.strokeStyle = ink; drawCross(g, places[2 * n], places[2 * n + 1], 3); continue; }
+      if (crosses[n]) { g.strokeStyle = ink; drawCross(g, positions[2 * n], positions[2 * n + 1], 3); continue; }
       g.fillStyle = fill(n); g.strokeStyle = rim; g.lineWidth = 1;
-      drawMark(g, shapeOf(n), places[2 * n], places[2 * n + 1], radius(n)); g.fill(); g.stroke();
+      drawMark(g, shapeOf(n), positions[2 * n], positions[2 * n + 1], radius(n)); g.fill(); g.stroke();
     }
     g.globalAlpha = 1;
     if (chosen?.labels?.length) drawInside(g, chosen, fill);
     else if (count <= 60) drawBeside(g, ink, paper);
     drawOver();
   }
-  /** Write what a colour tells, a phone say, into the dots that have room for it. */
+  /** Write the label of a colour, such as a phone, into the dots that have room for it. */
   function drawInside(g, chosen, fill) {
     g.save();
     g.font = g.font.replace("12px", "11px");
     g.textAlign = "center";
     const taken = [];
     for (const n of order) {
-      const x = places[2 * n], y = places[2 * n + 1], text = chosen.labels[n], wide = text ? g.measureText(text).width : 0;
+      const x = positions[2 * n], y = positions[2 * n + 1], text = chosen.labels[n], wide = text ? g.measureText(text).width : 0;
       if (crosses[n] || !text || radius(n) < 7 || wide > 2 * radius(n) || (focus >= 0 && chosen.values[n] !== focus)) continue;
       if (taken.some(([a, b]) => Math.abs(a - x) < 17 && Math.abs(b - y) < 13)) continue;
       taken.push([x, y]);
@@ -94,12 +94,12 @@ function render({ model, el }) {
     }
     g.restore();
   }
-  /** Write the names of a few points beside their dots, where nothing else is. */
+  /** Write the names of a few points beside their dots, where there is room. */
   function drawBeside(g, ink, paper) {
-    const taken = [...places.keys()].filter((n) => n % 2 === 0).map((n) => [places[n] - 12, places[n + 1], 24]);
+    const taken = [...positions.keys()].filter((n) => n % 2 === 0).map((n) => [positions[n] - 12, positions[n + 1], 24]);
     g.lineWidth = 3; g.lineJoin = "round"; g.strokeStyle = paper; g.fillStyle = ink; g.textAlign = "left";
     for (const n of order) {
-      const x = places[2 * n], y = places[2 * n + 1], wide = g.measureText(names[n]).width, r = radius(n);
+      const x = positions[2 * n], y = positions[2 * n + 1], wide = g.measureText(names[n]).width, r = radius(n);
       if (x < 0 || x > width || y < 0 || y > MAP_HEIGHT) continue;
       const middle = clamp(x - wide / 2, 4, width - wide - 4);
       const spots = [[x + r + 3, y], [x - r - 3 - wide, y], [middle, y - r - 9], [middle, y + r + 10]];
@@ -117,30 +117,30 @@ function render({ model, el }) {
     if (selected >= 0) {
       links.forEach((link, k) => {
         g.strokeStyle = g.fillStyle = k % 2 ? mark : accent; g.lineWidth = 1.6;
-        for (const n of leadsTo(link, selected)) drawArrow(g, places, selected, n, radius(n), k % 2);
+        for (const n of leadsTo(link, selected)) drawArrow(g, positions, selected, n, radius(n), k % 2);
       });
     }
     for (const [n, style, wide] of [[hover, ink, 1.5], [selected, mark, 3]]) {
       if (n < 0) continue;
       g.strokeStyle = style; g.lineWidth = wide;
-      g.beginPath(); g.arc(places[2 * n], places[2 * n + 1], radius(n) + 3, 0, 7); g.stroke();
+      g.beginPath(); g.arc(positions[2 * n], positions[2 * n + 1], radius(n) + 3, 0, 7); g.stroke();
     }
     if (selected >= 0 && (count > 60 || colour()?.labels?.length)) {
       const text = names[selected], wide = g.measureText(text).width;
-      const x = clamp(places[2 * selected] - wide / 2, 4, width - wide - 4), y = places[2 * selected + 1] - radius(selected) - 14;
+      const x = clamp(positions[2 * selected] - wide / 2, 4, width - wide - 4), y = positions[2 * selected + 1] - radius(selected) - 14;
       g.font = `600 ${g.font}`; g.textAlign = "left"; g.lineWidth = 4; g.lineJoin = "round"; g.strokeStyle = colourOf(el, "--paper"); g.fillStyle = ink;
       g.strokeText(text, x, Math.max(10, y)); g.fillText(text, x, Math.max(10, y));
     }
     tip.hidden = hover < 0 || Boolean(drag?.moved);
     if (!tip.hidden) {
-      tip.replaceChildren(h("b", {}, names[hover]), ...told(hover));
-      const x = places[2 * hover], y = places[2 * hover + 1];
+      tip.replaceChildren(h("b", {}, names[hover]), ...factsOf(hover));
+      const x = positions[2 * hover], y = positions[2 * hover + 1];
       tip.style.left = `${x > width - 280 ? Math.max(0, x - 12 - tip.offsetWidth) : x + 14}px`;
       tip.style.top = `${clamp(y - tip.offsetHeight / 2, 0, Math.max(0, MAP_HEIGHT - tip.offsetHeight))}px`;
     }
   }
   const leadsTo = (link, n) => [...link.to.subarray(n * link.count, (n + 1) * link.count)].filter((other) => other >= 0);
-  const told = (n) => facts.filter(({ values }) => values[n]).length ? [h("dl", {}, ...facts.filter(({ values }) => values[n]).flatMap(({ name, values }) => [h("dt", {}, name), h("dd", {}, values[n])]))] : [];
+  const factsOf = (n) => facts.filter(({ values }) => values[n]).length ? [h("dl", {}, ...facts.filter(({ values }) => values[n]).flatMap(({ name, values }) => [h("dt", {}, name), h("dd", {}, values[n])]))] : [];
 
   // ---- panel, legend, buttons
   function dress() {
@@ -148,16 +148,16 @@ function render({ model, el }) {
     colourSelect.value = model.get("colour");
     const n = model.get("selected");
     const rows = [h("h4", {}, n < 0 ? "Nothing selected" : names[n])];
-    if (n < 0) rows.push(h("div", {}, sounds.length ? "Click a point to hear it, or walk with the arrow keys." : "Click a point, or walk with the arrow keys."));
+    if (n < 0) rows.push(h("div", {}, sounds.length ? "Click a point to play it, or move with the arrow keys." : "Click a point, or move with the arrow keys."));
     if (sounds.length) rows.push(h("div", { class: "vq-chips" }, ...sounds.map((name, k) => h("button", { class: "vq-sound", "aria-pressed": String(k === model.get("sound")),
-      title: `key ${k + 1}`, onclick: () => { put(model, { sound: k }); if (n >= 0) hear(n, k); } }, `▶ ${name}`))));
+      title: `key ${k + 1}`, onclick: () => { put(model, { sound: k }); if (n >= 0) play(n, k); } }, `▶ ${name}`))));
     if (n >= 0) {
-      rows.push(...told(n));
+      rows.push(...factsOf(n));
       links.forEach((link, k) => {
         const others = leadsTo(link, n);
         if (!others.length) return;
         rows.push(h("h5", { style: `color:var(${k % 2 ? "--mark" : "--accent"})` }, `${k % 2 ? "→" : "—"} ${link.name}`), h("div", { class: "vq-chips" },
-          ...others.map((other, place) => h("button", { onclick: () => select(other, true) }, short(other) + weight(link, n, place)))));
+          ...others.map((other, rank) => h("button", { onclick: () => select(other, true) }, short(other) + weight(link, n, rank)))));
       });
     }
     refill(side, ...rows);
@@ -165,7 +165,7 @@ function render({ model, el }) {
     dressLegend();
   }
   const short = (n) => names[n].replace(/^(code|frame) /, "");
-  const weight = (link, n, place) => { const w = link.weights[n * link.count + place]; return w === undefined ? "" : link.unit ? ` · ${w.toFixed(0)} ${link.unit}` : ` · ${w.toPrecision(2)}`; };
+  const weight = (link, n, rank) => { const w = link.weights[n * link.count + rank]; return w === undefined ? "" : link.unit ? ` · ${w.toFixed(0)} ${link.unit}` : ` · ${w.toPrecision(2)}`; };
   function dressLegend() {
     const chosen = colour(), items = [];
     if (chosen?.kind === "number") {
@@ -174,7 +174,7 @@ function render({ model, el }) {
       const text = (value) => `${Number(value.toPrecision(2))}${chosen.unit ? ` ${chosen.unit}` : ""}`;
       items.push(h("span", {}, chosen.name), h("span", {}, text(low)), bar, h("span", {}, text(high)), chosen.log ? "logarithmic" : "");
     } else if (chosen) {
-      items.push(...chosen.groups.map((name, n) => h("button", { "aria-pressed": null, title: "show these alone", style: focus === n ? "outline:2px solid var(--accent)" : "", onclick: () => { focus = focus === n ? -1 : n; dress(); draw(); } }, swatch(n), name)));
+      items.push(...chosen.groups.map((name, n) => h("button", { "aria-pressed": null, title: "show only these", style: focus === n ? "outline:2px solid var(--accent)" : "", onclick: () => { focus = focus === n ? -1 : n; dress(); draw(); } }, swatch(n), name)));
     }
     if (model.get("size_name")) items.push(h("span", {}, `area: ${model.get("size_name")}`));
     if (crosses.some(Boolean)) items.push(h("span", {}, `× ${model.get("cross_name")}`));
@@ -189,35 +189,35 @@ function render({ model, el }) {
   }
 
   // ---- what the user does
-  function select(n, play) {
+  function select(n, audible) {
     put(model, { selected: n });
     if (n >= 0) bringIntoView(n);
-    if (play && n >= 0) hear(n, model.get("sound"));
+    if (audible && n >= 0) play(n, model.get("sound"));
   }
-  function hear(n, sound) {
+  function play(n, sound) {
     if (!sounds.length) return;
-    const known = heard.get(`${n} ${sound}`);
+    const known = played.get(`${n} ${sound}`);
     pending = null;
     if (known) { message = `${names[n]}: ${sounds[sound]}, ${(known.length / rate).toFixed(2)} s`; transport.load([known]); transport.play(); dress(); return; }
-    if (model.get("page")) { message = `This page brings no sound of ${names[n]}.`; dress(); return; }
+    if (model.get("page")) { message = `This page does not contain the sound of ${names[n]}.`; dress(); return; }
     pending = `${n} ${sound}`;
-    message = `${names[n]}: asking for ${sounds[sound]} …`;
+    message = `${names[n]}: requesting ${sounds[sound]} …`;
     dress();
     model.send({ do: "hear", point: n, sound });
   }
   function onmessage(reply, buffers) {
     const key = `${reply.point} ${reply.sound}`;
-    if (reply.do === "sound") heard.set(key, floatsOf(buffers[0]));
+    if (reply.do === "sound") played.set(key, floatsOf(buffers[0]));
     if (key !== pending) return;
-    if (reply.do === "sound") hear(reply.point, reply.sound);
+    if (reply.do === "sound") play(reply.point, reply.sound);
     if (reply.do === "failed") { pending = null; message = `${names[reply.point]}: no sound. ${reply.why}`; dress(); }
   }
-  function walk(dx, dy) {
+  function move(dx, dy) {
     const from = model.get("selected");
     if (from < 0) { select(order.find((n) => !crosses[n]) ?? 0, false); return; }
     let best = -1, cost = Infinity;
     for (let n = 0; n < count; n++) {
-      const x = places[2 * n] - places[2 * from], y = places[2 * n + 1] - places[2 * from + 1];
+      const x = positions[2 * n] - positions[2 * from], y = positions[2 * n + 1] - positions[2 * from + 1];
       const along = x * dx + y * dy, across = Math.abs(x * dy) + Math.abs(y * dx);
       if (n === from || along <= 0.5 || across > along || along + 2 * across >= cost) continue;
       best = n; cost = along + 2 * across;
@@ -238,7 +238,7 @@ function render({ model, el }) {
     let n = wanted === "" ? -1 : Number.isInteger(number) ? numbers.indexOf(number) : -1;
     if (n < 0 && wanted) n = names.findIndex((name) => name.toLowerCase() === wanted);
     if (n < 0 && wanted) n = names.findIndex((name) => name.toLowerCase().includes(wanted));
-    message = n < 0 ? `Nothing is called ${text.trim() || "that"}.` : "";
+    message = n < 0 ? `No point is named ${text.trim() || "that"}.` : "";
     if (n >= 0) select(n, true); else dress();
   }
   function onsearch(event) {
@@ -247,12 +247,12 @@ function render({ model, el }) {
   }
   function onkey({ key }) {
     const n = model.get("selected"), digit = "123456789".indexOf(key);
-    if (key === "ArrowLeft") walk(-1, 0);
-    else if (key === "ArrowRight") walk(1, 0);
-    else if (key === "ArrowUp") walk(0, -1);
-    else if (key === "ArrowDown") walk(0, 1);
-    else if (key === "Enter" || key === " ") { if (n >= 0) hear(n, model.get("sound")); }
-    else if (digit >= 0 && digit < sounds.length) { put(model, { sound: digit }); if (n >= 0) hear(n, digit); }
+    if (key === "ArrowLeft") move(-1, 0);
+    else if (key === "ArrowRight") move(1, 0);
+    else if (key === "ArrowUp") move(0, -1);
+    else if (key === "ArrowDown") move(0, 1);
+    else if (key === "Enter" || key === " ") { if (n >= 0) play(n, model.get("sound")); }
+    else if (digit >= 0 && digit < sounds.length) { put(model, { sound: digit }); if (n >= 0) play(n, digit); }
     else if (key === "/") { search.value = ""; search.focus(); }
     else if (key === "c" || key === "C") { if (colours.length) put(model, { colour: (model.get("colour") + 1) % colours.length }); }
     else if (key === "m" || key === "M") put(model, { map: (model.get("map") + 1) % maps.length, view: [] });
@@ -267,9 +267,9 @@ function render({ model, el }) {
   function under([x, y]) {
     let best = -1, least = 14;
     for (let n = 0; n < count; n++) {
-      const far = Math.max(0, Math.hypot(places[2 * n] - x, places[2 * n + 1] - y) - radius(n));
-      // inside several dots, the one whose middle is nearest
-      const cost = far > 0 ? 4 + far : Math.hypot(places[2 * n] - x, places[2 * n + 1] - y) / 4;
+      const far = Math.max(0, Math.hypot(positions[2 * n] - x, positions[2 * n + 1] - y) - radius(n));
+      // inside several dots, the one with the nearest centre
+      const cost = far > 0 ? 4 + far : Math.hypot(positions[2 * n] - x, positions[2 * n + 1] - y) / 4;
       if (cost < least) { least = cost; best = n; }
     }
     return best;
@@ -314,11 +314,11 @@ function render({ model, el }) {
   return () => { unfollow(); model.off("msg:custom", onmessage); unwatch(); resize.disconnect(); leave(); };
 }
 
-/** Scale places (x, y, x, y, …) into 0 to 1, each axis by itself. */
+/** Scale positions (x, y, x, y, …) to 0 to 1, each axis separately. */
 function unit(xy) {
   const scaled = new Float32Array(xy.length);
   for (const axis of [0, 1]) {
-    const values = xy.filter((_, place) => place % 2 === axis), [low, high] = rangeOf(values);
+    const values = xy.filter((_, index) => index % 2 === axis), [low, high] = rangeOf(values);
     values.forEach((value, n) => { scaled[2 * n + axis] = high > low ? (value - low) / (high - low) : 0.5; });
   }
   return scaled;
@@ -347,8 +347,8 @@ function drawCross(g, x, y, r) {
   g.beginPath(); g.moveTo(x - r, y - r); g.lineTo(x + r, y + r); g.moveTo(x - r, y + r); g.lineTo(x + r, y - r); g.stroke();
 }
 
-function drawArrow(g, places, from, to, gap, head) {
-  const [x, y, u, v] = [places[2 * from], places[2 * from + 1], places[2 * to], places[2 * to + 1]];
+function drawArrow(g, positions, from, to, gap, head) {
+  const [x, y, u, v] = [positions[2 * from], positions[2 * from + 1], positions[2 * to], positions[2 * to + 1]];
   const length = Math.hypot(u - x, v - y) || 1, [a, b] = [(u - x) / length, (v - y) / length];
   const [s, t] = [u - a * (gap + 1), v - b * (gap + 1)];
   g.beginPath(); g.moveTo(x, y); g.lineTo(s, t); g.stroke();

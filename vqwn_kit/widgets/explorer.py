@@ -1,57 +1,50 @@
-"""Points on maps, what is known about each, and how it sounds -> a map to look at and listen to."""
+"""Points on maps, facts about each, and a sound of each -> a map to click on."""
 
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import traitlets as t
 
 from vqwn_kit.errors import InputError
-from vqwn_kit.widgets.base import (
-    BY_PAGE,
-    GROUP_COLOURS,
-    Widget,
-    checked_waveform,
-    colour_map,
-    module_of,
-    to_pcm,
-)
+from vqwn_kit.widgets.arrays import GROUP_COLOURS, checked_waveform, colour_map, from_pcm, to_pcm
+from vqwn_kit.widgets.base import BY_PAGE, Widget, module_of
 from vqwn_kit.widgets.points import Colour, Link, areas
 
 Hear = Callable[[int], np.ndarray]  # number of a point -> waveform (T,)
-PAGE_SOUNDS = 40  # points that a page of its own brings sounds of, unless told otherwise
+PAGE_SOUNDS = 40  # points whose sounds a page contains by default
 
 
 class Explorer(Widget):
-    """A map of points that are heard when they are clicked: codes, speakers, frames.
+    """A map of points that play a sound when they are clicked: codes, speakers, frames.
 
     Args:
-        maps: places (M, 2) by name, such as {"PCA": …, "UMAP": …}.
+        maps: positions (M, 2) by name, such as {"PCA": ..., "UMAP": ...}.
         names: of the M points, such as `code 12`.
         sizes: (M,), 0 or more; areas of the dots are in proportion, see `areas`.
-        colours: what the dots may be coloured by; the first is shown first.
-        facts: by name, M texts: what is told about a point; "" says nothing.
+        colours: quantities to colour the dots by; the first is shown first.
+        facts: by name, M texts about the points; "" is left out.
         links: other points that each leads to.
-        hear: by name, what a click plays: a function of a point's number that returns a waveform
+        hear: by name, the sound of a click: a function of a point's number that returns a waveform
             (T,). It is called when it is needed, and its sounds are kept.
-        crosses: bool (M,), points that are drawn as crosses: codes that nobody uses, say.
-        numbers: int (M,), what a search by number means; the place by default.
-        size_name: what the sizes mean, and `cross_name` the crosses.
-        sample_rate: of the sounds, in Hz.
-        title: of the map.
+        crosses: bool (M,), points that are drawn as crosses, such as unused codes.
+        numbers: int (M,), what a search by number finds; 0 to M - 1 by default.
+        **settings: `title`, `sample_rate` of the sounds (16,000), `size_name` and `cross_name` for
+            the legend, and any trait below.
 
     Attributes:
         selected: number of the selected point, or -1.
-        map_name, colour_name: what is shown; set them to change it.
-        sound: number of the sound that a click plays.
+        map, colour, sound: numbers of the map, of the colour and of the sound of a click; set them
+            to change what is shown. `map_name` and `colour_name` are their names.
 
     Raises:
-        InputError: arrays that don't fit each other.
+        InputError: arrays that do not fit each other, or no such setting.
 
     Example:
-        Explorer({"PCA": places}, names=["alpha", "joe"], hear={"voice": lambda n: voices[n]})
+        Explorer({"PCA": positions}, names=["alpha", "joe"], hear={"voice": lambda n: voices[n]})
     """
 
     _esm = module_of("explorer")
@@ -61,7 +54,7 @@ class Explorer(Widget):
     maps = t.List(t.Dict()).tag(sync=True)
     sizes = t.Bytes().tag(sync=True)
     size_name = t.Unicode("").tag(sync=True)
-    cross_name = t.Unicode("").tag(sync=True)
+    cross_name = t.Unicode("never used").tag(sync=True)
     crosses = t.Bytes().tag(sync=True)
     colours = t.List(t.Dict()).tag(sync=True)
     facts = t.List(t.Dict()).tag(sync=True)
@@ -81,58 +74,45 @@ class Explorer(Widget):
         maps: dict[str, np.ndarray],
         names: Sequence[str],
         *,
-        sizes: np.ndarray | None = None,
+        sizes: np.ndarray | Sequence[float] | None = None,
         colours: Sequence[Colour] = (),
         facts: dict[str, Sequence[str]] | None = None,
         links: Sequence[Link] = (),
         hear: dict[str, Hear] | Hear | None = None,
         crosses: np.ndarray | None = None,
         numbers: Sequence[int] | None = None,
-        size_name: str = "",
-        cross_name: str = "never used",
-        sample_rate: int = 16_000,
-        title: str = "",
         **settings,
     ):
-        names = [str(name) for name in names]
+        names, facts = [str(name) for name in names], facts or {}
         count = len(names)
         if not count or not maps:
             raise InputError("nothing to show; expected maps (M, 2) by name, and M names")
-        hear = {"sound": hear} if callable(hear) else dict(hear or {})
-        self._hear = list(hear.values())
-        self._heard: dict[tuple[int, int], bytes] = {}
-        self._arrays = {
-            "maps": {key: np.asarray(places, np.float64) for key, places in maps.items()},
+        sounds = {"sound": hear} if callable(hear) else dict(hear or {})
+        self._hear = list(sounds.values())
+        self._played: dict[tuple[int, int], bytes] = {}
+        self._arrays: dict[str, Any] = {
+            "maps": {str(key): np.asarray(rows, np.float64) for key, rows in maps.items()},
             "sizes": np.ones(count) if sizes is None else np.asarray(sizes, np.float64),
             "crosses": np.zeros(count, bool) if crosses is None else np.asarray(crosses, bool),
             "colours": list(colours),
         }
-        _check(count, self._arrays, facts or {}, links)
-        numbers = np.arange(count) if numbers is None else np.asarray(numbers)
+        _check(count, self._arrays, facts, links)
         super().__init__(
-            title=title,
             names=names,
-            numbers=numbers.astype(np.int32).tobytes(),
+            numbers=np.array(range(count) if numbers is None else numbers, np.int32).tobytes(),
             maps=[
-                {"name": str(key), "xy": places.astype(np.float32).tobytes()}
-                for key, places in self._arrays["maps"].items()
+                {"name": key, "xy": positions.astype(np.float32).tobytes()}
+                for key, positions in self._arrays["maps"].items()
             ],
             sizes=areas(self._arrays["sizes"]).astype(np.float32).tobytes(),
-            size_name=size_name,
-            cross_name=cross_name,
             crosses=self._arrays["crosses"].astype(np.uint8).tobytes(),
             colours=[colour.packed() for colour in colours],
-            facts=[
-                {"name": key, "values": list(map(str, values))}
-                for key, values in (facts or {}).items()
-            ],
+            facts=[{"name": key, "values": list(map(str, facts[key]))} for key in facts],
             links=[link.packed() for link in links],
-            sounds=list(hear),
+            sounds=list(sounds),
             viridis=colour_map("viridis"),
-            sample_rate=int(sample_rate),
             **settings,
         )
-        self.on_msg(self._answer)
 
     @property
     def map_name(self) -> str:
@@ -141,7 +121,7 @@ class Explorer(Widget):
 
     @property
     def colour_name(self) -> str:
-        """Name of what the points are coloured by."""
+        """Name of the quantity that the points are coloured by."""
         return self.colours[self.colour]["name"] if self.colours else ""
 
     @t.validate("selected")
@@ -158,18 +138,17 @@ class Explorer(Widget):
             sound: which of the sounds, by number or name.
         """
         number = self.sounds.index(sound) if isinstance(sound, str) else sound
-        samples = np.frombuffer(self._sound(point, number), "<i2")
-        return samples.astype(np.float32) / 32767.0
+        return from_pcm(self._sound(point, number))
 
     def _sound(self, point: int, sound: int) -> bytes:
         if not 0 <= point < len(self.names) or not 0 <= sound < len(self._hear):
             raise InputError(f"no sound {sound} of point {point}; there are {self.sounds}")
-        if (point, sound) not in self._heard:
+        if (point, sound) not in self._played:
             wave = checked_waveform(self.names[point], self._hear[sound](point))
-            self._heard[point, sound] = to_pcm(wave)
-        return self._heard[point, sound]
+            self._played[point, sound] = to_pcm(wave)
+        return self._played[point, sound]
 
-    def _answer(self, _, message: dict, buffers) -> None:
+    def _receive(self, _, message: dict, buffers) -> None:
         """Send the sound that the browser asks for."""
         if message.get("do") != "hear":
             return
@@ -183,47 +162,47 @@ class Explorer(Widget):
                 raise
 
     def save_html(self, path: str | Path, points: Iterable[int] | None = None) -> Path:
-        """Write one page that shows and plays the same without Jupyter; see `Widget`.
+        """Write a page that shows and plays the same without Jupyter; see `Widget`.
 
         Args:
             path: the file.
-            points: whose sounds go along; by default the 40 largest and all that were heard. Each
-                costs some 30 kB a second of sound.
+            points: whose sounds the page contains; by default the 40 largest and all that were
+                played. A second of sound takes about 30 kB.
         """
-        largest = np.argsort(-self._arrays["sizes"], kind="stable")[:PAGE_SOUNDS].tolist()
-        for point, sound in itertools.product(largest, range(len(self._hear))):
-            if points is None and not self._arrays["crosses"][point]:
-                with contextlib.suppress(InputError):  # it has no sound, which the page will say
-                    self._sound(point, sound)
-        for point, sound in itertools.product(points or (), range(len(self._hear))):
-            self._sound(int(point), sound)
+        if points is None:
+            largest = np.argsort(-self._arrays["sizes"], kind="stable")[:PAGE_SOUNDS].tolist()
+            chosen = [n for n in largest if not self._arrays["crosses"][n]]
+        else:
+            chosen = list(map(int, points))
+        for point, sound in itertools.product(chosen, range(len(self._hear))):
+            # by default a point may have no sound, which the page will say
+            with contextlib.suppress(*[InputError] if points is None else []):
+                self._sound(point, sound)
         return super().save_html(path)
 
     def _page_state(self) -> dict:
-        heard = {f"{point} {sound}": pcm for (point, sound), pcm in self._heard.items()}
-        return super()._page_state() | {"heard": heard}
+        played = {f"{point} {sound}": pcm for (point, sound), pcm in self._played.items()}
+        return super()._page_state() | {"played": played}
 
     def figure(self):
         """Return the map that is shown, in its colours, as a matplotlib figure."""
         from vqwn_kit.widgets.figures import plot_points
 
         arrays = self._arrays
-        colour = arrays["colours"][self.colour] if arrays["colours"] else None
-        places = arrays["maps"][self.map_name]
+        colour = arrays["colours"][self.colour].packed() if arrays["colours"] else None
+        positions = arrays["maps"][self.map_name]
         labels = self.names if len(self.names) <= 40 else []
-        return plot_points(
-            places, arrays["sizes"], arrays["crosses"], colour and colour.packed(), labels,
-            f"{self.title} · {self.map_name}" if self.title else self.map_name,
-        )  # fmt: skip
+        title = f"{self.title} · {self.map_name}" if self.title else self.map_name
+        return plot_points(positions, arrays["sizes"], arrays["crosses"], colour, labels, title)
 
 
 def _check(count: int, arrays: dict, facts: dict, links: Sequence[Link]) -> None:
-    """Raise InputError for arrays that aren't about `count` points."""
-    for name, places in arrays["maps"].items():
-        if places.shape != (count, 2) or not np.isfinite(places).all():
+    """Raise InputError for arrays that do not describe `count` points."""
+    for name, positions in arrays["maps"].items():
+        if positions.shape != (count, 2) or not np.isfinite(positions).all():
             raise InputError(
-                f"map {name!r} of shape {places.shape}; expected finite ({count}, 2), a place for "
-                "each name"
+                f"map {name!r} of shape {positions.shape}; expected finite ({count}, 2), one "
+                "position for each name"
             )
     sizes = arrays["sizes"]
     if sizes.shape != (count,) or not (np.isfinite(sizes).all() and sizes.min() >= 0):
@@ -234,7 +213,7 @@ def _check(count: int, arrays: dict, facts: dict, links: Sequence[Link]) -> None
     lengths |= {f"link {link.name!r}": len(link.to) for link in links}
     for name, length in lengths.items():
         if length != count:
-            raise InputError(f"{name} tells about {length} points; there are {count}")
+            raise InputError(f"{name} has {length} entries; expected {count}, one for each point")
     for link in links:
         to = np.asarray(link.to)
         if to.ndim != 2 or (to.size and not (-1 <= to.min() and to.max() < count)):

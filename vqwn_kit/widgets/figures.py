@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from vqwn_kit.plots.signals import plot_spectrogram
 from vqwn_kit.plots.style import BLUE, GREY
-from vqwn_kit.widgets.base import GROUP_COLOURS, code_colours
+from vqwn_kit.widgets.arrays import GROUP_COLOURS, code_colours
 from vqwn_kit.widgets.points import areas
 
 DPI = 100  # as Jupyter shows any other figure
@@ -41,7 +41,7 @@ def plot_tracks(
         tracks: waveforms (T,) by name.
         sample_rate: in Hz.
         codes: int (N,).
-        hop_length: samples a code.
+        hop_length: samples per code.
         phones: (start, end, phone) in seconds.
         title: of the figure.
     """
@@ -77,7 +77,7 @@ def _plot_strip(ax, codes: np.ndarray, seconds: float) -> None:
 
 
 def _plot_phones(ax, phones: Sequence[Sequence], seconds: float) -> None:
-    """Draw phones as labels between lines, left out where they'd overlap."""
+    """Draw phones as labels between lines, leaving out those that would overlap."""
     last = -1.0
     for start, end, phone in phones:
         ax.axvline(start, color=GREY, linewidth=0.5)
@@ -90,7 +90,7 @@ def _plot_phones(ax, phones: Sequence[Sequence], seconds: float) -> None:
 
 
 def plot_points(
-    places: np.ndarray,
+    positions: np.ndarray,
     sizes: np.ndarray,
     crosses: np.ndarray,
     colour: dict | None = None,
@@ -100,7 +100,7 @@ def plot_points(
     """Draw a map of points as the explorer does; return the figure.
 
     Args:
-        places: (M, 2).
+        positions: (M, 2).
         sizes: (M,); see `areas`.
         crosses: bool (M,), points that are drawn as crosses.
         colour: what to colour by, as `Colour.packed` returns it.
@@ -109,44 +109,50 @@ def plot_points(
     """
     figure = Still((6.6, 4.4), layout="constrained")
     ax = figure.add_subplot()
-    alike = len(places) > 700 and np.ptp(sizes) == 0
-    area = (3 if alike else 6) + (10 if alike else 80) * areas(sizes)
+    dense = len(positions) > 700 and np.ptp(sizes) == 0
+    area = (3 if dense else 6) + (10 if dense else 80) * areas(sizes)
     dots = np.flatnonzero(~np.asarray(crosses))
     dots = dots[np.argsort(-area[dots], kind="stable")]  # the small ones on top
     if colour is None:
-        ax.scatter(*places[dots].T, s=area[dots], color=BLUE, alpha=0.85)
+        ax.scatter(*positions[dots].T, s=area[dots], color=BLUE, alpha=0.85)
     elif colour["kind"] == "number":
-        values = np.frombuffer(colour["values"], np.float32)
-        known = dots[np.isfinite(values[dots])]
-        blank = dots[~np.isfinite(values[dots])]
-        ax.scatter(*places[blank].T, s=area[blank], color=GREY)
-        shown = ax.scatter(
-            *places[known].T, s=area[known], c=values[known], cmap="viridis",
-            norm="log" if colour["log"] else None,
-        )  # fmt: skip
-        unit = f" ({colour['unit']})" if colour["unit"] else ""
-        figure.colorbar(shown, ax=ax, label=colour["name"] + unit)
+        _scatter_numbers(ax, positions, area, dots, colour)
     else:
-        groups = np.frombuffer(colour["values"], np.int32)
-        styles = [group_style(number) for number in groups]
-        for kind in dict.fromkeys(marker for _, marker in styles):
-            mine = [n for n in dots if styles[n][1] == kind]
-            paint = [styles[n][0] for n in mine]
-            ax.scatter(*places[mine].T, s=area[mine], c=paint, marker=kind, linewidth=0)
-        for number, name in enumerate(colour["groups"]):
-            style, marker = group_style(number)
-            ax.scatter([], [], color=style, marker=marker, label=name)
-        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-        ax.legend(title=colour["name"], fontsize=8, title_fontsize=9, frameon=False, **place)
-    ax.scatter(*places[np.asarray(crosses)].T, marker="x", s=12, color="black", linewidth=0.7)
+        _scatter_groups(ax, positions, area, dots, colour)
+    ax.scatter(*positions[np.asarray(crosses)].T, marker="x", s=12, color="black", linewidth=0.7)
     beside = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 9, "parse_math": False}
-    for place, label in zip(places, labels, strict=False):
-        ax.annotate(label, place, **beside)
+    for position, label in zip(positions, labels, strict=False):
+        ax.annotate(label, position, **beside)
     ax.set_xticks([])
     ax.set_yticks([])
     ax.margins(0.12 if labels else 0.06)  # a name beside a point takes room
     ax.set_title(title, parse_math=False, fontsize=10)
     return figure
+
+
+def _scatter_numbers(ax, positions, area, dots, colour: dict) -> None:
+    """Draw dots coloured by numbers, with a colour bar; unknown ones are grey."""
+    values = np.frombuffer(colour["values"], np.float32)
+    known, unknown = dots[np.isfinite(values[dots])], dots[~np.isfinite(values[dots])]
+    ax.scatter(*positions[unknown].T, s=area[unknown], color=GREY)
+    style = {"c": values[known], "cmap": "viridis", "norm": "log" if colour["log"] else None}
+    shown = ax.scatter(*positions[known].T, s=area[known], **style)
+    unit = f" ({colour['unit']})" if colour["unit"] else ""
+    ax.figure.colorbar(shown, ax=ax, label=colour["name"] + unit)
+
+
+def _scatter_groups(ax, positions, area, dots, colour: dict) -> None:
+    """Draw dots coloured and shaped by groups, with a legend."""
+    styles = [group_style(number) for number in np.frombuffer(colour["values"], np.int32)]
+    for marker in dict.fromkeys(marker for _, marker in styles):
+        group = [n for n in dots if styles[n][1] == marker]
+        paint = [styles[n][0] for n in group]
+        ax.scatter(*positions[group].T, s=area[group], c=paint, marker=marker, linewidth=0)
+    for number, name in enumerate(colour["groups"]):
+        paint, marker = group_style(number)
+        ax.scatter([], [], color=paint, marker=marker, label=name)
+    position = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+    ax.legend(title=colour["name"], fontsize=8, title_fontsize=9, frameon=False, **position)
 
 
 def group_style(number: int) -> tuple[str, str]:

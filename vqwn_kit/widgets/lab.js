@@ -1,19 +1,19 @@
-// The voice lab: a microphone, voices, sound that appears while it is made, and the tape of codes.
+// The voice lab: a microphone, voices, sound that plays while it is generated, and a code editor.
 
-const LANE = 44; // pixels; height of a voice that is coming
-const FEW = 16; // voices up to this number are buttons, more are a list
-const HELP = [["R", "record, and end"], ["S", "speak"], ["X", "stop"]];
-const TAPE_HELP = [["← → ↑ ↓", "in the codes, with Shift to select"], ["Del", "cut"], ["Ctrl C, V", "copy, splice in"], ["D", "repeat"],
-  [", .", "half, twice as long"], ["Ctrl Z, Y", "undo, redo"], ["P", "play this part"]];
-const SAYS = { ready: "", listening: "Listening to it…", speaking: "The voice is warming up…" };
+const LANE = 44; // pixels; height of a voice that is generated
+const FEW = 16; // up to this number voices are buttons, more are a list
+const HELP = [["R", "record, end"], ["G", "generate"], ["X", "stop"]];
+const STRIP_HELP = [["← → ↑ ↓", "move in the codes; with Shift select"], ["Del", "cut"], ["Ctrl C, V", "copy, insert"], ["D", "repeat"],
+  [", .", "half, twice as long"], ["Ctrl Z, Y", "undo, redo"], ["P", "play selection"]];
+const STATES = { ready: "", encoding: "Encoding…", generating: "Starting the sampler…" };
 
 /** Decode any sound that the browser knows to 16-bit samples of one channel at a rate. */
 async function decode(blob, name, wanted, most) {
-  const rate = wanted >= 8000 && wanted <= 96000 ? wanted : 48000; // all that browsers promise
+  const rate = wanted >= 8000 && wanted <= 96000 ? wanted : 48000; // the rates that every browser supports
   let sound;
   try { sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await blob.arrayBuffer()); }
-  catch { throw new Error(`${name}: this browser can't decode it${blob.type ? ` (${blob.type})` : ""}. Give a WAV, FLAC, MP3 or Ogg file.`); }
-  if (!sound.length) throw new Error(`${name}: there is no sound in it.`);
+  catch { throw new Error(`${name}: this browser cannot decode it${blob.type ? ` (${blob.type})` : ""}. Give a WAV, FLAC, MP3 or Ogg file.`); }
+  if (!sound.length) throw new Error(`${name}: it contains no sound.`);
   const length = Math.min(sound.length, Math.ceil(most * rate) + 1), pcm = new Int16Array(length);
   const channels = [...Array(sound.numberOfChannels).keys()].map((n) => sound.getChannelData(n));
   for (let k = 0; k < length; k++) {
@@ -24,7 +24,7 @@ async function decode(blob, name, wanted, most) {
   return { pcm, rate };
 }
 
-/** Plays sound while it is still being made, from its start; waits where it has caught up. */
+/** Plays sound from its start while it is generated; waits where it has caught up. */
 function growingSound(rate, changed) {
   const me = { lane: -1, sounds: [], done: 0, ended: true };
   let sources = [], cursor = 0, when = 0, timer = 0, master = null;
@@ -73,65 +73,65 @@ function render({ model, el }) {
   const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, text);
   let complaint = "", recording = null, inner = null;
 
-  // ---- where the sound comes from
+  // ---- the source
   const record = button("record", "● Record", () => (recording ? recording.end() : startRecording()));
-  const file = h("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", hidden: true, onchange: () => { if (file.files[0]) heard(file.files[0], file.files[0].name); file.value = ""; } });
-  const choose = button("choose", "Choose a file…", () => file.click(), "or drop one anywhere on this widget");
+  const file = h("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", hidden: true, onchange: () => { if (file.files[0]) load(file.files[0], file.files[0].name); file.value = ""; } });
+  const choose = button("choose", "Choose a file…", () => file.click(), "or drop one on this widget");
   const utterance = h("select", { class: "vq-utterance", "aria-label": "utterance", onchange: () => { if (utterance.value) send({ do: "choose", key: utterance.value }); } },
-    h("option", { value: "" }, "an utterance…"), ...model.get("utterances").map(([key, text]) => h("option", { value: key }, text ? `${key}: ${text}` : key)));
+    h("option", { value: "" }, "choose an utterance…"), ...model.get("utterances").map(([key, text]) => h("option", { value: key }, text ? `${key}: ${text}` : key)));
   const level = h("div", { class: "vq-fill" }), meter = h("div", { class: "vq-progress vq-meter", role: "meter", "aria-label": "level of the microphone", hidden: true }, level);
   const clock = h("span", { class: "vq-time vq-clock" }), source = h("div", { class: "vq-note vq-source" });
 
-  // ---- who speaks, and how
+  // ---- voices and settings
   const voices = h("div", { class: "vq-chips vq-voices" });
   const ends = ["first", "second"].map((end) => h("select", { "aria-label": `${end} voice`, onchange: (event) => mix({ [end]: event.target.value }) }, ...names.map((name) => h("option", {}, name))));
   const share = h("input", { type: "range", min: 0, max: 100, step: 5, class: "vq-share", "aria-label": "point between the two voices, in percent of the second", oninput: () => mix({ share: share.value / 100 }) });
   const shares = h("span", { class: "vq-time vq-shares" });
-  const mixed = button("mixed", "Speak it, too", () => mix({ on: !model.get("blend").on }));
-  const warmth = h("input", { type: "range", min: 0.05, max: 1.5, step: 0.05, class: "vq-temperature", "aria-label": "temperature", oninput: () => put(model, { temperature: Number(warmth.value) }) });
+  const mixed = button("mixed", "Include the blend", () => mix({ on: !model.get("blend").on }));
+  const temperature = h("input", { type: "range", min: 0.05, max: 1.5, step: 0.05, class: "vq-temperature", "aria-label": "temperature", oninput: () => put(model, { temperature: Number(temperature.value) }) });
   const degrees = h("span", { class: "vq-time vq-degrees" });
   const seed = h("input", { type: "number", min: 0, step: 1, class: "vq-seed", "aria-label": "seed", onchange: () => put(model, { seed: Math.max(0, Math.round(Number(seed.value)) || 0) }) });
-  const another = button("another", "Another", () => put(model, { seed: model.get("seed") + 1 }), "take the next seed: other random numbers");
-  const speak = h("button", { class: "vq-primary vq-speak", onclick: () => send({ do: "speak", how: howToSpeak() }) }, "▶ Speak");
+  const another = button("another", "Next seed", () => put(model, { seed: model.get("seed") + 1 }), "other random numbers");
+  const generate = h("button", { class: "vq-primary vq-generate", onclick: () => send({ do: "generate", settings: settings() }) }, "▶ Generate");
   const stop = button("stop", "■ Stop", () => send({ do: "stop" }));
-  const clear = button("clear", "Forget takes", () => send({ do: "clear" }));
-  const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress vq-spoken", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "spoken" }, fill);
+  const clear = button("clear", "Clear takes", () => send({ do: "clear" }));
+  const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress vq-done", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "generated" }, fill);
   const status = h("div", { class: "vq-note vq-state", role: "status" }), problem = h("div", { class: "vq-problem", role: "alert" });
   const stream = h("div", { class: "vq-stream", hidden: true });
 
   const why = h("div", { class: "vq-note vq-why" }, K ? "" : "This model has no codebook (an autoencoder), so there are no codes to edit.");
-  const strip = h("div", { class: "vq-strip" });
+  const stripBox = h("div", { class: "vq-strip" });
   const within = h("div", { class: "vq-within" });
 
   const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row" }, ...children.filter(Boolean))];
   const form = page ? null : h("div", { class: "vq-form" },
-    ...row("Sound", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock),
+    ...row("Source", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock),
     ...row("", source),
     ...row("Voices", voices),
-    ...(names.length > 1 ? row("Between", ends[0], share, ends[1], shares, mixed) : []),
-    ...row("How", h("label", {}, "temperature", warmth), degrees, h("label", {}, "seed", seed), another),
-    ...row("", speak, stop, bar, clear));
-  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")), form ?? source, status, problem, stream, strip, why, within,
-    page ? null : h("div", { class: "vq-help" }, ...helpOf(K ? [...HELP, ...TAPE_HELP] : HELP))].filter(Boolean));
+    ...(names.length > 1 ? row("Blend", ends[0], share, ends[1], shares, mixed) : []),
+    ...row("Sampling", h("label", {}, "temperature", temperature), degrees, h("label", {}, "seed", seed), another),
+    ...row("", generate, stop, bar, clear));
+  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")), form ?? source, status, problem, stream, stripBox, why, within,
+    page ? null : h("div", { class: "vq-help" }, ...helpOf(K ? [...HELP, ...STRIP_HELP] : HELP))].filter(Boolean));
   prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
-  const codes = tape.render({ model, el: strip, home: el, send });
+  const codes = strip.render({ model, el: stripBox, home: el, send });
 
-  // A message overtakes changes that wait for a busy kernel, so it brings them along.
-  const howToSpeak = () => Object.fromEntries(["voices", "blend", "temperature", "seed"].map((name) => [name, model.get(name)]));
+  // A message overtakes trait changes that wait for a busy kernel, so it contains them.
+  const settings = () => Object.fromEntries(["voices", "blend", "temperature", "seed"].map((name) => [name, model.get(name)]));
 
   // ---- recording
   function complain(error) { complaint = error.message ?? String(error); dress(); }
   async function startRecording() {
     complaint = "";
-    if (!navigator.mediaDevices?.getUserMedia) return complain("This browser gives no microphone here: it does so on pages of this machine (localhost) or over https only.");
+    if (!navigator.mediaDevices?.getUserMedia) return complain("This browser allows the microphone on localhost or over https only.");
     let input;
     try { input = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false } }); }
-    catch (error) { return complain(error.name === "NotFoundError" ? "There is no microphone." : `The microphone can't be used (${error.name}): allow it in the browser's settings of this page.`); }
-    const recorder = new MediaRecorder(input), parts = [], context = new AudioContext(), ear = context.createAnalyser(), began = performance.now();
-    context.createMediaStreamSource(input).connect(ear);
-    const samples = new Float32Array(ear.fftSize);
+    catch (error) { return complain(error.name === "NotFoundError" ? "No microphone was found." : `The microphone cannot be used (${error.name}): allow it in the browser's settings for this page.`); }
+    const recorder = new MediaRecorder(input), parts = [], context = new AudioContext(), analyser = context.createAnalyser(), began = performance.now();
+    context.createMediaStreamSource(input).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
     const watch = setInterval(() => {
-      ear.getFloatTimeDomainData(samples);
+      analyser.getFloatTimeDomainData(samples);
       const loudest = Math.max(1e-4, ...samples.map(Math.abs)), seconds = (performance.now() - began) / 1000;
       level.style.width = `${clamp(100 + 2 * 20 * Math.log10(loudest), 0, 100)}%`; // 50 dB
       level.classList.toggle("vq-over", loudest > 0.98);
@@ -141,13 +141,13 @@ function render({ model, el }) {
     }, 60);
     const close = () => { clearInterval(watch); input.getTracks().forEach((track) => track.stop()); context.close(); recording = null; };
     recorder.ondataavailable = ({ data }) => parts.push(data);
-    recorder.onstop = () => { close(); dress(); heard(new Blob(parts, { type: recorder.mimeType }), "recording"); };
+    recorder.onstop = () => { close(); dress(); load(new Blob(parts, { type: recorder.mimeType }), "recording"); };
     recording = { end: () => { if (recorder.state !== "inactive") recorder.stop(); }, drop: () => { recorder.onstop = null; recorder.stop(); close(); } };
-    globalThis.vqwnPlaying?.stop(); // or it would hear itself
+    globalThis.vqwnPlaying?.stop(); // or it would be recorded
     recorder.start();
     dress();
   }
-  async function heard(blob, name) {
+  async function load(blob, name) {
     try {
       const { pcm, rate: at } = await decode(blob, name, rate, most);
       send({ do: "sound", name, rate: at }, [pcm.buffer]);
@@ -162,7 +162,7 @@ function render({ model, el }) {
     el.classList.remove("vq-drop");
     if (!dropped) return;
     event.preventDefault(); event.stopPropagation();
-    if (!refuses()) heard(dropped, dropped.name);
+    if (!refuses()) load(dropped, dropped.name);
   });
 
   // ---- buttons
@@ -170,9 +170,9 @@ function render({ model, el }) {
   const mix = (change) => put(model, { blend: { ...model.get("blend"), ...change } });
   const known = Object.fromEntries(model.get("speakers"));
   function dressVoices() {
-    const chosen = model.get("voices"), all = [...names, "no voice"];
+    const chosen = model.get("voices"), all = [...names, "no speaker"];
     const shown = all.length <= FEW ? all : chosen;
-    const chips = shown.map((name) => h("button", { class: "vq-voice", "aria-pressed": String(chosen.includes(name)), title: name === "no voice" ? "the decoder isn't told who speaks" : known[name], onclick: () => toggleVoice(name) }, name));
+    const chips = shown.map((name) => h("button", { class: "vq-voice", "aria-pressed": String(chosen.includes(name)), title: name === "no speaker" ? "the decoder is not conditioned on a speaker" : known[name], onclick: () => toggleVoice(name) }, name));
     const more = all.length <= FEW ? null : h("select", { class: "vq-more", "aria-label": "add a voice", onchange: (event) => toggleVoice(event.target.value) },
       h("option", { value: "" }, "add a voice…"), ...all.filter((name) => !chosen.includes(name)).map((name) => h("option", { value: name }, known[name] ? `${name} (${known[name]})` : name)));
     refill(voices, ...chips, ...(more ? [more] : []));
@@ -183,7 +183,7 @@ function render({ model, el }) {
   }
   function dress() {
     const state = model.get("state"), { names: lanes, done, total, speed } = model.get("progress"), ready = state === "ready" && !recording;
-    const about = model.get("source"), spoken = state === "speaking";
+    const about = model.get("source"), generating = state === "generating";
     record.textContent = recording ? "■ End" : "● Record";
     record.setAttribute("aria-pressed", String(Boolean(recording)));
     record.disabled = state !== "ready";
@@ -191,26 +191,26 @@ function render({ model, el }) {
     meter.hidden = !recording;
     if (!recording) clock.textContent = "";
     utterance.value = model.get("utterances").some(([key]) => key === about.name) ? about.name : "";
-    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} codes, ${(rate / hop).toFixed(0)} a second`, ...about.notes].filter(Boolean).join("  ·  ")
-      : ["Record something, drop a file here, or choose one.", note].filter(Boolean).join(" ");
-    speak.disabled = !ready || !about.name || !(model.get("voices").length || model.get("blend").on);
-    stop.disabled = !spoken;
+    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} codes, ${(rate / hop).toFixed(0)} per second`, ...about.notes].filter(Boolean).join("  ·  ")
+      : ["Record speech, drop an audio file here, or choose one.", note].filter(Boolean).join(" ");
+    generate.disabled = !ready || !about.name || !(model.get("voices").length || model.get("blend").on);
+    stop.disabled = !generating;
     clear.disabled = !ready || (inner?.get("names").length ?? 0) < 2;
     fill.style.width = `${total ? (100 * done) / total : 0}%`;
     bar.setAttribute("aria-valuenow", total ? Math.round((100 * done) / total) : 0);
-    const told = done ? `${formatTime(done / rate)} of ${formatTime(total / rate)} s${lanes.length > 1 ? ` in ${lanes.length} voices` : ""}, ${((speed * lanes.length) / rate).toFixed(2)} s of sound a second` : "";
-    status.textContent = page ? "" : spoken ? told || SAYS.speaking : SAYS[state] || (done ? (done < total ? `Stopped after ${told}.` : `Spoken: ${told}.`) : "");
+    const amount = done ? `${formatTime(done / rate)} of ${formatTime(total / rate)} s${lanes.length > 1 ? ` in ${lanes.length} voices` : ""}, ${((speed * lanes.length) / rate).toFixed(2)} s of sound per second` : "";
+    status.textContent = page ? "" : generating ? amount || STATES.generating : STATES[state] || (done ? (done < total ? `Stopped after ${amount}.` : `Generated: ${amount}.`) : "");
     status.hidden = !status.textContent;
     problem.textContent = complaint || model.get("problem");
     problem.hidden = !problem.textContent;
     el.dataset.state = state;
     degrees.textContent = model.get("temperature").toFixed(2);
-    if (document.activeElement !== warmth) warmth.value = model.get("temperature");
+    if (document.activeElement !== temperature) temperature.value = model.get("temperature");
     seed.value = model.get("seed");
     why.hidden = Boolean(K);
   }
 
-  // ---- sound that comes
+  // ---- sound during generation
   const growing = growingSound(rate, () => drawStream());
   let rows = [];
   function layStream() {
@@ -218,7 +218,7 @@ function render({ model, el }) {
     growing.stop();
     Object.assign(growing, { sounds: lanes.map(() => new Float32Array(total)), done: 0, ended: false });
     rows = lanes.map((name, lane) => {
-      const canvas = h("canvas", { role: "img", "aria-label": `${name}, as it comes` });
+      const canvas = h("canvas", { role: "img", "aria-label": `${name}, while it is generated` });
       const listen = h("button", { class: "vq-listen", onclick: () => (growing.lane === lane ? growing.stop() : (growing.lane >= 0 && growing.stop(), growing.play(lane))) });
       return { name, canvas, listen, box: h("div", { class: "vq-lane" }, listen, h("div", { class: "vq-wave" }, canvas)) };
     });
@@ -230,7 +230,7 @@ function render({ model, el }) {
     drawStream();
   }
   function drawStream() {
-    growing.ended = model.get("state") !== "speaking";
+    growing.ended = model.get("state") !== "generating";
     stream.hidden = (growing.ended && growing.lane < 0) || !rows.length || !growing.done;
     if (stream.hidden) return;
     rows.forEach(({ name, canvas, listen }, lane) => {
@@ -258,7 +258,7 @@ function render({ model, el }) {
   function onkey(event) {
     if (page) return false;
     const { key } = event, own = event.target.closest(".vq") === el;
-    const press = { s: speak, x: stop, r: own && record }[key.toLowerCase()];
+    const press = { g: generate, x: stop, r: own && record }[key.toLowerCase()];
     if (press) { if (!press.disabled) press.click(); return true; }
     return own && codes.onkey(event);
   }
@@ -274,7 +274,7 @@ function render({ model, el }) {
       inner = found;
       leavePlayer = player.render({ model: inner, el: box });
       unfollowPlayer = follow(inner, { names: dress });
-      codes.listenTo(inner);
+      codes.setPlayer(inner);
       dress();
     });
   }
@@ -287,7 +287,7 @@ function render({ model, el }) {
   });
   const listen = (message, buffers) => { if ("at" in message) addSound(message, buffers); };
   if (!page) model.on("msg:custom", listen);
-  if (model.get("state") === "speaking") { layStream(); send({ do: "again" }); }
+  if (model.get("state") === "generating") { layStream(); send({ do: "resend" }); }
   const unwatch = watchTheme(el, draw);
   dressVoices(); dress(); draw(); showPlayer();
   return () => {

@@ -1,323 +1,247 @@
-"""A voice as callbacks -> a lab: record, choose voices, hear them come, edit what is said."""
+"""A voice as callbacks -> a lab: record, choose voices, play them as they are generated, edit."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import traitlets as t
-from ipywidgets import widget_serialization
 
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.widgets.base import BY_PAGE, Widget, checked_waveform, code_colours, module_of, to_pcm
+from vqwn_kit.widgets.arrays import checked_waveform, from_pcm, to_pcm
+from vqwn_kit.widgets.base import BY_PAGE, module_of
+from vqwn_kit.widgets.jobs import JobWidget
 from vqwn_kit.widgets.player import Player
-from vqwn_kit.widgets.strip import EDITS, CodeStrip
-from vqwn_kit.widgets.voices import NOBODY, Blend, Takes, Voice
+from vqwn_kit.widgets.strip import CodeEditor
+from vqwn_kit.widgets.voices import NO_SPEAKER, Speaker, Takes, Voice
 
 MOST_SECONDS = 30.0  # of a recording; a longer one is cut
+SETTINGS = ("voices", "blend", "temperature", "seed")
 
 
-class VoiceLab(Widget):
-    """Speech in, other voices out; and the codes between them, to be cut and spliced.
+class VoiceLab(JobWidget, CodeEditor):
+    """Speech in, other voices out, and the codes between them to be edited.
 
-    A recording, a file or an utterance becomes the original in the player below. Each time it is
-    spoken, the voices appear sample by sample, can be heard while they come, and then stand beside
-    the original. Speaking happens in a thread: the kernel stays free.
+    A recording, a file or an utterance becomes the original in the player below. `generate` samples
+    it in the chosen voices: they can be played while they are sampled, and are then added to the
+    player. It runs in a thread: the kernel stays free.
 
     Args:
         voice: the model's callbacks; see `Voice`.
         title: of the widget.
-        note: what there is to know beforehand, such as a corpus that wasn't found.
+        note: a remark that is shown first, such as that no corpus is available.
+        **settings: voices, blend, temperature, seed.
 
     Attributes:
-        state: `ready`, `listening` or `speaking`.
-        voices: names of those who speak next; `no voice` leaves the decoder untold.
+        state: `ready`, `encoding` or `generating`.
+        voices: names of the voices to generate; `no speaker` leaves the decoder unconditioned.
         blend: a point between two voices, as {"first", "second", "share", "on"}.
         temperature: below 1 is less noisy and less lively.
         seed: the same seed gives the same sound.
-        strip: the codes, see `CodeStrip`; edit them by `edit`, so that the browser learns of it.
+        strip: the codes, see `CodeStrip`; edit them by `edit`, which updates the page.
         player: of the original and the takes; None before there is an original.
-        problem: what went wrong, or "".
+        problem: the last error, or "".
 
     Example:
         lab = vq.voice_lab("results/mini")
         lab.choose("kumo_036")
         lab.voices = ["joe"]
-        lab.speak().wait()
+        lab.generate().wait()
         lab.edit("repeat", 40, 60)
-        lab.speak().wait()
+        lab.generate().wait()
     """
 
-    _esm = module_of("lab", "player", "tape")
+    _esm = module_of("lab", "player", "strip")
 
-    state = t.Unicode("ready").tag(sync=True)
     source = t.Dict().tag(sync=True)
-    speakers = t.List(t.List()).tag(sync=True)  # (name, what is known)
+    speakers = t.List(t.List()).tag(sync=True)  # (name, description)
     utterances = t.List(t.List()).tag(sync=True)  # (key, text)
     voices = t.List(t.Unicode()).tag(**BY_PAGE)
     blend = t.Dict().tag(**BY_PAGE)
     temperature = t.Float(1.0).tag(**BY_PAGE)
     seed = t.Int(0).tag(**BY_PAGE)
-    codes = t.List(t.Int()).tag(sync=True)
-    selection = t.List(t.Int(), default_value=[0, 0]).tag(**BY_PAGE)
-    tape = t.Dict().tag(sync=True)  # what can be undone, and so on
-    alike = t.List(t.Unicode()).tag(sync=True)  # tracks that have just these codes
-    palette = t.Bytes().tag(sync=True)
-    progress = t.Dict().tag(sync=True)
-    about = t.Dict().tag(sync=True)
-    problem = t.Unicode("").tag(sync=True)
-    player = t.Instance(Player, allow_none=True).tag(sync=True, **widget_serialization)
 
     def __init__(self, voice: Voice, *, title: str = "", note: str = "", **settings):
-        self.voice, self.strip = voice, CodeStrip()
+        self.voice = voice
         self.waveform: np.ndarray | None = None
         self._takes = Takes()
-        self._said: list[np.ndarray] = []
-        self._stop, self._ended = threading.Event(), threading.Event()
-        self._ended.set()
-        self._lock, self._error = threading.Lock(), None
+        self._parts: list[np.ndarray] = []  # (S', t), generated so far
+        self._stop = threading.Event()
         names, size = list(voice.speakers), voice.num_embeddings
-        content = dict(
-            speakers=[[name, about] for name, about in voice.speakers.items()],
-            utterances=[[key, text] for key, text in voice.utterances.items()],
-            voices=names[:2],
-            blend={"first": names[0], "second": names[-1], "share": 0.5, "on": False},
-            palette=code_colours(np.arange(size)).tobytes() if size else b"",
-            about={
-                "rate": voice.sample_rate, "hop": voice.hop_length, "codes": size, "note": note,
-                "most": MOST_SECONDS,
-            },
-            progress=_progress([], 0, 0), tape=self._tape(),
-        )  # fmt: skip
-        if "blend" in settings:
-            settings["blend"] = content["blend"] | settings["blend"]
-        super().__init__(title=title, **content | settings)
-        self.on_msg(self._asked)
+        blend = {"first": names[0], "second": names[-1], "share": 0.5, "on": False}
+        about = {"rate": voice.sample_rate, "hop": voice.hop_length, "codes": size, "note": note}
+        super().__init__(
+            num_embeddings=size,
+            title=title,
+            speakers=[list(pair) for pair in voice.speakers.items()],
+            utterances=[list(pair) for pair in voice.utterances.items()],
+            about={**about, "most": MOST_SECONDS},
+            progress=_progress([], 0, 0),
+            blend=blend | settings.pop("blend", {}),
+            **{"voices": names[:2], **settings},
+        )
 
     # ---- what the user does
 
     @property
     def takes(self) -> dict[str, np.ndarray]:
-        """What was spoken, float32 (T,), by name."""
+        """What was generated, float32 (T,), by name."""
         return self._takes.sounds
 
     def take(
         self, waveform: np.ndarray, sample_rate: int | None = None, name: str = "recording"
     ) -> "VoiceLab":
-        """Take a recording (T,) in [-1, 1] as what is to be said; return the lab.
+        """Make a recording (T,) in [-1, 1] the original; return the lab.
 
         Args:
-            waveform: at any rate; what is longer than 30 s is cut.
+            waveform: at any rate; only its first 30 s are used.
             sample_rate: in Hz; the model's by default.
             name: of the recording.
 
         Raises:
-            InputError: no waveform, silence, or something goes on.
+            InputError: no waveform, silence, or a job is running.
         """
         self._take(waveform, sample_rate or self.voice.sample_rate, name)
         self.wait()
         return self
 
     def choose(self, key: str) -> "VoiceLab":
-        """Take an utterance of the corpus as what is to be said; return the lab.
+        """Make an utterance of the corpus the original; return the lab.
 
         Raises:
-            InputError: no such utterance, or something goes on.
+            InputError: no such utterance, or a job is running.
         """
         self._choose(key)
         self.wait()
         return self
 
-    def speak(self) -> "VoiceLab":
-        """Begin to say the codes in the voices that are chosen; return the lab.
+    def generate(self) -> "VoiceLab":
+        """Start to generate the codes in the chosen voices; return the lab.
 
         Raises:
-            InputError: nothing to say, nobody to say it, or something goes on.
+            InputError: no original, no voice, or a job is running.
         """
         if self.waveform is None:
-            raise InputError("nothing to say yet: record something, or give a file or an utterance")
-        voices = self._chosen()
+            raise InputError("no speech yet: record something, or give a file or an utterance")
+        voices = self._chosen_voices()
         if not voices:
-            raise InputError("nobody is chosen to speak: choose a voice")
-        told = np.array(self.strip.codes) if self.voice.num_embeddings else self.waveform
+            raise InputError(f"no voice is chosen: choose one or more of {[*self.voice.speakers]}")
         codes = self.strip.codes
+        source = np.array(codes) if self.voice.num_embeddings else self.waveform
         settings = {"temperature": self.temperature, "seed": self.seed}
         names = [self._takes.name(voice, codes, **settings) for voice in voices]
-        self._begin("speaking", lambda: self._speak(names, codes, told, voices, settings))
+        self._begin("generating", lambda: self._generate(names, codes, source, voices, settings))
         return self
 
     def stop(self) -> None:
-        """Stop speaking; what was said is kept."""
+        """Stop generating; the sound so far is kept."""
         self._stop.set()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until nothing goes on, or `timeout` seconds; raise what went wrong.
+        """Wait until no job is running, or `timeout` seconds; raise the error of the job.
 
-        The toolbar's stop button or Ctrl-C stops speaking, and what was said is kept.
+        The toolbar's stop button or Ctrl-C stops generating; the sound so far is kept.
         """
-        until = np.inf if timeout is None else time.monotonic() + timeout
-        try:
-            while time.monotonic() < until and not self._ended.wait(0.1):
-                pass
-        except KeyboardInterrupt:
-            self.stop()
-            self._ended.wait()
-            raise
-        if self._ended.is_set() and self._error is not None:
-            raise self._error
-
-    def edit(self, what: str, start: int = 0, end: int | None = None, amount: float | None = None):
-        """Edit the codes; see `CodeStrip`.
-
-        Args:
-            what: `cut`, `copy`, `repeat`, `stretch`, `splice`, `undo`, `redo` or `reset`.
-            start: place before the first code.
-            end: place behind the last one; the end of the strip by default, and for `splice`
-                `start`.
-            amount: how many times for `repeat`, how many times as long for `stretch`; 2 by default.
-
-        Raises:
-            InputError: see `CodeStrip`.
-        """
-        if what in EDITS:
-            if end is None and what != "splice":
-                end = len(self.strip)
-            more = () if amount is None or what not in ("repeat", "stretch") else (amount,)
-            span = EDITS[what](self.strip, start, end, *more)
-        elif what in ("undo", "redo", "reset"):
-            getattr(self.strip, what)()
-            span = [min(place, len(self.strip)) for place in self.selection]
-        else:
-            raise one_of("edit", what, [*EDITS, "undo", "redo", "reset"])
-        self._show_strip(span)
+        self._wait(timeout, self.stop)
 
     def clear(self) -> None:
-        """Forget what was spoken; the original stays."""
+        """Remove the takes; the original stays."""
         self._takes = Takes(self._takes.original, self._takes.speaker)
         if self.waveform is not None:
-            self._show()
+            self._show_tracks()
 
-    # ---- what goes on in the thread
+    # ---- jobs in the thread
 
-    def _begin(self, state: str, job) -> None:
-        with self._lock:
+    def _begin(self, state: str, job: Callable[[], object]) -> None:
+        with self._changed:
             if self.state != "ready":
-                raise InputError(f"it is still {self.state}: stop it first, or wait()")
+                raise InputError(f"the lab is still {self.state}: stop it first, or wait()")
             self._stop.clear()
-            self._error, self.problem, self.state = None, "", state
-            self._ended.clear()
-        threading.Thread(target=self._body, args=(job,), name=state, daemon=True).start()
-
-    def _body(self, job) -> None:
-        try:
-            job()
-        except BaseException as error:  # raised again by `wait`, in the caller's thread
-            self._error = error
-            name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-            self.problem = f"{name}{error}"
-        finally:
-            self.state = "ready"
-            self._ended.set()
+            self._start_job(state, job, lambda: setattr(self, "state", "ready"))
 
     def _take(self, waveform, sample_rate: int, name: str) -> None:
         waveform = checked_waveform(name, waveform)
         most = round(MOST_SECONDS * sample_rate)
         notes = [f"its first {MOST_SECONDS:g} s"] if len(waveform) > most else []
         if np.mean(np.abs(waveform) > 0.999) > 1e-3:
-            notes.append("too loud: parts are cut at full scale")
+            notes.append("too loud: parts are clipped at full scale")
         waveform = waveform[:most]
 
         def job():
             wave = self.voice.prepare(waveform, sample_rate)
             silence = len(waveform) / sample_rate - len(wave) / self.voice.sample_rate
             if silence > 0.05:
-                notes.append(f"{silence:.1f} s of silence at its ends left out")
-            self._listen(wave, name, "", notes)
+                notes.append(f"{silence:.1f} s of silence removed at its ends")
+            self._load(wave, name, "", notes)
 
-        self._begin("listening", job)
+        self._begin("encoding", job)
 
     def _choose(self, key: str) -> None:
         if key not in self.voice.utterances:
             raise one_of("utterance", key, self.voice.utterances)
         text = self.voice.utterances[key]
-        notes = [text] if text else []
-        self._begin("listening", lambda: self._listen(*self._fetched(key), notes))
 
-    def _fetched(self, key: str) -> tuple[np.ndarray, str, str]:
-        waveform, speaker = self.voice.fetch(key)
-        return waveform, key, speaker
+        def job():
+            waveform, speaker = self.voice.fetch(key)
+            self._load(waveform, key, speaker, [text] if text else [])
 
-    def _listen(self, waveform: np.ndarray, name: str, speaker: str, notes: list[str]) -> None:
-        """Take a waveform at the model's rate as the original."""
+        self._begin("encoding", job)
+
+    def _load(self, waveform: np.ndarray, name: str, speaker: str, notes: list[str]) -> None:
+        """Make a waveform at the model's rate the original."""
         waveform = checked_waveform(name, waveform)
-        codes = self.voice.encode(waveform) if self.voice.num_embeddings else ()
+        codes = self.voice.encode(waveform).tolist() if self.voice.num_embeddings else []
         self.waveform = waveform
         self.strip.load(codes)
         self._takes = Takes(self.strip.original, speaker)
-        seconds = len(waveform) / self.voice.sample_rate
-        self.source = {
-            "name": name, "speaker": speaker, "seconds": seconds, "codes": len(codes),
-            "notes": notes,
-        }  # fmt: skip
         self._show_strip((0, 0))
-        self._show()
+        self._show_tracks()
+        facts = {"seconds": len(waveform) / self.voice.sample_rate, "codes": len(codes)}
+        self.source = {"name": name, "speaker": speaker, "notes": notes, **facts}
 
-    def _speak(self, names: list[str], codes: tuple, told, voices: list, settings: dict) -> None:
-        total = len(told) * (self.voice.hop_length if self.voice.num_embeddings else 1)
-        self._said, done, began = [], 0, time.perf_counter()
+    def _generate(self, names: list[str], codes: tuple, source, voices, settings: dict) -> None:
+        total = len(source) * (self.voice.hop_length if self.voice.num_embeddings else 1)
+        self._parts, done, began = [], 0, time.perf_counter()
         self.progress = _progress(names, 0, total)
-        for part in self.voice.stream(told, voices, **settings):
+        for part in self.voice.stream(source, voices, **settings):
             part = part[:, : total - done]
-            self._said.append(part)
+            self._parts.append(part)
             self.send({"at": done}, [to_pcm(row) for row in part])
             done += part.shape[1]
-            speed = done / (time.perf_counter() - began)
-            self.progress = _progress(names, done, total, speed)
+            self.progress = _progress(names, done, total, done / (time.perf_counter() - began))
             if self._stop.is_set():
                 break
-        if not done:
-            return
-        self._takes.add(names, np.concatenate(self._said, axis=1), codes)
-        self._show(names[0])
+        if done:
+            self._takes.add(names, np.concatenate(self._parts, axis=1), codes)
+            self._show_tracks(names[0])
 
-    # ---- within
+    # ---- traits
 
-    def _chosen(self) -> list[str | Blend | None]:
-        voices = [None if name == NOBODY else name for name in self.voices]
-        if self.blend["on"]:
-            voices.append((self.blend["first"], self.blend["second"], float(self.blend["share"])))
-        return voices
+    def _chosen_voices(self) -> list[Speaker]:
+        voices = [None if name == NO_SPEAKER else name for name in self.voices]
+        first, second, share = (self.blend[name] for name in ("first", "second", "share"))
+        return [*voices, (first, second, float(share))] if self.blend["on"] else [*voices]
 
-    def _show(self, track: str | None = None) -> None:
-        """Put the original and the takes into the player."""
+    def _tracks_with(self, codes: tuple[int, ...]) -> list[str]:
+        return self._takes.with_codes(codes)
+
+    def _show_tracks(self, track: str = "original") -> None:
+        """Load the original and the takes into the player."""
         tracks = {"original": self.waveform, **self.takes}
-        same = len(self._takes.alike(self._takes.original)) == len(tracks)
+        same = len(self._tracks_with(self._takes.original)) == len(tracks)
         codes = (self.strip.original or None) if same else None  # one strip is below all tracks
         settings = {"codes": codes, "hop_length": self.voice.hop_length}
         if self.player is None:
             self.player = Player(tracks, self.voice.sample_rate, **settings)
         else:
             self.player.load(tracks, **settings)
-        self.alike = self._takes.alike(self.strip.codes)
+        self.matching_tracks = self._tracks_with(self.strip.codes)
         self.player.position = 0.0
-        self.player.track = track or "original"
-
-    def _show_strip(self, span: Sequence[int]) -> None:
-        with self.hold_sync():
-            self.codes, self.selection = list(self.strip.codes), list(span)
-            self.alike = self._takes.alike(self.strip.codes)
-        self.tape = self._tape()  # the browser must know the rest by then
-
-    def _tape(self) -> dict:
-        strip = self.strip
-        return {
-            "answer": self.tape.get("answer", 0) + 1, "edited": strip.edited,
-            "undo": len(strip.past), "redo": len(strip.future), "held": len(strip.held),
-        }  # fmt: skip
+        self.player.track = track
 
     @t.validate("voices")
     def _valid_voices(self, proposal) -> list[str]:
-        known = [*self.voice.speakers, NOBODY]
+        known = [*self.voice.speakers, NO_SPEAKER]
         for name in proposal["value"]:
             if name not in known:
                 raise one_of("voice", name, known)
@@ -333,65 +257,57 @@ class VoiceLab(Widget):
             raise InputError(f"share={blend['share']}; expected 0, the first voice, to 1")
         return blend
 
-    @t.validate("temperature")
-    def _valid_temperature(self, proposal) -> float:
-        if not 0.0 < proposal["value"] <= 10.0:
-            raise InputError(f"temperature={proposal['value']}; expected above 0, at most 10")
-        return proposal["value"]
+    @t.validate("temperature", "seed")
+    def _valid_number(self, proposal) -> float:
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "temperature" and not 0.0 < value <= 10.0:
+            raise InputError(f"temperature={value}; expected above 0, at most 10")
+        if name == "seed" and value < 0:
+            raise InputError(f"seed={value}; expected 0 or more")
+        return value
 
-    @t.validate("seed")
-    def _valid_seed(self, proposal) -> int:
-        if proposal["value"] < 0:
-            raise InputError(f"seed={proposal['value']}; expected 0 or more")
-        return proposal["value"]
+    # ---- the page
 
-    def _asked(self, _, message: dict, buffers) -> None:
-        """Do what the browser says."""
+    def _receive(self, _, message: dict, buffers) -> None:
+        """Do what the page asks."""
         what = message.get("do")
         try:
             if what == "sound":
-                samples = np.frombuffer(buffers[0], "<i2").astype(np.float32) / 32767.0
-                self._take(samples, int(message["rate"]), str(message["name"]))
+                self._take(from_pcm(buffers[0]), int(message["rate"]), str(message["name"]))
             elif what == "choose":
                 self._choose(str(message["key"]))
-            elif what == "speak":
-                for name in ("voices", "blend", "temperature", "seed"):
-                    setattr(self, name, message["how"][name])
-                self.speak()
+            elif what == "generate":
+                for name in SETTINGS:
+                    setattr(self, name, message["settings"][name])
+                self.generate()
             elif what == "stop":
                 self.stop()
             elif what == "clear":
                 self.clear()
             elif what == "edit":
-                places = [int(message[name]) for name in ("start", "end")]
                 self.problem = ""
-                try:
-                    self.edit(str(message["what"]), *places, message.get("amount"))
-                except InputError:
-                    self.tape = self._tape()  # the browser waits for an answer
-                    raise
-            elif what == "again" and self._said:  # a page that was reloaded meanwhile
-                self.send({"at": 0}, [to_pcm(r) for r in np.concatenate(self._said, axis=1)])
+                self._receive_edit(message)
+            elif what == "resend" and self._parts:  # the page was reloaded meanwhile
+                self.send({"at": 0}, [to_pcm(row) for row in np.concatenate(self._parts, axis=1)])
         except InputError as error:
             self.problem = str(error)
 
-    def _static(self) -> bool:
-        return self.player is not None and self.player._static()
+    def _has_figure(self) -> bool:
+        return self.player is not None and self.player._has_figure()
 
     def _page_state(self) -> dict:
-        page = self.player and self.player._page_state()
-        return super()._page_state() | {"player": page, "state": "ready"}
+        return super()._page_state() | {"state": "ready"}
 
     def figure(self):
-        """Return the spectrograms of the original and of what was spoken as a matplotlib figure.
+        """Return the spectrograms of the original and the takes as a matplotlib figure.
 
         Raises:
-            InputError: nothing was recorded or chosen yet.
+            InputError: there is no original yet.
         """
         if self.player is None:
             raise InputError("nothing to draw yet: record something, or choose an utterance")
         return self.player.figure()
 
 
-def _progress(names: list[str], done: int, total: int, speed: float = 0.0) -> dict:
+def _progress(names: Sequence[str], done: int, total: int, speed: float = 0.0) -> dict:
     return {"names": names, "done": done, "total": total, "speed": speed}

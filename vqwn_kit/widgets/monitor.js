@@ -1,11 +1,11 @@
-// The training monitor: buttons, figures, two charts, and what the model says by now.
+// The training monitor: buttons, figures, two charts, and a player of reconstructions.
 
 const CHART = 210, LEFT = 46, BELOW = 36;
-const GOING = ["starting", "running", "pausing", "paused", "stopping"];
-const SAYS = {
+const ACTIVE = ["starting", "running", "pausing", "paused", "stopping"];
+const STATES = {
   ready: "Not started.", starting: "Building the model; the first step compiles it.", running: "Running.", pausing: "Pausing after this step…",
   paused: "Paused. A checkpoint is in the run folder; the model stays in memory.", stopping: "Stopping after this step…",
-  stopped: "Stopped. A checkpoint is in the run folder; Resume goes on from it.", finished: "Finished. The checkpoint is in the run folder.", failed: "Failed.",
+  stopped: "Stopped. A checkpoint is in the run folder; Resume continues from it.", finished: "Finished. The checkpoint is in the run folder.", failed: "Failed.",
 };
 const HELP = [["S", "start or resume"], ["P", "pause"], ["X", "stop"]];
 
@@ -47,24 +47,24 @@ function render({ model, el }) {
   // ---- figures
   function dress() {
     const state = model.get("state"), { step = 0, steps: all = 0, seconds = 0, speed = 0, left = -1 } = model.get("progress");
-    const about = model.get("about"), curves = model.get("curves"), going = GOING.includes(state);
+    const about = model.get("about"), curves = model.get("curves"), active = ACTIVE.includes(state);
     start.textContent = state === "paused" || step ? "▶ Resume" : "▶ Start";
-    start.disabled = (going && state !== "paused") || (state === "finished");
+    start.disabled = (active && state !== "paused") || (state === "finished");
     pause.disabled = !["starting", "running"].includes(state);
-    stop.disabled = !going || state === "stopping";
+    stop.disabled = !active || state === "stopping";
     const share = all ? (100 * step) / all : 0;
     fill.style.width = `${share}%`;
     bar.setAttribute("aria-valuenow", share.toFixed(0));
     steps.textContent = `step ${number(step, 0)} of ${number(all, 0)}`;
     steps.dataset.step = step;
     el.dataset.state = state;
-    status.textContent = [page ? "" : SAYS[state], about.stage, about.where && `run folder: ${about.where}`].filter(Boolean).join("  ·  ");
+    status.textContent = [page ? "" : STATES[state], about.stage, about.where && `run folder: ${about.where}`].filter(Boolean).join("  ·  ");
     problem.textContent = model.get("problem");
     problem.hidden = !problem.textContent;
     const K = about.codes, of = K ? ` of ${number(K, 0)}` : "";
     const shown = [["loss", number(last(curves.loss), 3), about.unit], ["held-out loss", number(last(curves.held_out), 3), about.unit],
       ...(K ? [["codes in use", number(last(curves.codes), 0), of], ["dead codes", number(last(curves.dead), 0), of], ["perplexity", number(last(curves.perplexity), 1), "codes"]] : []),
-      ["speed", speed ? number(speed, 0) : "–", "samples/s"], ["trained", duration(seconds), ""], ["time left", going ? duration(left) : "–", ""]];
+      ["speed", speed ? number(speed, 0) : "–", "samples/s"], ["trained", duration(seconds), ""], ["time left", active ? duration(left) : "–", ""]];
     tiles.style.setProperty("--tiles", K ? 4 : shown.length); // full rows
     tiles.replaceChildren(...shown.map(([name, value, unit]) => h("div", { class: "vq-tile" }, h("span", {}, name), h("b", {}, value), h("small", {}, unit))));
     codes.box.hidden = !K;
@@ -89,7 +89,7 @@ function render({ model, el }) {
     g.fillStyle = colourOf(el, "--field"); g.fillRect(LEFT, 8, inner, tall);
     g.fillStyle = faint; g.textAlign = "center";
     g.fillText("training step", LEFT + inner / 2, CHART - 8);
-    if (!points.length) { g.fillText("nothing measured yet", LEFT + inner / 2, 8 + tall / 2); all.place = null; drawHover(all); return; }
+    if (!points.length) { g.fillText("no measurements yet", LEFT + inner / 2, 8 + tall / 2); all.axes = null; drawHover(all); return; }
     const xOf = (x) => LEFT + (x / end) * inner, yOf = (y) => 8 + tall * (1 - (y - bottom) / (top - bottom));
     const across = Math.max(1, niceStep(end, inner, 70)), up = niceStep(top - bottom, tall, 34), digits = Math.max(0, -Math.floor(Math.log10(up) + 1e-9));
     for (let n = 0; n * across <= end; n++) {
@@ -108,7 +108,7 @@ function render({ model, el }) {
       g.setLineDash([]);
       if (style === "dots" || pairs.length === 1) pairs.forEach(([x, y]) => { g.beginPath(); g.arc(xOf(x), yOf(y), pairs.length > 60 ? 2 : 3.5, 0, 7); g.fill(); });
     }
-    Object.assign(all, { lines, place: { xOf, yOf, end, inner, tall, digits: range ? 0 : 3 } });
+    Object.assign(all, { lines, axes: { xOf, yOf, end, inner, tall, digits: range ? 0 : 3 } });
     drawHover(all);
   }
   function swatch(colour, style) {
@@ -120,16 +120,16 @@ function render({ model, el }) {
     if (style === "dots") { g.beginPath(); g.arc(11, 6, 3.5, 0, 7); g.fill(); }
     return canvas;
   }
-  /** Tell the values under the pointer. */
+  /** Show the values under the pointer. */
   function drawHover(all) {
-    const width = all.stack.clientWidth, g = fitCanvas(all.over, width, CHART), place = all.place;
-    if (all.hover === null || !place || all.hover < LEFT) return;
-    const at = ((all.hover - LEFT) / place.inner) * place.end;
-    const found = all.lines.filter(([, pairs]) => pairs.length).map(([name, pairs, colour]) => [name, pairs.reduce((a, b) => (Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a)), colour]);
-    const x = place.xOf(found[0][1][0]);
-    g.fillStyle = colourOf(el, "--faint"); g.fillRect(x, 8, 1, place.tall);
-    for (const [, [a, b], colour] of found) { g.fillStyle = colour; g.beginPath(); g.arc(place.xOf(a), place.yOf(b), 4, 0, 7); g.fill(); }
-    const text = [`step ${number(found[0][1][0], 0)}`, ...found.map(([name, [, value]]) => `${name} ${number(value, place.digits)}`)];
+    const width = all.stack.clientWidth, g = fitCanvas(all.over, width, CHART), axes = all.axes;
+    if (all.hover === null || !axes || all.hover < LEFT) return;
+    const at = ((all.hover - LEFT) / axes.inner) * axes.end;
+    const values = all.lines.filter(([, pairs]) => pairs.length).map(([name, pairs, colour]) => [name, pairs.reduce((a, b) => (Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a)), colour]);
+    const x = axes.xOf(values[0][1][0]);
+    g.fillStyle = colourOf(el, "--faint"); g.fillRect(x, 8, 1, axes.tall);
+    for (const [, [a, b], colour] of values) { g.fillStyle = colour; g.beginPath(); g.arc(axes.xOf(a), axes.yOf(b), 4, 0, 7); g.fill(); }
+    const text = [`step ${number(values[0][1][0], 0)}`, ...values.map(([name, [, value]]) => `${name} ${number(value, axes.digits)}`)];
     const wide = Math.max(...text.map((line) => g.measureText(line).width)) + 12, tall = 17 * text.length + 6;
     const left = x + 8 + wide > width ? x - 8 - wide : x + 8;
     g.fillStyle = colourOf(el, "--paper"); g.strokeStyle = colourOf(el, "--line"); g.lineWidth = 1;

@@ -1,8 +1,8 @@
 // The player: tracks under one playhead, waveform, spectrogram, codes, phones, and the blind test.
 
 const GUTTER = 58; // pixels at the left, for names of lanes
-const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s, with Shift 1 s"], ["Home", "start"], ["L", "loop here"],
-  ["[ ]", "its ends"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
+const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s; with Shift 1 s"], ["Home", "start"], ["L", "loop here"],
+  ["[ ]", "loop start, end"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
 const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 
 function render({ model, el }) {
@@ -19,14 +19,14 @@ function render({ model, el }) {
     total = transport.duration;
   };
   read();
-  if (transport.views === 1 && model.get("playing")) put(model, { playing: false }); // the page was reloaded meanwhile
-  const sent = []; // positions that this view told Python, whose echoes mustn't seek
+  if (transport.views === 1 && model.get("playing")) put(model, { playing: false }); // the page was reloaded
+  const sent = []; // positions sent to Python, whose echoes must not seek
   let lastSent = 0, animation = 0, drag = null, hover = null, width = 0;
 
   const blind = () => { const state = model.get("blind_state"); return state.mode ? state : null; };
   const hidden = () => blind() && !blind().done;
   const shown = () => (blind() ? blind().order : tracks.map((_, index) => index));
-  // In ABX one track plays under two labels, so which label was chosen is known here only.
+  // In ABX one track plays under two labels, so the chosen label is known here only.
   let label = Math.max(0, shown().indexOf(model.get("active")));
 
   const playButton = h("button", { class: "vq-primary vq-play", onclick: () => toggle() });
@@ -55,7 +55,7 @@ function render({ model, el }) {
   const secondsOf = (x) => clamp(view()[0] + ((x - GUTTER) / (width - GUTTER)) * (view()[1] - view()[0]), 0, total);
   const codeAt = (seconds) => codes[Math.floor(seconds / hop)];
   const phoneAt = (seconds) => phones.find(([start, end]) => seconds >= start && seconds < end)?.[2];
-  const told = (seconds) => [codes.length && codeAt(seconds) !== undefined && `code ${codeAt(seconds)}`, phoneAt(seconds) && `phone ${phoneAt(seconds)}`].filter(Boolean).join(" · ");
+  const factsAt = (seconds) => [codes.length && codeAt(seconds) !== undefined && `code ${codeAt(seconds)}`, phoneAt(seconds) && `phone ${phoneAt(seconds)}`].filter(Boolean).join(" · ");
 
   function draw() {
     width = stack.clientWidth;
@@ -109,7 +109,7 @@ function render({ model, el }) {
   }
   function drawSpectrogram(g, top, tall) {
     const picture = pictures[shown()[label]], [start, end] = view();
-    const column = (seconds) => (seconds * rate) / frame + 0.5; // a column's middle is its time
+    const column = (seconds) => (seconds * rate) / frame + 0.5; // a column's centre is its time
     g.drawImage(picture, column(start), 0, column(end) - column(start), picture.height, GUTTER, top, width - GUTTER, tall);
   }
   function drawCodes(g, top, tall) {
@@ -161,7 +161,7 @@ function render({ model, el }) {
     }
     time.textContent = `${formatTime(at)} / ${formatTime(total)} s`;
     time.dataset.seconds = at;
-    const here = hover !== null ? hover : at, what = hidden() ? "" : told(here);
+    const instant = hover !== null ? hover : at, what = hidden() ? "" : factsAt(instant);
     const span = loop.length ? `loop ${formatTime(loop[0])}–${formatTime(loop[1])} s` : "";
     status.textContent = [hover !== null ? `pointer at ${formatTime(hover, 3)} s` : what && `at ${formatTime(at, 3)} s`, what, span].filter(Boolean).join("   ·   ");
   }
@@ -176,10 +176,10 @@ function render({ model, el }) {
     }));
     match.textContent = on ? "Levels matched" : "Match levels";
     match.setAttribute("aria-pressed", String(on));
-    match.title = "bring all tracks to one level (RMS), the highest at which none is cut";
+    match.title = "set all tracks to the same RMS level, the highest at which none clips";
     const spread = Math.max(...shown().map((n) => decibels[n])) - Math.min(...shown().map((n) => decibels[n]));
-    const unfair = hidden() && !on && spread > 0.5 && `Levels differ by up to ${spread.toFixed(1)} dB: match them, or loudness alone may tell the tracks apart.`;
-    notes.textContent = [model.get("notes"), unfair, on && hidden() && "All tracks are brought to one level (RMS)."].filter(Boolean).join(" ");
+    const unfair = hidden() && !on && spread > 0.5 && `Levels differ by up to ${spread.toFixed(1)} dB: match them, or loudness alone may identify the tracks.`;
+    notes.textContent = [model.get("notes"), unfair, on && hidden() && "All tracks have the same RMS level."].filter(Boolean).join(" ");
     notes.hidden = !notes.textContent;
     playButton.textContent = transport.playing ? "❚❚ Pause" : "▶ Play";
     status.hidden = Boolean(hidden());
@@ -193,10 +193,10 @@ function render({ model, el }) {
     const rows = [];
     if (test.done) rows.push(h("div", { class: "vq-results", style: "white-space:pre-line" }, test.results));
     else if (test.mode === "abx") {
-      rows.push(h("div", {}, `Trial ${test.trial} of ${test.trials}. Hear A, B and X as often as you like. Which of the two is X?`));
+      rows.push(h("div", {}, `Trial ${test.trial} of ${test.trials}. Play A, B and X as often as you like. Is X A or B?`));
       rows.push(h("div", { class: "vq-row" }, ...["A", "B"].map((choice) => h("button", { class: `vq-answer-${choice}`, onclick: () => say({ do: "abx", choice }) }, `X is ${choice}  (key ${choice})`)), h("span", { class: "vq-grow" }), close));
     } else {
-      rows.push(h("div", {}, "How good does each sound? Shift and 1–5 rate the track that is heard."));
+      rows.push(h("div", {}, "Rate the quality of each track. Shift and 1–5 rate the track that is playing."));
       test.labels.forEach((name, n) => rows.push(h("div", { class: "vq-row", role: "radiogroup", "aria-label": `rating of ${name}` }, h("b", {}, name),
         ...RATING_WORDS.map((word, k) => h("button", { class: `vq-rate vq-rate-${name}-${k + 1}`, "aria-pressed": String(test.ratings[n] === k + 1), onclick: () => say({ do: "rate", label: n, value: k + 1 }) }, `${k + 1} ${word}`)))));
       rows.push(h("div", { class: "vq-row" }, h("button", { class: "vq-primary vq-finish", disabled: test.ratings.includes(0), onclick: () => say({ do: "finish" }) }, "Save and reveal"),
@@ -209,7 +209,7 @@ function render({ model, el }) {
 
   // ---- what the user does
   function toggle() { transport.playing ? transport.stop() : transport.play(); }
-  function seek(seconds) { transport.seek(seconds); tellPosition(); }
+  function seek(seconds) { transport.seek(seconds); sendPosition(); }
   function choose(n) {
     label = n;
     put(model, { active: shown()[n] });
@@ -253,18 +253,18 @@ function render({ model, el }) {
     else return false;
     return true;
   }
-  const place = (event) => event.clientX - over.getBoundingClientRect().left;
-  over.onpointerdown = (event) => { if (event.button === 0) { over.setPointerCapture(event.pointerId); drag = { from: place(event), span: null }; el.focus({ preventScroll: true }); } };
+  const xUnder = (event) => event.clientX - over.getBoundingClientRect().left;
+  over.onpointerdown = (event) => { if (event.button === 0) { over.setPointerCapture(event.pointerId); drag = { from: xUnder(event), span: null }; el.focus({ preventScroll: true }); } };
   over.onpointermove = (event) => {
-    const x = place(event);
+    const x = xUnder(event);
     hover = x >= GUTTER && !hidden() ? secondsOf(x) : null;
     if (drag && Math.abs(x - drag.from) > 5) { const pair = [secondsOf(drag.from), secondsOf(x)].sort((a, b) => a - b); drag.span = pair; }
     drawOver();
   };
   over.onpointerup = (event) => {
-    const was = drag, x = place(event); drag = null;
+    const was = drag, x = xUnder(event); drag = null;
     if (!was) return;
-    if (was.span) { setLoop(was.span); transport.seek(was.span[0]); tellPosition(); return; }
+    if (was.span) { setLoop(was.span); transport.seek(was.span[0]); sendPosition(); return; }
     const seconds = secondsOf(x), loop = model.get("loop");
     if (loop.length && (seconds < loop[0] || seconds >= loop[1])) setLoop(null);
     seek(seconds);
@@ -273,7 +273,7 @@ function render({ model, el }) {
   over.onpointerleave = () => { hover = null; drawOver(); };
 
   // ---- what follows what
-  function tellPosition() {
+  function sendPosition() {
     const at = transport.position;
     sent.push(at); if (sent.length > 40) sent.shift();
     lastSent = performance.now();
@@ -282,7 +282,7 @@ function render({ model, el }) {
   function tick() {
     cancelAnimationFrame(animation);
     if (transport.playing) {
-      if (performance.now() - lastSent > 100) tellPosition();
+      if (performance.now() - lastSent > 100) sendPosition();
       keepInView();
       animation = requestAnimationFrame(tick);
     }
@@ -290,7 +290,7 @@ function render({ model, el }) {
   }
   const onTransport = () => {
     if (model.get("playing") !== transport.playing) put(model, { playing: transport.playing });
-    if (!transport.playing) tellPosition();
+    if (!transport.playing) sendPosition();
     dress(); tick();
   };
   transport.addEventListener("change", onTransport);
@@ -329,8 +329,8 @@ function makeSpectrograms(views, bands, table) {
     const canvas = h("canvas", { width: columns, height: bands });
     const g = canvas.getContext("2d"), image = g.createImageData(columns, bands);
     for (let band = 0; band < bands; band++) for (let column = 0; column < columns; column++) {
-      const value = cells[band * columns + column], place = 4 * ((bands - 1 - band) * columns + column);
-      image.data.set([table[3 * value], table[3 * value + 1], table[3 * value + 2], 255], place);
+      const value = cells[band * columns + column], at = 4 * ((bands - 1 - band) * columns + column);
+      image.data.set([table[3 * value], table[3 * value + 1], table[3 * value + 2], 255], at);
     }
     g.putImageData(image, 0, 0);
     return canvas;

@@ -1,4 +1,4 @@
-"""What a run, a checkpoint, a preset or a corpus is, in a table of words."""
+"""Facts about a run, a checkpoint, a preset or a corpus, as texts by name."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset, preset_names
 from vqwn_kit.runs.run import Run
 
+MOST_NAMES = 12  # of speakers that are listed
+
 
 def describe(what: str | Path) -> dict[str, str]:
     """Return facts by name about a run, a checkpoint, a preset or a folder of speech.
@@ -16,15 +18,13 @@ def describe(what: str | Path) -> dict[str, str]:
     Raises:
         InputError: it is none of them.
     """
-    if str(what) in preset_names() or str(what).endswith(".json"):
+    name, path = str(what), Path(what)
+    if name in preset_names() or name.endswith(".json"):
         return _describe_model(load_preset(what), [])
-    path = Path(what)
-    if str(what) in SHORT_NAMES:
+    if name in SHORT_NAMES:
         path = find_folder(path)
-    elif (
-        path.name == str(what) and not path.exists() and not (path.parent / "config.json").is_file()
-    ):
-        raise one_of("run, checkpoint, folder or preset", str(what), preset_names())
+    elif path.name == name and not path.exists() and not (path.parent / "config.json").is_file():
+        raise one_of("run, checkpoint, folder or preset", name, preset_names())
     if (path / "config.json").is_file() or (not path.is_dir() and path.parent.is_dir()):
         return _describe_run(Run(path))
     if path.is_dir():
@@ -39,44 +39,44 @@ def _describe_run(run: Run) -> dict[str, str]:
     facts = {
         "run": str(run.folder),
         "corpus": run.config["corpus"],
-        "speakers": f"{len(run.speakers)}: {', '.join(list(run.speakers)[:12])}",
+        "speakers": _listed(run.speakers),
         "checkpoints": ", ".join(map(str, run.steps)),
     }
     measured = [record for record in run.history if "held_out/bits" in record]
     if measured:
-        last = measured[-1]
-        facts["bits a sample, held out"] = f"{last['held_out/bits']:.3f} at step {last['step']}"
+        text = f"{measured[-1]['held_out/bits']:.3f} at step {measured[-1]['step']}"
         if emphasis := run.model.decoder.codec.pre_emphasis:
-            facts["bits a sample, held out"] += f", of the sound emphasised by {emphasis}"
+            text += f", with pre-emphasis {emphasis}"
+        facts["bits per sample, held out"] = text
     return facts | _describe_model(run.preset, list(run.speakers))
 
 
 def _describe_model(preset: Preset, speakers: list[str]) -> dict[str, str]:
     model = build_model(preset, speakers)
     rate = audio.SAMPLE_RATE / model.hop_length
-    encoder, bottleneck, decoder = model.encoder, model.bottleneck, model.decoder
+    encoder, bottleneck, decoder = parts = model.encoder, model.bottleneck, model.decoder
     facts = {"preset": preset.name}
-    for part in (encoder, bottleneck, decoder):
-        facts[type(part).__name__] = f"{part.count_params():,} parameters"
+    facts |= {type(part).__name__: f"{part.count_params():,} parameters" for part in parts}
+    milliseconds = 1000 * decoder.receptive_field / audio.SAMPLE_RATE
     facts |= {
-        "hop": f"{model.hop_length} samples, {rate:g} frames a second",
+        "hop length": f"{model.hop_length} samples, {rate:g} frames per second",
         "receptive field": f"encoder {encoder.receptive_field}, decoder {decoder.receptive_field} "
-        f"samples ({1000 * decoder.receptive_field / audio.SAMPLE_RATE:.0f} ms)",
+        f"samples ({milliseconds:.0f} ms)",
     }
     if bottleneck.num_embeddings:
         facts["codebook"] = f"{bottleneck.num_embeddings} codes of {bottleneck.embedding_dim}"
-        facts["bit rate"] = f"{rate * model.bits_per_code:g} bits a second, nominal"
+        facts["bit rate"] = f"{rate * model.bits_per_code:g} bits per second, nominal"
     training = preset.training
-    facts["training"] = (
-        f"{training.steps} steps of {training.batch_size} x {training.segment_length} samples"
-    )
-    return facts
+    crops = f"{training.batch_size} x {training.segment_length} samples"
+    return facts | {"training": f"{training.steps} steps of {crops}"}
 
 
 def _describe_corpus(folder: Path) -> dict[str, str]:
     corpus = open_corpus(folder)
     facts = {"corpus": str(folder), "layout": f"{corpus.layout} ({corpus.reason})"}
-    for split in SPLITS:
-        facts[split] = f"{len(corpus.split(split))} utterances"
-    names = ", ".join(list(corpus.speakers)[:12])
-    return facts | {"speakers": f"{len(corpus.speakers)}: {names}"}
+    facts |= {split: f"{len(corpus.split(split))} utterances" for split in SPLITS}
+    return facts | {"speakers": _listed(corpus.speakers)}
+
+
+def _listed(names) -> str:
+    return f"{len(names)}: {', '.join(list(names)[:MOST_NAMES])}"

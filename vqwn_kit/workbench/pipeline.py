@@ -1,6 +1,6 @@
-"""The main job: a corpus -> a trained run, its voices, figures, projector files and report.
+"""`vqwn run`: a corpus -> a trained run with its voices, figures, projector files and report.
 
-Each stage leaves its result in the run folder, so that a stopped job goes on where it was.
+Each stage leaves its result in the run folder, so that a stopped pipeline resumes there.
 """
 
 import json
@@ -28,13 +28,14 @@ from vqwn_kit.runs.run import Run, run_name
 from vqwn_kit.sampling.generate import convert_many
 from vqwn_kit.training.tensorboard import scalar_log
 from vqwn_kit.training.train import as_source, default_save, resume_run, start_run
+from vqwn_kit.training.trainer import Trainer
 from vqwn_kit.training.validate import validate
 from vqwn_kit.workbench.report import write_report
 
-MOST_VOICES = 8  # that each utterance is spoken in
+MOST_VOICES = 8  # that each utterance is converted to
 
 
-def run_main_job(
+def run_pipeline(
     corpus: Corpus | None = None,
     preset: str | Path | Preset = "mini",
     *,
@@ -43,81 +44,89 @@ def run_main_job(
     progress: bool = True,
     **changes,
 ) -> Run:
-    """Train, speak, draw, export and report; return the run.
+    """Train, synthesise, draw, export and report; return the run.
 
     Args:
         corpus: the bundled one by default.
         preset: see `load_preset`.
-        fresh: train anew even where a run with the same choices is there.
+        fresh: start a new run even where a run with the same choices exists.
         minutes: end the training after this time even if steps are left.
         progress: show progress bars with the time left.
         **changes: training settings to exchange.
 
     Raises:
         InputError: see `load_preset` and `prepare`.
-        KeyboardInterrupt: after Ctrl-C; what was done is saved, and the same call goes on.
+        KeyboardInterrupt: after Ctrl-C; the same call resumes from what was saved.
     """
     corpus = corpus or example_corpus()
     chosen = load_preset(preset).change(**changes)
     if chosen.training.first_stage_steps:
         raise InputError(
-            "the main job trains in one stage, and this preset has first_stage_steps: train it "
+            "this pipeline trains in one stage, and the preset has first_stage_steps: train it "
             "with `vqwn train`"
         )
     print(f"{corpus.name}: {len(corpus)} utterances of {len(corpus.speakers)} speakers", flush=True)
-    print(f"taken for the layout {corpus.layout!r}, since {corpus.reason}", flush=True)
+    print(f"layout {corpus.layout!r}: {corpus.reason}", flush=True)
     seconds: dict[str, float] = {}
     with _timed(seconds, "prepare"):
         store = prepare(corpus, progress=progress)
     for key, reason in store.skipped.items():
         print(f"skipped {key}: {reason}")
     folder = None if fresh else _same_choices(chosen, store)
-    if folder is not None and _known(folder).get("reported_step") == Run(folder).newest:
-        print(f"{folder.name} is finished; train anew with FRESH=1 (or --fresh).", flush=True)
-        _say_the_end(folder)
+    if folder is not None and _noted(folder).get("reported_step") == Run(folder).newest:
+        print(f"{folder.name} is finished; start a new run with --fresh (FRESH=1).", flush=True)
+        _print_results(folder)
         return Run(folder)
-    if folder is None:
-        source = as_source(store, chosen)
-        trainer = start_run(source, chosen, default_save(source, chosen))
-        folder = trainer.run.folder
-        print(f"training {folder.name}", flush=True)
-        before = validate(trainer.model, store, progress=progress)
-        choices = {"preset": chosen.to_dict(), "store": store.identity}
-        _note(folder, {**choices, "before": before, "seconds": seconds})
-    else:
-        trainer = resume_run(store, folder)
-        seconds = _known(folder)["seconds"]
-        print(f"going on with {folder.name} from step {trainer.step}", flush=True)
+    trainer = _trainer(chosen, store, folder, seconds, progress)
+    folder = trainer.run.folder
     left = None if minutes is None else max(0.0, minutes - trainer.seconds / 60.0)
     trainer.fit(left, [scalar_log(folder / "logs")], progress=progress)
-    seconds["train"] = trainer.seconds
-    run = Run(folder)
+    seconds = _noted(folder)["seconds"] | {"train": trainer.seconds}
+    _note(folder, {"seconds": seconds, "samples_trained": trainer.samples})
+    _report(Run(folder), store, seconds, progress)
+    _print_results(folder)
+    return Run(folder)
+
+
+def _trainer(preset: Preset, store: Store, folder: Path | None, seconds: dict, progress) -> Trainer:
+    """Return the trainer of a new run, or of the run in a folder from its last checkpoint."""
+    if folder is not None:
+        trainer = resume_run(store, folder)
+        print(f"resuming {folder.name} from step {trainer.step}", flush=True)
+        return trainer
+    source = as_source(store, preset)
+    trainer = start_run(source, preset, default_save(source, preset))
+    print(f"training {trainer.run.folder.name}", flush=True)
+    before = validate(trainer.model, store, progress=progress)
+    choices = {"preset": preset.to_dict(), "store": store.identity}
+    _note(trainer.run.folder, {**choices, "before": before, "seconds": seconds})
+    return trainer
+
+
+def _report(run: Run, store: Store, seconds: dict, progress: bool) -> None:
+    """Evaluate, synthesise, draw, export, and write the report."""
+    folder = run.folder
     with _timed(seconds, "evaluate"):
-        after = validate(run.model, store, progress=progress)
-    _note(folder, {"seconds": seconds, "after": after, "samples_trained": trainer.samples})
+        _note(folder, {"after": validate(run.model, store, progress=progress)})
     with _timed(seconds, "generate"):
-        tracks = _speak(run, store, progress)
-    print("drawing the maps and figures, about half a minute", flush=True)
+        tracks = _synthesise(run, store, progress)
+    print("drawing maps and figures, about half a minute", flush=True)
     with _timed(seconds, "draw"):
-        counts = _code_use(run, store)
-        _draw(run, tracks, counts)
+        _draw(run, tracks, _code_use(run, store))
         export_projector(run, folder / "embeddings", store, train=0, progress=progress)
-    _note(folder, _summary(run, _known(folder) | {"tracks": tracks, "seconds": seconds}))
+    _note(folder, _summary(run, _noted(folder) | {"tracks": tracks, "seconds": seconds}))
     reference = project_root() / "results" / run.config["corpus"]  # shipped
     write_report(folder, reference if (reference / "score_card.json").is_file() else None)
     _note(folder, {"reported_step": run.newest})
-    _say_the_end(folder)
-    return run
 
 
 def _same_choices(preset: Preset, store: Store) -> Path | None:
-    """Return the newest run folder of this preset and store that got as far as a checkpoint."""
+    """Return the newest run folder of this preset and store that has a checkpoint."""
     pattern = re.escape(run_name(preset, store.corpus.name, "")) + r"\d{8}-\d{4}(-\d+)?"
-    choices = {"preset": preset.to_dict(), "store": store.identity}
-    choices = json.loads(json.dumps(choices))
+    choices = json.loads(json.dumps({"preset": preset.to_dict(), "store": store.identity}))
     for folder in sorted(results().glob("*"), reverse=True):
-        known = _known(folder) if re.fullmatch(pattern, folder.name) else {}
-        if choices.items() <= known.items() and Run(folder).steps:
+        noted = _noted(folder) if re.fullmatch(pattern, folder.name) else {}
+        if choices.items() <= noted.items() and Run(folder).steps:
             return folder
     return None
 
@@ -129,58 +138,56 @@ def _timed(seconds: dict[str, float], stage: str):
     seconds[stage] = time.perf_counter() - start
 
 
-def _known(folder: Path) -> dict:
-    """Return what `summary.json` says so far."""
+def _noted(folder: Path) -> dict:
+    """Return the content of `summary.json` so far."""
     file = folder / "summary.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _note(folder: Path, facts: dict) -> None:
     """Add facts to `summary.json`."""
-    content = json.dumps(_known(folder) | facts, indent=1)
+    content = json.dumps(_noted(folder) | facts, indent=1)
     with replacing(folder / "summary.json") as scratch:
         scratch.write_text(content, encoding="utf-8")
 
 
-def _judged(store: Store) -> np.ndarray:
+def _evaluated(store: Store) -> np.ndarray:
     """Return the numbers of the held-out utterances; of all, where none is held out."""
     held_out = store.numbers("held_out")
     return held_out if len(held_out) else store.numbers("train")
 
 
 def _two_utterances(store: Store) -> list[int]:
-    """Choose two utterances: other speakers, of both sexes where known, other texts."""
-    corpus, members = store.corpus, _judged(store)
-    first = members[0]
+    """Choose two utterances of different speakers, sexes (where known) and texts."""
+    corpus, numbers = store.corpus, _evaluated(store)
+    first = corpus.utterances[numbers[0]]
 
     def difference(number: int) -> tuple:
-        one, other = corpus.utterances[first], corpus.utterances[number]
-        sexes = {corpus.speakers[u.speaker].get("sex") for u in (one, other)}
-        return (len(sexes), one.speaker != other.speaker, one.text != other.text)
+        other = corpus.utterances[number]
+        sexes = {corpus.speakers[u.speaker].get("sex") for u in (first, other)}
+        return (len(sexes), first.speaker != other.speaker, first.text != other.text)
 
-    return list(dict.fromkeys([first, max(members, key=difference)]))
+    return list(dict.fromkeys([numbers[0], max(numbers, key=difference)]))
 
 
-def _speak(run: Run, store: Store, progress: bool) -> list[dict]:
+def _synthesise(run: Run, store: Store, progress: bool) -> list[dict]:
     """Reconstruct two utterances and convert each to the other voices, as one batch."""
     numbers = _two_utterances(store)
     utterances = [store.corpus.utterances[number] for number in numbers]
     waves = [store.waveform(number) for number in numbers]
-    others = [[name for name in run.speakers if name != u.speaker] for u in utterances]
-    voices = [
-        [u.speaker, *names[: MOST_VOICES - 1]] for u, names in zip(utterances, others, strict=True)
-    ]
+    voices = []
+    for utterance in utterances:
+        others = [name for name in run.speakers if name != utterance.speaker]
+        voices.append([utterance.speaker, *others[: MOST_VOICES - 1]])
     start = time.perf_counter()
     convert_many(run.model, [waves[0][:1]], [[None]])  # compiles the sampler on its first use
     compiled = time.perf_counter()
-    spoken = convert_many(run.model, waves, voices, progress=progress)
-    took = {
-        "compiling_seconds": compiled - start,
-        "speaking_seconds": time.perf_counter() - compiled,
-    }
-    _note(run.folder, {**took, "samples_spoken": sum(part.size for part in spoken)})
+    converted = convert_many(run.model, waves, voices, progress=progress)
+    took = {"compiling_seconds": compiled - start}
+    took["sampling_seconds"] = time.perf_counter() - compiled
+    _note(run.folder, {**took, "samples_generated": sum(part.size for part in converted)})
     tracks = []
-    for utterance, wave, names, sounds in zip(utterances, waves, voices, spoken, strict=True):
+    for utterance, wave, names, sounds in zip(utterances, waves, voices, converted, strict=True):
         labels = [f"original ({utterance.speaker})", f"reconstruction ({utterance.speaker})"]
         labels += [f"as {name}" for name in names[1:]]
         for label, sound in zip(labels, [wave, *sounds], strict=True):
@@ -192,11 +199,11 @@ def _speak(run: Run, store: Store, progress: bool) -> list[dict]:
 
 
 def _code_use(run: Run, store: Store) -> np.ndarray | None:
-    """Return how often each code is taken on held-out speech, int64 (K,); None without codes."""
+    """Return how often each code occurs in held-out speech, int64 (K,); None without codes."""
     size = run.model.bottleneck.num_embeddings
     if not size:
         return None
-    codes = [run.model.encode(store.waveform(number)).ravel() for number in _judged(store)]
+    codes = [run.model.encode(store.waveform(number)).ravel() for number in _evaluated(store)]
     return code_counts(np.concatenate(codes), size)
 
 
@@ -206,20 +213,18 @@ def _draw(run: Run, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
     def axes():
         return Figure(figsize=(6.5, 4.0), layout="constrained").add_subplot()
 
-    figures = {
-        "loss": plots.plot_history(run.history, ax=axes()).figure,
-        "speakers": plots.plot_speakers(
-            run.model.decoder.speakers.numpy(), run.speakers, ax=axes()
-        ).figure,
+    vectors = run.model.decoder.speakers.numpy()
+    drawn = {
+        "loss": plots.plot_history(run.history, ax=axes()),
+        "speakers": plots.plot_speakers(vectors, run.speakers, ax=axes()),
     }
     if counts is not None:
         codebook = ops.convert_to_numpy(run.model.bottleneck.vectors())
-        history = plots.plot_code_history(run.history, len(codebook), ax=axes())
-        figures["code_history"] = history.figure
-        figures["code_use"] = plots.plot_code_usage(counts, ax=axes()).figure
+        drawn["code_history"] = plots.plot_code_history(run.history, len(codebook), ax=axes())
+        drawn["code_use"] = plots.plot_code_usage(counts, ax=axes())
         for method in ("pca", "umap"):
-            ax = plots.plot_codebook(codebook, counts, method, ax=axes())
-            figures[f"codebook_{method}"] = ax.figure
+            drawn[f"codebook_{method}"] = plots.plot_codebook(codebook, counts, method, ax=axes())
+    figures = {name: ax.figure for name, ax in drawn.items()}
     for number, key in enumerate(dict.fromkeys(track["utterance"] for track in tracks), 1):
         three = [track for track in tracks if track["utterance"] == key][:3]
         sounds = {track["label"]: audio.load_audio(run.folder / track["file"]) for track in three}
@@ -229,24 +234,23 @@ def _draw(run: Run, tracks: Sequence[dict], counts: np.ndarray | None) -> None:
             figure.savefig(scratch, dpi=110)
 
 
-def _summary(run: Run, known: dict) -> dict:
-    """Return what the report shows; the measures in words, for people."""
-    model, seconds = run.model, known["seconds"]
-    before, after, samples = known["before"], known["after"], known["samples_trained"]
+def _summary(run: Run, noted: dict) -> dict:
+    """Return what the report shows, with the measures as text."""
+    model, seconds = run.model, noted["seconds"]
+    before, after, samples = noted["before"], noted["after"], noted["samples_trained"]
     rate = audio.SAMPLE_RATE / model.hop_length
-    speed = known["samples_spoken"] / known["speaking_seconds"]
-    measures = _install_time() | {
-        f"time to {stage}": f"{seconds[stage]:.0f} s" for stage in seconds
-    }
+    speed = noted["samples_generated"] / noted["sampling_seconds"]
+    measures = _install_time()
+    measures |= {f"time to {stage}": f"{seconds[stage]:.0f} s" for stage in seconds}
     measures |= {
         "peak memory": f"{_peak_gib():.2f} GiB",
         "training": f"{run.newest} steps, {samples / 1e6:.2f} million samples",
         "training speed": f"{samples / max(1e-9, seconds['train']):,.0f} samples/s, compilation, "
         "validation and checkpoints included",
         "generation speed": f"{speed:,.0f} samples/s in all, {speed / audio.SAMPLE_RATE:.1f} x real"
-        f" time, after {known['compiling_seconds']:.0f} s to compile on first use",
+        f" time, after {noted['compiling_seconds']:.0f} s to compile on first use",
         "parameters": f"{model.count_params():,}",
-        "bits a sample, held out": _change(before, after, "bits", ".2f"),
+        "bits per sample, held out": _change(before, after, "bits", ".2f"),
     }
     size = model.bottleneck.num_embeddings
     if size:
@@ -255,7 +259,7 @@ def _summary(run: Run, known: dict) -> dict:
     return {
         "run": run.folder.name,
         "seconds": seconds,
-        "tracks": known["tracks"],
+        "tracks": noted["tracks"],
         "train_minutes": seconds["train"] / 60.0,
         "codes_per_second": rate,
         "bits_per_second": rate * model.bits_per_code if size else None,
@@ -281,11 +285,10 @@ def _peak_gib() -> float:
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
 
 
-def _say_the_end(folder: Path) -> None:
-    summary = _known(folder)
+def _print_results(folder: Path) -> None:
+    summary = _noted(folder)
     for name, value in summary["measures"].items():
         print(f"  {name:30} {value}")
-    print(
-        f"Made: {len(summary['tracks'])} sounds, figures and codes; open {folder / 'report.html'}"
-    )
+    count = len(summary["tracks"])
+    print(f"Made {count} sounds, figures and embeddings; open {folder / 'report.html'}")
     print("Next: `make lab` opens the workbench in JupyterLab.", flush=True)

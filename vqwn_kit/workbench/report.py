@@ -1,20 +1,16 @@
 """The report of a run: `summary.json` and the sounds and figures beside it -> `report.html`.
 
-The page needs nothing but its folder: it works from disk, without a network.
+The page works from disk, without a network.
 """
 
-import base64
 import html
-import io
 import json
 import shutil
 import urllib.parse
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
 from vqwn_kit.files import replacing
+from vqwn_kit.widgets.listen import audio_element, table
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -28,15 +24,15 @@ audio { width: 20rem; max-width: 55vw; height: 2.2rem; }
 .text { font-style: italic; }
 """
 FIGURES = {
-    "loss.png": "How likely the model finds each next sample, while it trained. Lower is better.",
-    "code_history.png": "How many codes were in use while it trained.",
-    "code_use.png": "How often each code is used, on all held-out speech where some is held out.",
+    "loss.png": "Loss per sample during training, in bits. Lower is better.",
+    "code_history.png": "Codes in use during training.",
+    "code_use.png": "How often each code is used, in held-out speech where some is held out.",
     "spectrograms_1.png": "The first utterance: original, reconstruction and a conversion.",
     "spectrograms_2.png": "The second utterance: original, reconstruction and a conversion.",
-    "codebook_umap.png": "The codebook (UMAP): each dot is a code, near ones have similar vectors.",
-    "codebook_pca.png": "The codebook again, in its two directions of greatest spread (PCA).",
+    "codebook_umap.png": "The codebook (UMAP): each dot is a code; near dots have similar vectors.",
+    "codebook_pca.png": "The codebook (PCA): its two directions of greatest variance.",
     "score_card.png": "The score card; its numbers are in score_card.md.",
-    "speakers.png": "The speakers, as the decoder has learned to tell them apart.",
+    "speakers.png": "The speaker embeddings of the decoder (PCA).",
 }
 
 
@@ -45,33 +41,34 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
 
     Args:
         folder: a run folder with `summary.json`, and the sounds and figures that it names.
-        reference: a longer trained run folder with a score card, of whose sounds some are copied
-            to `reference/` and played below.
+        reference: the folder of a run that was trained for longer, with a score card; some of its
+            sounds are copied to `reference/` and included.
     """
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     body = [
         f"<h1>{html.escape(summary['run'])}</h1>",
-        f"<p>An encoder turned speech into {_rate(summary)}, and a WaveNet spoke it again: in the "
-        f"same voice, and in the others. {_origin(summary['tracks'])}</p>",
+        f"<p>An encoder turned speech into {_rate(summary)}, and a WaveNet synthesised it from "
+        f"them: in the same voice, and in others. {_origin(summary['tracks'])}</p>",
     ]
     if summary["train_minutes"] < 30:
         body.append(
             f'<p class="note">The model was trained for {summary["train_minutes"]:.1f} minutes. '
-            "A few minutes are enough to hear rhythm and loudness at best, and far too little for "
-            "words: expect babble and noise.</p>"
+            "That is enough for rhythm and loudness at best, and far too little for words: expect "
+            "babble and noise.</p>"
         )
-    body += ["<h2>Listen</h2>", *_players(summary["tracks"])]
+    body += ["<h2>Sounds</h2>", *_players(summary["tracks"])]
     if reference is not None:
         body += _reference(folder, reference)
-    body += ["<h2>Measured</h2>", _table(summary["measures"]), "<h2>Look</h2>"]
+    measures = [list(map(html.escape, pair)) for pair in summary["measures"].items()]
+    body += ["<h2>Measures</h2>", table(measures), "<h2>Figures</h2>"]
     for name, caption in FIGURES.items():
         if (folder / "figures" / name).is_file():
             body.append(f'<p><img src="figures/{name}" alt=""><br>{caption}</p>')
     body.append(
-        "<p>The vectors of codes, speakers and frames are in <code>embeddings/</code>: see them in "
-        "the Embedding Projector with <code>vqwn visualise --open --save</code> and that folder, "
-        "or load a <code>_vecs.tsv</code> and its <code>_meta.tsv</code> at "
-        "projector.tensorflow.org.</p>"
+        "<p>The vectors of codes, speakers and frames are in <code>embeddings/</code>. The command "
+        "<code>vqwn visualise --open --save</code> with that folder shows them in the Embedding "
+        "Projector, and projector.tensorflow.org loads a <code>_vecs.tsv</code> with its "
+        "<code>_meta.tsv</code>.</p>"
     )
     page = (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -86,53 +83,28 @@ def write_report(folder: Path, reference: Path | None = None) -> Path:
 def _rate(summary: dict) -> str:
     rate, bits = summary["codes_per_second"], summary["bits_per_second"]
     if bits is None:
-        return f"{rate:.0f} vectors a second, without a codebook"
-    return f"{rate:.0f} codes a second ({bits:.0f} bits a second)"
+        return f"{rate:.0f} vectors per second, without a codebook"
+    return f"{rate:.0f} codes per second ({bits:.0f} bits per second)"
 
 
 def _origin(tracks: list[dict]) -> str:
     if all(track["split"] == "held_out" for track in tracks):
         return "No utterance below was in training."
-    return "These utterances were in training, since none is held out: the model knows them."
-
-
-def listen(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
-    """Show an audio player for each waveform (T,) in a notebook, at its own loudness.
-
-    Example:
-        vq.listen({"original": wave, "as joe": audio[1]})
-    """
-    from IPython.display import HTML
-
-    rows = []
-    for name, waveform in tracks.items():
-        buffer = io.BytesIO()
-        soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, "PCM_16", format="FLAC")
-        data = base64.b64encode(buffer.getvalue()).decode()
-        source = f"data:audio/flac;base64,{data}"
-        rows.append([html.escape(name), _audio(source)])
-    return HTML(_rows(rows))
+    return "These utterances were in training, since none is held out."
 
 
 def _players(tracks: list[dict], prefix: str = "") -> list[str]:
     parts = []
     for utterance in dict.fromkeys(track["utterance"] for track in tracks):
-        mine = [track for track in tracks if track["utterance"] == utterance]
-        text = (
-            f' <span class="text">{html.escape(mine[0]["text"])}</span>' if mine[0]["text"] else ""
-        )
-        parts.append(f"<h3>{html.escape(utterance)}{text}</h3>")
-        rows = [
-            [html.escape(track["label"]), _audio(urllib.parse.quote(prefix + track["file"]))]
-            for track in mine
-        ]
-        parts.append(_rows(rows))
+        versions = [track for track in tracks if track["utterance"] == utterance]
+        text = html.escape(versions[0]["text"])
+        text = f' <span class="text">{text}</span>' if text else ""
+        rows = []
+        for track in versions:
+            source = urllib.parse.quote(prefix + track["file"])
+            rows.append([html.escape(track["label"]), audio_element(source)])
+        parts += [f"<h3>{html.escape(utterance)}{text}</h3>", table(rows)]
     return parts
-
-
-def _audio(source: str) -> str:
-    known = "metadata" if source.startswith("data:") else "none"  # shows how long it is
-    return f'<audio controls preload="{known}" src="{html.escape(source)}"></audio>'
 
 
 def _reference(folder: Path, reference: Path) -> list[str]:
@@ -146,16 +118,7 @@ def _reference(folder: Path, reference: Path) -> list[str]:
         shutil.copyfile(reference / track["file"], target)
     (seconds,) = [row["value"] for row in card["rows"] if row["name"] == "training time"]
     intro = (
-        f"<p>A model of another recipe, trained for {seconds / 60:.0f} minutes "
+        f"<p>A model with other settings, trained for {seconds / 60:.0f} minutes "
         f"(<code>{html.escape(reference.name)}</code>, see its README and its score card):</p>"
     )
-    return ["<h2>What longer training gives</h2>", intro, *_players(tracks, "reference/")]
-
-
-def _table(measures: dict[str, str]) -> str:
-    return _rows([[html.escape(name), html.escape(value)] for name, value in measures.items()])
-
-
-def _rows(rows: list[list[str]]) -> str:
-    cells = ("".join(f"<td>{cell}</td>" for cell in row) for row in rows)
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"
+    return ["<h2>Longer training</h2>", intro, *_players(tracks, "reference/")]

@@ -1,38 +1,38 @@
-// The tape: codes as cells that are selected like text, cut, repeated, stretched and spliced.
+// The strip: codes as cells that are selected like text, cut, repeated, stretched and spliced.
 
 const EDGE = 58, CELL = 24; // pixels: times at the left, height of a code
-const NAMES = { cut: "Cut", copy: "Copy", splice: "Splice in", repeat: "Repeat", half: "½ as long", twice: "2 × as long", undo: "Undo", redo: "Redo", reset: "Reset", hear: "▶ Play part" };
-const KEYS = { Delete: "cut", Backspace: "cut", d: "repeat", ",": "half", ".": "twice", p: "hear" };
+const NAMES = { cut: "Cut", copy: "Copy", splice: "Insert", repeat: "Repeat", half: "½ as long", twice: "2 × as long", undo: "Undo", redo: "Redo", reset: "Reset", part: "▶ Play selection" };
+const KEYS = { Delete: "cut", Backspace: "cut", d: "repeat", ",": "half", ".": "twice", p: "part" };
 
 /**
- * Show the codes of a lab in `el`, which stands in the lab's root `home`; `send` tells Python.
- * Returns what the lab calls: when anything changed, for a key, and to give it the player's model.
+ * Show the codes of a lab in `el`, which stands in the lab's root `home`; `send` sends to Python.
+ * Returns what the lab calls: when something changed, for a key, and to set the player's model.
  */
 function render({ model, el, home, send }) {
   const page = model.get("page"), { rate, hop, codes: K } = model.get("about"), frame = hop / rate, palette = bytesOf(model.get("palette"));
-  let waiting = null; // keys pressed while an edit is on its way, which belong behind it
+  let waiting = null; // keys pressed during an edit, which apply after it
   let inner = null, anchor = 0, columns = 1, width = 0, dragging = false, leaveInner = () => {};
   const does = {
     cut: () => edit("cut"), copy: () => edit("copy"), splice: () => edit("splice"), repeat: () => edit("repeat", 2), half: () => edit("stretch", 0.5),
-    twice: () => edit("stretch", 2), undo: () => edit("undo"), redo: () => edit("redo"), reset: () => edit("reset"), hear: () => hearSpan(),
+    twice: () => edit("stretch", 2), undo: () => edit("undo"), redo: () => edit("redo"), reset: () => edit("reset"), part: () => playSpan(),
   };
   const buttons = Object.fromEntries(Object.entries(NAMES).map(([name, text]) => [name, h("button", { class: `vq-${name}`, onclick: does[name] }, text)]));
-  const tape = h("canvas", { role: "img", "aria-label": "the codes" }), over = h("canvas");
-  const stack = h("div", { class: "vq-stack" }, tape, over), roll = h("div", { class: "vq-roll" }, stack), place = h("div", { class: "vq-note vq-place", role: "status" });
-  el.append(...(page ? [] : [h("div", { class: "vq-bar" }, h("span", { class: "vq-label" }, "Codes"), ...Object.values(buttons))]), roll, place);
+  const base = h("canvas", { role: "img", "aria-label": "the codes" }), over = h("canvas");
+  const stack = h("div", { class: "vq-stack" }, base, over), roll = h("div", { class: "vq-roll" }, stack), position = h("div", { class: "vq-note vq-place", role: "status" });
+  el.append(...(page ? [] : [h("div", { class: "vq-bar" }, h("span", { class: "vq-label" }, "Codes"), ...Object.values(buttons))]), roll, position);
 
   const selected = () => { const [a, b] = model.get("selection"), N = model.get("codes").length; return [clamp(a, 0, N), clamp(b, 0, N)]; };
-  /** What an edit is about: the selection, or the code behind the caret. */
+  /** What an edit applies to: the selection, or the code after the caret. */
   const span = () => { const [a, b] = selected(); return a < b ? [a, b] : [a, Math.min(a + 1, model.get("codes").length)]; };
-  /** Whether the player plays these very codes. */
-  const fits = () => Boolean(inner && model.get("alike").includes(inner.get("names")[inner.get("active")]));
+  /** Whether the player's track has exactly these codes. */
+  const fits = () => Boolean(inner && model.get("matching_tracks").includes(inner.get("names")[inner.get("active")]));
   const select = (a, b) => put(model, { selection: [a, b] });
   function edit(what, amount) {
     const [a, b] = what === "splice" ? selected() : span();
     waiting ??= [];
     send({ do: "edit", what, start: a, end: b, ...(amount ? { amount } : {}) });
   }
-  function hearSpan() {
+  function playSpan() {
     if (!fits()) return;
     const [a, b] = span();
     put(inner, { playing: false });
@@ -46,7 +46,7 @@ function render({ model, el, home, send }) {
     width = stack.clientWidth;
     if (el.hidden || width < EDGE + cell) return;
     columns = Math.floor((width - EDGE) / cell);
-    const height = Math.ceil(codes.length / columns) * (CELL + 2), g = fitCanvas(tape, width, height);
+    const height = Math.ceil(codes.length / columns) * (CELL + 2), g = fitCanvas(base, width, height);
     codes.forEach((code, n) => {
       const [x, y] = cellOf(n), [r, green, b] = palette.subarray(3 * code, 3 * code + 3);
       if (n % columns === 0) { g.fillStyle = colourOf(el, "--faint"); g.textAlign = "right"; g.fillText(`${(n * frame).toFixed(2)} s`, EDGE - 8, y + CELL / 2); }
@@ -80,10 +80,10 @@ function render({ model, el, home, send }) {
     const [x, y] = cellOf(at);
     g.strokeStyle = mark; g.lineWidth = 3; g.strokeRect(x - 1, y + 1, cell + 1, CELL - 2);
   }
-  function tellPlace() {
-    const codes = model.get("codes"), [a, b] = selected(), edited = model.get("tape").edited ? `edited: ${codes.length} codes, ${formatTime(codes.length * frame)} s` : "";
+  function showPosition() {
+    const codes = model.get("codes"), [a, b] = selected(), edited = model.get("strip_state").edited ? `edited: ${codes.length} codes, ${formatTime(codes.length * frame)} s` : "";
     const what = a < b ? `selected: ${b - a} code${b - a > 1 ? "s" : ""}, ${formatTime(a * frame)}–${formatTime(b * frame)} s` : a < codes.length ? `at ${formatTime(a * frame)} s, before code ${codes[a]}` : "at the end";
-    place.textContent = [what, edited, edited && !page && "Speak says what stands here"].filter(Boolean).join("   ·   ");
+    position.textContent = [what, edited, edited && !page && "Generate uses these codes"].filter(Boolean).join("   ·   ");
   }
   const codeAt = (event) => {
     const box = over.getBoundingClientRect(), N = model.get("codes").length;
@@ -103,11 +103,11 @@ function render({ model, el, home, send }) {
 
   function dress() {
     el.hidden = !K || !model.get("codes").length;
-    const [a, b] = span(), { held, undo, redo, edited } = model.get("tape");
+    const [a, b] = span(), { held, undo, redo, edited } = model.get("strip_state");
     for (const name of ["cut", "copy", "repeat", "half", "twice"]) buttons[name].disabled = a >= b;
-    Object.assign(buttons.splice, { disabled: !held, textContent: held ? `Splice in (${held})` : "Splice in" });
-    buttons.undo.disabled = !undo; buttons.redo.disabled = !redo; buttons.reset.disabled = !edited; buttons.hear.disabled = a >= b || !fits();
-    tellPlace();
+    Object.assign(buttons.splice, { disabled: !held, textContent: held ? `Insert (${held})` : "Insert" });
+    buttons.undo.disabled = !undo; buttons.redo.disabled = !redo; buttons.reset.disabled = !edited; buttons.part.disabled = a >= b || !fits();
+    showPosition();
   }
 
   // ---- keys
@@ -121,7 +121,7 @@ function render({ model, el, home, send }) {
     const N = model.get("codes").length, [, y] = cellOf(Math.min(n, N - 1));
     if (y < roll.scrollTop || y + CELL > roll.scrollTop + roll.clientHeight) roll.scrollTop = y - roll.clientHeight / 2;
   }
-  /** Take a key; say whether it was one of the tape's. */
+  /** Handle a key; return whether it was one of the strip's. */
   function onkey(event) {
     if (el.hidden) return false;
     const { key, shiftKey } = event, [a, b] = selected(), caret = anchor <= a ? b : a; // the end that moves
@@ -133,7 +133,7 @@ function render({ model, el, home, send }) {
     else move(caret + (steps[key] ?? 0), shiftKey && key in steps);
     return true;
   }
-  function oncommand(event) { // as in any editor
+  function oncommand(event) { // as in a text editor
     if (!(event.ctrlKey || event.metaKey) || event.altKey || page || el.hidden) return;
     if (event.target.matches("input, select") || event.target.closest(".vq") !== home) return;
     const key = event.key.toLowerCase(), what = key === "z" ? (event.shiftKey ? "redo" : "undo") : { x: "cut", c: "copy", v: "splice", y: "redo" }[key];
@@ -153,18 +153,18 @@ function render({ model, el, home, send }) {
   }
 
   const unfollow = follow(model, {
-    tape: edited,
-    "codes alike": () => { dress(); draw(); },
+    strip_state: edited,
+    "codes matching_tracks": () => { dress(); draw(); },
     selection: () => { if (!dragging) { const [a, b] = selected(); if (anchor !== a && anchor !== b) anchor = a; } dress(); drawOver(); },
   });
-  function listenTo(found) {
+  function setPlayer(found) {
     leaveInner();
     inner = found;
     leaveInner = follow(inner, { "position playing": drawOver, "pcm active": () => { dress(); drawOver(); } });
     dress(); draw(); reveal(selected()[0]);
   }
   dress();
-  return { dress, draw, onkey, listenTo, leave: () => { unfollow(); leaveInner(); home.removeEventListener("keydown", oncommand); } };
+  return { dress, draw, onkey, setPlayer, leave: () => { unfollow(); leaveInner(); home.removeEventListener("keydown", oncommand); } };
 }
 
 export default { render };
