@@ -129,8 +129,10 @@ def test_a_postfilter_raises_peaks_and_keeps_the_loudness(rng):
     scale, left = np.ones((1, 200), np.float32), rng.normal(0, 1 / RESIDUAL_RANGE, (1, 200 * 160))
     plain, raised = [LPCSynthesis(coefficients, scale, 160, b)(left)[0] for b in (0.0, 0.8)]
     assert np.std(raised) == pytest.approx(np.std(plain), rel=0.05)
-    power = [np.abs(np.fft.rfft(sound.reshape(-1, 640) * np.hanning(640))) ** 2
-             for sound in (plain, raised)]  # fmt: skip
+    power = [
+        np.abs(np.fft.rfft(sound.reshape(-1, 640) * np.hanning(640))) ** 2
+        for sound in (plain, raised)
+    ]
     ratio = 10 * np.log10(power[1].mean(axis=0) / power[0].mean(axis=0))
     angle = np.exp(-1j * np.pi * np.arange(321) / 320)
     lags = np.arange(3)
@@ -337,40 +339,72 @@ def test_mel_decoder_and_codes_are_loaded_from_the_same_run(store, tmp_path):
     )
     codes = ["encoder", "bottleneck"]
     third = train(
-        store, "tiny", save=tmp_path / "c/w", decoder=LPC_DECODER, steps=2, progress=False,
-        parts=dict.fromkeys([*codes, "conditioner"], second), freeze=codes,
-    )  # fmt: skip
+        store,
+        "tiny",
+        save=tmp_path / "c/w",
+        decoder=LPC_DECODER,
+        steps=2,
+        progress=False,
+        parts=dict.fromkeys([*codes, "conditioner"], second),
+        freeze=codes,
+    )
     weights = [run.model.decoder.mel_decoder.get_weights() for run in (second, third)]
     assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
     with pytest.raises(InputError, match="lpc_order is 12"):
         train(
-            store, "tiny", save=tmp_path / "d/w", decoder=LPC_DECODER, progress=False,
-            parts=dict.fromkeys([*codes, "decoder"], first), freeze=codes,
-        )  # fmt: skip
+            store,
+            "tiny",
+            save=tmp_path / "d/w",
+            decoder=LPC_DECODER,
+            progress=False,
+            parts=dict.fromkeys([*codes, "decoder"], first),
+            freeze=codes,
+        )
     with pytest.raises(InputError, match="lpc_order is 12"):
         train(
-            store, "tiny", save=tmp_path / "d/w", decoder=LPC_DECODER, progress=False,
+            store,
+            "tiny",
+            save=tmp_path / "d/w",
+            decoder=LPC_DECODER,
+            progress=False,
             parts={"conditioner": second},
-        )  # fmt: skip
+        )
     parts = {**dict.fromkeys(codes, second), "conditioner": second, "decoder": third}
     other = train(store, "tiny", save=tmp_path / "e/w", decoder=LPC_DECODER, seed=1, **settings)
     fourth = train(
-        store, "tiny", save=tmp_path / "f/w", decoder=LPC_DECODER, steps=1, progress=False,
-        parts=parts | {"decoder": other}, freeze=codes,
-    )  # fmt: skip
+        store,
+        "tiny",
+        save=tmp_path / "f/w",
+        decoder=LPC_DECODER,
+        steps=1,
+        progress=False,
+        parts=parts | {"decoder": other},
+        freeze=codes,
+    )
     bands = fourth.model.decoder.mel_decoder.get_weights()
     assert all(np.array_equal(one, two) for one, two in zip(bands, weights[0], strict=True))
     with pytest.raises(InputError, match="codes of another bottleneck"):
         train(
-            store, "tiny", save=tmp_path / "d/w", decoder=LPC_DECODER, progress=False,
-            parts=parts | {"bottleneck": other}, freeze=codes,
-        )  # fmt: skip
+            store,
+            "tiny",
+            save=tmp_path / "d/w",
+            decoder=LPC_DECODER,
+            progress=False,
+            parts=parts | {"bottleneck": other},
+            freeze=codes,
+        )
     waves = [(store.waveform(0), "eve")]
     with pytest.raises(InputError, match="does not know eve"):
         train(
-            waves, "tiny", speakers=["eve"], save=tmp_path / "d/w", decoder=LPC_DECODER,
-            parts=dict.fromkeys([*codes, "conditioner"], second), freeze=codes, progress=False,
-        )  # fmt: skip
+            waves,
+            "tiny",
+            speakers=["eve"],
+            save=tmp_path / "d/w",
+            decoder=LPC_DECODER,
+            parts=dict.fromkeys([*codes, "conditioner"], second),
+            freeze=codes,
+            progress=False,
+        )
     assert not (tmp_path / "d").exists()
 
 
@@ -380,9 +414,14 @@ def test_other_voices_start_from_a_decoder_with_a_first_stage_of_their_own(store
     waves = [(store.waveform(number), "eve") for number in (0, 1)]
     rate = {"peak": 1e-9, "warm_up": 0, "end": 1e-9}
     own = train(
-        waves, "tiny", speakers=["eve"], save=tmp_path / "b/w", parts={"decoder": known},
-        learning_rate=rate, **settings,
-    )  # fmt: skip
+        waves,
+        "tiny",
+        speakers=["eve"],
+        save=tmp_path / "b/w",
+        parts={"decoder": known},
+        learning_rate=rate,
+        **settings,
+    )
     assert own.model.decoder.speakers.shape[0] == 1
     kernels = [run.model.decoder.network.blocks[0].weights[0].numpy() for run in (known, own)]
     np.testing.assert_allclose(*kernels, atol=1e-6)

@@ -88,9 +88,11 @@ def test_receptive_field_by_gradient(name, rng):
 def test_mixed_precision_rounds_neither_the_waveform_nor_z_e(name, rng):
     """Mu-law levels, the cepstrum and nearest codes need float32: bfloat16 has three digits."""
     make = {
-        "64": StridedConvEncoder, "Magenta": DilatedConvEncoder, "Magenta-gated": GatedConvEncoder,
+        "64": StridedConvEncoder,
+        "Magenta": DilatedConvEncoder,
+        "Magenta-gated": GatedConvEncoder,
         "2019": ResidualConvEncoder,
-    }  # fmt: skip
+    }
     heard = []
     encoder = make[name](4, 3, dtype="mixed_bfloat16")
     call = encoder.call

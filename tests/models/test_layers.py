@@ -300,9 +300,14 @@ def sounds(rng) -> np.ndarray:
 
 
 LIBROSA = {
-    "sr": 16_000, "n_fft": 512, "win_length": 400, "hop_length": 160, "n_mels": 80, "fmin": 20,
+    "sr": 16_000,
+    "n_fft": 512,
+    "win_length": 400,
+    "hop_length": 160,
+    "n_mels": 80,
+    "fmin": 20,
     "fmax": 8000,
-}  # fmt: skip
+}
 
 
 def librosas_bands(wave: np.ndarray, top_db) -> np.ndarray:

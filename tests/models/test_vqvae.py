@@ -88,8 +88,12 @@ VARIANTS = {
     "EMA": {"bottleneck": "ema"},
     "all options of a quantizer": {
         "bottleneck": {
-            "unit_norm": True, "batch_norm": True, "commitment_warm_up": 9, "kl_mean": 0.01,
-            "kl_frame": 0.01, "initializer": "orthogonal",
+            "unit_norm": True,
+            "batch_norm": True,
+            "commitment_warm_up": 9,
+            "kl_mean": 0.01,
+            "kl_frame": 0.01,
+            "initializer": "orthogonal",
         },
     },
     "no VQ": {"bottleneck": "ae"},
@@ -98,8 +102,12 @@ VARIANTS = {
         "bottleneck": {"class_name": "softmax", "straight_through": True}
     },
     "Magenta": {
-        "encoder": {"class_name": "Magenta", "num_cycles": 1, "num_cycle_layers": 4,
-                    "hop_length": 64}
+        "encoder": {
+            "class_name": "Magenta",
+            "num_cycles": 1,
+            "num_cycle_layers": 4,
+            "hop_length": 64,
+        }
     },
     "Magenta-gated": {"encoder": {"class_name": "Magenta-gated", "dilations": [1, 2, 4]}},
     "2019 and its decoder's side": {
@@ -114,7 +122,7 @@ VARIANTS = {
         )
     },
     "mixture of logistics": {"decoder": decoder_settings(num_components=5)},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -199,10 +207,13 @@ def test_bits_are_what_the_levels_of_a_waveform_cost(vqvae, rng):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"emphasis": 0.85, "mixtures": 3},
-     {"prediction_order": 12, "local_channels": 6, "local_layers": 1, "emphasis": 0.85}],
+    [
+        {},
+        {"emphasis": 0.85, "mixtures": 3},
+        {"prediction_order": 12, "local_channels": 6, "local_layers": 1, "emphasis": 0.85},
+    ],
     ids=["plain", "mixture", "predicts"],
-)  # fmt: skip
+)
 def test_bits_are_on_average_what_a_step_of_testing_measures(changes, rng):
     model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
     waveform = 0.1 * rng.normal(size=(1, 3 * model.hop_length, 1)).astype("float32")

@@ -190,9 +190,11 @@ def test_bfloat16_weights_are_rounded_weights(rng):
     rough, expected, exact = (
         Sampler(network, precision)(frames, 16, forced=forced)
         for network, precision in (
-            (weights, "bfloat16"), (rounded, "float32"), (weights, "float32"),
+            (weights, "bfloat16"),
+            (rounded, "float32"),
+            (weights, "float32"),
         )
-    )  # fmt: skip
+    )
     assert np.array_equal(rough, expected)
     assert 1e-3 < np.abs(rough - exact).max() < np.abs(exact).max()
 
@@ -230,8 +232,10 @@ def test_without_a_folder_for_its_cache_the_sampler_compiles_each_time():
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.stdout.strip() == "NullCache", done.stderr
 
 
@@ -247,10 +251,13 @@ def test_blocks_of_any_length_continue_each_other(rng, engine, name):
         for first, last in zip(np.cumsum([0, *parts[:-1]]), np.cumsum(parts), strict=True):
             part = slice(5 * first, 5 * last)
             block = Block(
-                np.ascontiguousarray(frames[:, first : last + 2]), line,
-                np.ascontiguousarray(uniform[:, part]), np.zeros((2, 0), np.int32),
-                np.zeros((2, 5 * (last - first)), np.int32), np.zeros((2, 0, 256)),
-            )  # fmt: skip
+                np.ascontiguousarray(frames[:, first : last + 2]),
+                line,
+                np.ascontiguousarray(uniform[:, part]),
+                np.zeros((2, 0), np.int32),
+                np.zeros((2, 5 * (last - first)), np.int32),
+                np.zeros((2, 0, 256)),
+            )
             engine.run(weights, memory, Settings(), block)
             levels[:, part] = block.levels
         return levels

@@ -79,9 +79,13 @@ class LogMel(Layer):
         basis = np.concatenate([np.cos(angle), np.sin(angle)], axis=1) * window[:, None]
         self.basis = basis[:, None]
         self.mel = librosa.filters.mel(
-            sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.n_mels, fmin=self.fmin,
-            fmax=self.fmax, dtype=np.float64,
-        ).T  # fmt: skip
+            sr=self.sample_rate,
+            n_fft=self.n_fft,
+            n_mels=self.n_mels,
+            fmin=self.fmin,
+            fmax=self.fmax,
+            dtype=np.float64,
+        ).T
 
     def call(self, waveform, training: bool | None = None):
         """Return the bands in dB; computed in float64, since quiet bands lie beside loud ones."""
