@@ -56,7 +56,7 @@ class PriorCard(ScoreCard):
         figures = {"calibration": lambda ax: plots.plot_calibration(confidence, correct, ax=ax)}
         if self.example is not None:
             key, bits, silent, rate = self.example
-            figures["surprise"] = lambda ax: plots.plot_surprisal(bits, rate, silent, key, ax=ax)
+            figures["surprisal"] = lambda ax: plots.plot_surprisal(bits, rate, silent, key, ax=ax)
         if len(self.repeats):
             seconds = self.repeats
             figures["repeats"] = lambda ax: plots.plot_longest_repeats(seconds, MAX_REPEAT, ax=ax)

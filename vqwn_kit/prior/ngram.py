@@ -136,18 +136,6 @@ class NGram:
             share = table.interpolated(self._keys(codes, length), share, discount)
         return -np.log2(share)
 
-    def probabilities(self, context: Sequence[int] = ()) -> np.ndarray:
-        """Return the probabilities (K,) of the code after a context, the last `order` - 1 codes."""
-        context = as_codes(context, self.num_embeddings)
-        every = np.arange(self.num_embeddings)
-        share = np.full(len(every), 1.0 / len(every))
-        for length in range(1, self.order + 1):
-            last = self._keys(np.append(context, 0), length)[-1]
-            share = self._tables[length - 1].interpolated(
-                last + every, share, self.discounts[length - 1]
-            )
-        return share
-
 
 class _Counts:
     """Counts of the n-grams of one order; `grams` are sorted keys, context times K plus code."""

@@ -15,6 +15,7 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.intervals import Estimate, ratio
+from vqwn_kit.evaluation.metrics.tables import markdown_table
 from vqwn_kit.files import replacing, results
 from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model
@@ -98,17 +99,13 @@ class Comparison:
 
     def table(self) -> str:
         """Return the table in Markdown: means over the seeds, ± half the 95 % interval."""
-        (bits, *rest), heads = COLUMNS, [head for head, _ in COLUMNS.values()]
-        lines = [["variant", heads[0], "against the first", *heads[1:]]]
+        (bits, *others), heads = COLUMNS, [head for head, _ in COLUMNS.values()]
+        rows = []
         for name in self.variants:
-            cells = [self._cell(name, measure) for measure in rest]
-            lines.append([name, self._cell(name, bits), self.verdict(name), *cells])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-        return "\n".join(
-            f"| {first.ljust(widths[0])} | {' | '.join(map(str.rjust, cells, widths[1:]))} |"
-            for first, *cells in lines
-        )
+            cells = [self._cell(name, measure) for measure in others]
+            rows.append([name, self._cell(name, bits), self.verdict(name), *cells])
+        head = ["variant", heads[0], "against the first", *heads[1:]]
+        return markdown_table(head, rows, "l" + "r" * (len(heads) + 1))
 
     def _cell(self, variant: str, measure: str) -> str:
         values, style = list(self.measured(variant, measure).values()), COLUMNS[measure][1]
