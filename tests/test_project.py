@@ -100,6 +100,19 @@ def test_models_know_keras_and_errors_only():
             assert {name.partition(".")[0] for name in names} <= known, path.name
 
 
+def test_functions_fit_on_a_screen_and_constructors_of_models_are_narrow():
+    """At most 60 lines; at most 10 arguments of a model's constructor, 12 of a quantizer's."""
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            where = f"{module}.{node.name}, line {node.lineno}"
+            assert node.end_lineno - node.lineno < 60, where
+            if module.startswith("models") and node.name == "__init__":
+                most = 12 if module.endswith("bottlenecks") else 10
+                assert len(node.args.args) - 1 <= most, where
+
+
 @pytest.mark.parametrize("folder", FLOW)
 def test_a_folder_says_what_it_is(folder):
     """What enters, what leaves, what it may import, how to add one."""

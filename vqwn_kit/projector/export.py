@@ -43,8 +43,7 @@ def export_projector(
         run: a run, its folder, or a checkpoint such as `results/mini/weights-1000`.
         folder: for `codebook_*`, `speakers_*` and `frames_*`, `_vecs.tsv` and `_meta.tsv` each, and
             `projector_config.json`.
-        data: the corpus; the run's own by default. If that is missing, there are no frames, and no
-            metadata from speech.
+        data: the corpus; the run's own by default. Without it there are no frames.
         frames: most frames, evenly spread over the held-out utterances; 0 for none.
         utterances: number of held-out utterances; all by default. If nothing is held out, of
             training utterances.

@@ -49,23 +49,19 @@ def train(
         speakers: names of the speakers, where `data` is an iterable.
         save: folder and prefix of the checkpoints, such as `saved_model/weights`; by default
             `weights` in a new folder of `results/`, named by the parts and the date.
-        restore: a run folder or checkpoint to resume exactly, with its own preset; in its own
-            folder, unless `save` names another.
-        parts: runs from which parts of the model are loaded, such as `{"encoder": "results/mini"}`;
-            add `freeze=["encoder"]` to keep them as they are. See `load_part`.
+        restore: a run folder or checkpoint to resume exactly, with its own preset.
+        parts: runs from which parts are loaded, such as `{"encoder": "results/mini"}`; add
+            `freeze=["encoder"]` to keep them as they are. See `load_part`.
         minutes: end after this time even if steps are left.
         log_dir: write scalars and histograms of codes for TensorBoard there.
-        callbacks: called with each line of the history and the model, which has its averaged
-            weights at a validation; see `audio_log`.
+        callbacks: called with each line of the history and the model; see `audio_log`.
         progress: show a progress bar with the time left.
-        after_step: called with the trainer after each step; it may set `trainer.stop_requested` to
-            end with a checkpoint. Its own time does not count as training.
-        **changes: parts or settings to exchange, such as `encoder="2019"` or `steps=2000`, the
-            number of steps in all; see `Preset.change` and `TrainingConfig`.
+        after_step: called with the trainer after each step, not counted as training; it may set
+            `trainer.stop_requested` to end with a checkpoint.
+        **changes: such as `encoder="2019"` or `steps=2000` (in all); see `Preset.change`.
 
     Returns:
-        The run; if the time ends in the first of two stages, the run of that stage: the same call
-        with the same `save` continues.
+        The run; of the first of two stages if the time ends there: the same call continues it.
 
     Raises:
         InputError: see `load_preset`, `build_model` and `prepare`; a refused call changes nothing.

@@ -75,20 +75,12 @@ def monitor(
         refuse_checkpoints(save)
     session = _Session(data, preset, run, speakers=speakers, save=save, minutes=minutes)
     session.changes = changes if run else {}  # a new run has them in its preset
-    session.every = reconstruct_every
-    if reconstruct_every is None:
-        session.every = preset.training.validate_every
+    session.every = preset.training.validate_every
+    if reconstruct_every is not None:
+        session.every = reconstruct_every
     if session.every and source.store is not None:
         session.choose_utterance(source.store, utterance, seconds)
-    return TrainingMonitor(
-        session,
-        step=run.newest if run else 0,
-        steps=preset.training.steps,
-        records=run.history if run else (),
-        player=session.player,
-        num_embeddings=preset.bottleneck["config"].get("num_embeddings", 0),
-        title=f"training {preset.name} on {source.name}",
-    )
+    return session.monitor_of(source.name)
 
 
 class _Session:
@@ -100,6 +92,19 @@ class _Session:
         self.every, self.player, self.speaker = 0, None, None
         self.stage = ""
         self.records: list[dict] = []  # that the monitor does not have yet
+
+    def monitor_of(self, corpus: str) -> TrainingMonitor:
+        """Return the monitor of this session."""
+        run, preset = self.run, self.preset
+        return TrainingMonitor(
+            self,
+            step=run.newest if run else 0,
+            steps=preset.training.steps,
+            records=run.history if run else (),
+            player=self.player,
+            num_embeddings=preset.bottleneck["config"].get("num_embeddings", 0),
+            title=f"training {preset.name} on {corpus}",
+        )
 
     def choose_utterance(self, store: Store, key: str | None, seconds: float) -> None:
         """Make a player of the utterance that is reconstructed."""
