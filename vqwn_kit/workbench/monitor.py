@@ -43,8 +43,7 @@ def monitor(
         restore: a run, its path or its name, to continue.
         minutes: after which each start ends.
         utterance: key of the utterance that is reconstructed; the first held-out one by default.
-        reconstruct_every: steps between two reconstructions; by default as often as held-out
-            utterances are measured, 0 for none.
+        reconstruct_every: steps between two; by default as often as is validated, 0 for none.
         seconds: of that utterance at most.
         progress: show a progress bar while the corpus is prepared.
         **changes: as in `train`.
@@ -56,8 +55,7 @@ def monitor(
         InputError: as `train`; what only the model shows is raised by `wait`.
 
     Example:
-        monitor = vq.monitor(vq.open_corpus("data/mini"), steps=2000)
-        monitor.start()                              # the kernel stays free
+        monitor = vq.monitor(vq.open_corpus("data/mini"), steps=2000).start()
         run = monitor.wait()                         # in scripts
     """
     run = None
