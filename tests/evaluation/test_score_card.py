@@ -170,7 +170,7 @@ def test_the_command_prints_and_writes_the_card(full, parallel, tmp_path, capsys
         ({"targets": -2}, "targets=-2"),
         ({"utterances": 0}, "utterances=0"),
         ({"temperature": 0.0}, "temperature=0"),
-        ({"data": None}, "was trained on 'parallel"),
+        ({"data": None}, "trained on the corpus 'parallel"),
     ],
 )
 def test_bad_arguments_are_refused(full, parallel, change, message):
