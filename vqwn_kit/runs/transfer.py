@@ -142,9 +142,11 @@ def check_lpc_sources(model: "VQVAE", frozen: Iterable[str], runs: dict[str, Run
     if model.decoder.get_mel_decoder() is None or not model.is_autoregressive:
         return
     other = runs.get("conditioner", runs.get("decoder"))
-    if other is not None and "conditioner" not in runs:
-        other = other if other.model.decoder.get_mel_decoder() is not None else None
-    if other is None or not {"encoder", "bottleneck"} <= set(frozen) & runs.keys():
+    if (
+        other is None
+        or ("conditioner" not in runs and other.model.decoder.get_mel_decoder() is None)
+        or not {"encoder", "bottleneck"} <= set(frozen) & runs.keys()
+    ):
         order = model.decoder.codec.lpc_order
         raise InputError(
             f"lpc_order is {order}, and the LPC filters follow from mel bands that a first "
