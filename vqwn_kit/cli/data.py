@@ -27,8 +27,13 @@ def corpus_options(add) -> None:
 
 def corpus_settings(options) -> dict:
     """Return the values of those options, as keywords of `open_corpus`."""
-    names = ("layout", "microphone", "pattern", "hold_out")
-    return {name: getattr(options, name) for name in names}
+    return given(options, "layout", "microphone", "pattern", "hold_out")
+
+
+def given(options, *names: str) -> dict:
+    """Return those options that were given or have a default, by name."""
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def store_options(add) -> None:

@@ -68,13 +68,10 @@ def _run(options) -> None:
     """Train a model, synthesise speech, draw figures and write a report, in minutes."""
     from vqwn_kit.workbench.pipeline import run_pipeline
 
-    corpus = None
-    if options.data:
-        corpus = vq.open_corpus(options.data, **data.corpus_settings(options))
-    settings = {"fresh": options.fresh, "minutes": options.minutes}
-    settings |= {"steps": options.steps} if options.steps is not None else {}
+    settings = data.corpus_settings(options)
+    corpus = vq.open_corpus(options.data, **settings) if options.data else None
     try:
-        run_pipeline(corpus, options.preset, **settings)
+        run_pipeline(corpus, options.preset, **data.given(options, "fresh", "minutes", "steps"))
     except KeyboardInterrupt as stop:
         again = "the same command, without --fresh (FRESH=1), resumes"
         raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; {again}") from None
@@ -109,11 +106,9 @@ def _generate(options) -> None:
     run = vq.Run(options.restore)
     run.model.speaker_ids(options.speakers)
     names = ("mode", "temperature", "top_k", "seed", "precision", "threads")
-    settings = {name: getattr(options, name) for name in names}
+    settings = {"progress": True, **data.given(options, *names)}
     try:
-        sounds = convert_many(
-            run.model, waves, [options.speakers] * len(waves), progress=True, **settings
-        )
+        sounds = convert_many(run.model, waves, [options.speakers] * len(waves), **settings)
     except Interrupted as interrupt:
         _save_sounds(options, run.newest, interrupt.waveforms)
         raise
@@ -145,7 +140,7 @@ def _evaluate(options) -> None:
     """Measure a run on held-out speech."""
     names = ("sampled", "targets", "utterances", "temperature", "originals", "seed")
     run = vq.Run(options.run)
-    card = vq.score_card(run, options.data, **{name: getattr(options, name) for name in names})
+    card = vq.score_card(run, options.data, **data.given(options, *names))
     print(card)
     for path in card.save(options.save or run.folder):
         print(path)
@@ -171,7 +166,7 @@ def _visualise(options) -> None:
         raise InputError("--data and --frames need a run: give --run RUN")
     written = []
     if options.run:
-        frames = {} if options.frames is None else {"frames": options.frames}
+        frames = data.given(options, "frames")
         written = vq.export_projector(options.run, options.save, options.data, **frames)
     elif options.embedding or options.speaker or not options.open:
         written = visualise(options.save, options.embedding, options.speaker)

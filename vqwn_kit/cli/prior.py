@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import vqwn_kit as vq
+from vqwn_kit.cli.data import given
 from vqwn_kit.cli.train import MANY
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, unused
@@ -29,9 +30,7 @@ def _prior_options(add) -> None:
 
 def _prior(options) -> None:
     """Train a prior over the codes of a run, and measure it."""
-    changes = parse_changes(options.set)
-    given = {"steps": options.steps, "seed": options.seed}
-    changes |= {key: value for key, value in given.items() if value is not None}
+    changes = parse_changes(options.set) | given(options, "steps", "seed")
     changes |= {"speaker": False} if options.no_speaker else {}
     run = vq.Run(options.run)
     if options.score and (changes or options.restore):
@@ -39,15 +38,8 @@ def _prior(options) -> None:
     if options.samples < 0:
         raise InputError(f"--samples {options.samples}: expected 0 or more")
     if not options.score:
-        vq.train_prior(
-            run,
-            options.data,
-            name=options.name,
-            restore=options.restore,
-            score=False,
-            minutes=options.minutes,
-            **changes,
-        )
+        settings = given(options, "name", "restore", "minutes")
+        vq.train_prior(run, options.data, score=False, **settings, **changes)
     from vqwn_kit.prior.evaluate import score_prior
 
     card = score_prior(run, options.data, name=options.name, samples=options.samples)
@@ -72,10 +64,9 @@ def add_prior_sampling(add) -> None:
 
 def check_prior_sampling(options) -> None:
     """Raise InputError where options of `generate` contradict each other."""
-    given = [name for name in PRIOR_OPTIONS if getattr(options, name) is not None]
     if not options.from_prior:
-        if given:
-            raise InputError(f"--{given[0].replace('_', '-')} needs --from-prior")
+        for name in given(options, *PRIOR_OPTIONS):
+            raise InputError(f"--{name.replace('_', '-')} needs --from-prior")
         if not options.audio:
             raise InputError("no input: give recordings (--audio), or --from-prior")
     elif options.audio:
@@ -87,21 +78,11 @@ def check_prior_sampling(options) -> None:
 def generate_from_prior(options) -> None:
     """Sample codes from the prior and their sound, as the options of `generate` say."""
     names = ("prompt_seconds", "seconds", "like", "prior_temperature")
-    chosen = {name: getattr(options, name) for name in names}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
+    settings = given(options, *names, "mode", "temperature", "seed", "threads")
+    settings |= {"name": options.prior or "prior", "progress": True}
+    prompt = vq.load_audio(options.prompt) if options.prompt else None
     run = vq.Run(options.restore)
-    sampled = vq.sample_speech(
-        run,
-        options.speakers,
-        prompt=vq.load_audio(options.prompt) if options.prompt else None,
-        mode=options.mode,
-        temperature=options.temperature,
-        seed=options.seed,
-        threads=options.threads,
-        name=options.prior or "prior",
-        progress=True,
-        **chosen,
-    )
+    sampled = vq.sample_speech(run, options.speakers, prompt=prompt, **settings)
     stem = f"_{Path(options.prompt).stem}" if options.prompt else ""
     for name, sound in zip(options.speakers, sampled.sounds, strict=True):
         file = Path(options.save) / f"{run.newest}_prior{stem}_{name.replace('/', '_')}.wav"

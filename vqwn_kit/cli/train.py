@@ -5,6 +5,7 @@ from pathlib import Path
 import vqwn_kit as vq
 from vqwn_kit.cli.data import (
     corpus_options,
+    given,
     open_with,
     print_losses,
     store_options,
@@ -24,7 +25,7 @@ def _train_options(add) -> None:
     add("--preset --params -params", "a preset, or a .json file (default: mini)")
     in_memory = {"type": int, "choices": (0, 1), "default": 0}
     add("--in-memory -m", "1 loads the corpus into memory", **in_memory)
-    add("--length -l", "samples per crop", type=int)
+    add("--length -l", "samples per crop", type=int, dest="segment_length", metavar="N")
     add("--batch-size -b", "crops per batch", type=int)
     epochs = "visits of each utterance, with one crop each; with --restore, additional ones"
     add("--epochs -e", epochs, type=float)
@@ -35,7 +36,8 @@ def _train_options(add) -> None:
     add("--log -log", "write scalars for TensorBoard there", metavar="FOLDER")
     log_audio = "with --log: also a held-out sentence, whenever held-out speech is measured"
     add("--log-audio", log_audio, action="store_true")
-    add("--interval -interval", "steps between two log records", type=int)
+    interval = {"type": int, "dest": "log_every", "metavar": "N"}
+    add("--interval -interval", "steps between two log records", **interval)
     add("--seed", "of weights, order and crops", type=int)
     save = "write checkpoints P-STEP.weights.h5 (default: results/)"
     add("--save -save", save, metavar="P")
@@ -58,15 +60,8 @@ def _train(options) -> None:
     preset = restored.preset if restored else vq.load_preset(options.preset or "mini")
     if restored and options.preset:
         _refuse_another_model(preset, vq.load_preset(options.preset))
-    changes = {
-        "segment_length": options.length,
-        "batch_size": options.batch_size,
-        "log_every": options.interval,
-        "seed": options.seed,
-        "freeze": options.freeze,
-    }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    changes = parse_changes(options.set) | changes
+    names = ("segment_length", "batch_size", "log_every", "seed", "freeze")
+    changes = parse_changes(options.set) | given(options, *names)
     parts = dict(_part_and_run(text) for text in options.parts)
     training = preset.change(**changes).training
     corpus = open_with(options, name)
@@ -152,13 +147,12 @@ def _compare_options(add) -> None:
 
 def _compare(options) -> None:
     """Train several variants on the same crops and measure them in one table."""
-    changes = parse_changes(options.set)
-    changes |= {"steps": options.steps} if options.steps is not None else {}
+    changes = parse_changes(options.set) | given(options, "steps")
     variants = dict(_named(text) for text in options.variants)
     if len(variants) < len(options.variants):
         raise InputError("two variants have the same name: give them names, NAME:CHANGE")
     corpus = open_with(options, options.dataset)
-    settings = {"base": options.base, "seeds": options.seeds, "save": options.save}
+    settings = given(options, "base", "seeds", "save")
     print(vq.compare(variants or None, corpus, **settings, **changes))
 
 
