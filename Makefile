@@ -13,7 +13,7 @@ PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-run: $(READY) ## train on the bundled corpus, speak, draw, report: about six minutes
+run: $(READY) ## train on the bundled corpus, synthesise, draw, report: about six minutes
 	@$(BIN)/vqwn run $(if $(FRESH),--fresh) $(if $(STEPS),--steps $(STEPS))
 
 test: $(READY) ## unit tests, then the notebooks in the fast preset: about twelve minutes
@@ -53,7 +53,7 @@ clean: ## remove the environment and the prepared stores; runs stay
 	rm -rf $(VENV) data/stores build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Made anew when the lock changes; a failed install leaves no mark, so that it is tried again.
+# Updated when the lock changes; a failed install leaves no mark, so that it is tried again.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; sys.exit(0 if (3, 11, 4) <= v < (3, 14) else \
 	  "Python %d.%d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
