@@ -1,0 +1,29 @@
+"""Audio elements in a notebook."""
+
+import base64
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import tones
+from vqwn_kit import InputError, listen
+
+
+def test_audio_elements_contain_the_sound_at_its_loudness():
+    wave = 0.1 * tones(0.1, 200.0)
+    page = listen({"a <b>": wave}).data
+    assert "a &lt;b&gt;" in page
+    data = base64.b64decode(re.search(r"base64,([^\"]+)", page)[1])
+    sound, rate = soundfile.read(io.BytesIO(data))
+    assert rate == 16_000
+    assert np.abs(sound - wave).max() <= 1 / 32768
+
+
+def test_a_missing_ipython_is_reported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(InputError, match=r"needs the package IPython.*\[lab\]"):
+        listen({"a": np.zeros(9)})
