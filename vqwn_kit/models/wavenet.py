@@ -27,6 +27,9 @@ class WaveNet(Layer):
         skip_channels: channels of the sum that the output layers read.
         interpolate: draw lines between the conditioning of frames, instead of repeating it.
 
+    Attributes:
+        groups: channels of the conditioning that have projections of their own; see `Projection`.
+
     Raises:
         ValueError: fewer than 2 taps, or no dilations.
 
@@ -36,6 +39,7 @@ class WaveNet(Layer):
     """
 
     short_name = "wavenet"
+    groups: list[int] | None = None
 
     def __init__(
         self,
@@ -99,22 +103,16 @@ class WaveNet(Layer):
         """Past samples that the next one can depend on."""
         return self.first_kernel_size + (self.kernel_size - 1) * sum(self.dilations)
 
-    def build(self, inputs_shape, conditioning_shape, groups: list[int] | None = None):
-        """Build all layers for F inputs and C channels of conditioning.
-
-        Args:
-            inputs_shape: (B, T, F).
-            conditioning_shape: (B, N, C).
-            groups: channels that sum to C and have projections of their own; see `Projection`.
-        """
-        groups = groups or [conditioning_shape[-1]]
+    def build(self, inputs_shape, conditioning_shape):
+        """Build all layers for inputs (B, T, F) and conditioning (B, N, C)."""
         self.input_conv.build(inputs_shape)
         self.input_skip.build((None, None, self.residual_channels))
-        self.block_conditions.build(conditioning_shape, groups)
+        for projection in (self.block_conditions, self.hidden_condition):
+            projection.groups = self.groups
+            projection.build(conditioning_shape)
         for block in self.blocks:
             block.build((None, None, self.residual_channels))
         self.hidden.build((None, None, self.skip_channels))
-        self.hidden_condition.build(conditioning_shape, groups)
         self.out.build((None, None, self.skip_channels))
 
     def call(self, inputs, conditioning):
@@ -140,23 +138,25 @@ class Projection(Layer):
 
     Args:
         width: channels of the output.
+
+    Attributes:
+        groups: channels that sum to C. Each has a kernel that is initialised for its own number of
+            inputs, as if it were a layer of its own whose output is added. None: one group.
     """
+
+    groups: list[int] | None = None
 
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
         self.width = width
 
-    def build(self, input_shape, groups: list[int] | None = None):
-        """Create one kernel for each group of channels.
-
-        Each is initialised for its own number of inputs, as if it were a layer of its own whose
-        output is added.
-        """
+    def build(self, input_shape):
+        """Create one kernel for each group."""
         self.kernels = [
             self.add_weight(
-                shape=(channels, self.width), initializer="glorot_uniform", name=f"kernel_{i}"
+                shape=(channels, self.width), initializer="glorot_uniform", name=f"kernel_{number}"
             )
-            for i, channels in enumerate(groups or [input_shape[-1]])
+            for number, channels in enumerate(self.groups or [input_shape[-1]])
         ]
 
     @property

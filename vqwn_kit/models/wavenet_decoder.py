@@ -80,7 +80,8 @@ class WaveNetDecoder(Decoder):
             (None, None, self.codec.num_inputs),
             (None, None, self.conditioner.channels),
         )
-        self.network.build(inputs, frames, self.conditioner.groups)
+        self.network.groups = self.conditioner.groups
+        self.network.build(inputs, frames)
         self.network.out.bias.assign(self.distribution.initial_bias())
 
     def call(self, levels, conditioning):
