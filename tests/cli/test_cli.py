@@ -112,7 +112,7 @@ def test_train_generate_and_visualise_a_run(folder, tmp_path, monkeypatch):
     assert main(["generate", "--run", "results/small", "--audio", *audio, *options]) == 0
     names = sorted(path.name for path in (tmp_path / "generated").iterdir())
     assert names == ["4_ann_000_bob.wav", "4_bob_001_bob.wav"]
-    assert main("visualise --run results/mine --save exported".split()) == 0
+    assert main("visualise --run results/small --save exported".split()) == 0
     assert (tmp_path / "exported/projector_config.json").is_file()
 
 
@@ -169,7 +169,7 @@ def test_info_describes_runs_and_corpora(run, folder, capsys):
         ("train {folder} --preset minni", "did you mean 'mini'"),
         ("train {folder} --preset tiny --steps 0", "steps is 0"),
         ("train {folder} --preset tiny -b 0", "batch_size is 0"),
-        ("train {folder} --preset tiny --steps 1 --save {text}/w/w", "make the folder"),
+        ("train {folder} --preset tiny --steps 1 --save {text}/w/w", "create the folder"),
         ("train {folder} --preset tiny --steps 1 --minutes -1 --save {none}/w", "minutes is -1"),
         ("run --data {folder} --preset tiny --steps 0", "steps is 0"),
         ("train {folder} --preset tiny -l 1000", "multiple of the encoder's hop"),

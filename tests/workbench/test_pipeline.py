@@ -75,14 +75,14 @@ def test_a_run_that_was_trained_further_is_reported_again(run, corpus):
 
 
 def test_fresh_starts_another_run_which_resumes_after_ctrl_c(run, corpus, monkeypatch, capsys):
-    log = Trainer._log
+    log = Trainer.log
 
-    def press_ctrl_c(self, *arguments):
-        monkeypatch.setattr(Trainer, "_log", log)
+    def press_ctrl_c(self, callbacks):
+        monkeypatch.setattr(Trainer, "log", log)
         os.kill(os.getpid(), signal.SIGINT)
-        return log(self, *arguments)
+        return log(self, callbacks)
 
-    monkeypatch.setattr(Trainer, "_log", press_ctrl_c)
+    monkeypatch.setattr(Trainer, "log", press_ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         run_pipeline(corpus, **SMALL, fresh=True)
     (folder,) = set(run.folder.parent.iterdir()) - {run.folder}

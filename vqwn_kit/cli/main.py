@@ -208,7 +208,7 @@ def _bench(options) -> int:
             "the installed package; run this command in a checkout"
         )
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", "benchmarks", *options.arguments]
+    command = [sys.executable, "-P", "-m", "benchmarks", *options.arguments]
     return subprocess.run(command, env=os.environ | {"PYTHONPATH": path}).returncode
 
 
