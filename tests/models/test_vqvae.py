@@ -19,9 +19,9 @@ def vqvae():
 def test_targets_never_leak_into_their_own_logits(vqvae, rng):
     targets = rng.integers(0, 256, (1, 128))
     z_q = np.zeros((1, 2, 8), "float32")
-    before = np.array(vqvae.decode(z_q, np.array([0]), targets))
+    before = np.array(vqvae.log_probs(targets, z_q, np.array([0])))
     targets[0, 40] = (targets[0, 40] + 100) % 256
-    after = np.array(vqvae.decode(z_q, np.array([0]), targets))
+    after = np.array(vqvae.log_probs(targets, z_q, np.array([0])))
     changed = np.abs(before - after).max(-1)[0] > 0
     assert not changed[:41].any()
     assert changed[41]
@@ -58,7 +58,7 @@ def test_model_is_saved_and_loaded_as_keras(vqvae, tmp_path, rng):
     twin = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(twin, VQVAE)
     assert twin.speaker_names == ["ann", "bob"]
-    assert twin.decoder.dilations == vqvae.decoder.dilations
+    assert twin.decoder.network.dilations == vqvae.decoder.network.dilations
     assert np.array_equal(np.array(twin((wave, speaker))), before)
 
 
@@ -81,7 +81,7 @@ def test_keras_fit_and_evaluate_report_the_codes(vqvae, store):
     assert 1 <= result["vq/codes_used"] <= 32
 
 
-WIDE = {"residual_channels": 32, "gate_channels": 32, "skip_channels": 64}
+WIDE = {"network": {"residual_channels": 32, "gate_channels": 32, "skip_channels": 64}}
 VARIANTS = {
     "separate losses": {},
     "joint loss": {"bottleneck": {"joint": True}},
@@ -193,34 +193,35 @@ def test_bits_are_what_the_levels_of_a_waveform_cost(vqvae, rng):
     waveform = 0.1 * rng.normal(size=(2, 3 * vqvae.hop_length, 1)).astype("float32")
     speaker = np.array([0, 1], "int32")
     z_q = np.array(vqvae.quantized(waveform, training=False).z_q)
-    levels = np.array(vqvae.targets(waveform))
-    told = np.array(vqvae.decode(z_q, speaker, levels))
-    expected = -np.log2(np.exp(np.take_along_axis(told, levels[..., None], axis=-1)[..., 0]))
+    levels = np.array(vqvae.levels_of(waveform))
+    log_probs = np.array(vqvae.log_probs(levels, z_q, speaker))
+    expected = -np.log2(np.exp(np.take_along_axis(log_probs, levels[..., None], axis=-1)[..., 0]))
     np.testing.assert_allclose(vqvae.bits(waveform, speaker=speaker), expected, rtol=1e-4)
-    nobody = vqvae.bits(waveform)
+    no_speaker = vqvae.bits(waveform)
     explicit = vqvae.bits(waveform, z_q, np.array([-1, -1], "int32"))
-    np.testing.assert_allclose(nobody, explicit, rtol=1e-4)
-    assert np.abs(nobody - vqvae.bits(waveform, z_q + 3.0)).max() > 1e-3
+    np.testing.assert_allclose(no_speaker, explicit, rtol=1e-4)
+    assert np.abs(no_speaker - vqvae.bits(waveform, z_q + 3.0)).max() > 1e-3
     short = vqvae.bits(waveform[0, :-5, 0])
-    np.testing.assert_allclose(short, nobody[:1, :-5], rtol=1e-3)
+    np.testing.assert_allclose(short, no_speaker[:1, :-5], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"emphasis": 0.85, "mixtures": 3},
-        {"prediction_order": 12, "local_channels": 6, "local_layers": 1, "emphasis": 0.85},
+        {"pre_emphasis": 0.85, "num_components": 3},
+        {"lpc_order": 12, "local_channels": 6, "local_layers": 1, "pre_emphasis": 0.85},
     ],
-    ids=["plain", "mixture", "predicts"],
+    ids=["plain", "mixture", "lpc"],
 )
 def test_bits_are_on_average_what_a_step_of_testing_measures(changes, rng):
-    model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
+    preset = load_preset("tiny").change(decoder=decoder_settings(**changes))
+    model = build_model(preset, ["ann", "bob"])
     waveform = 0.1 * rng.normal(size=(1, 3 * model.hop_length, 1)).astype("float32")
     means = []
     for speaker in (np.array([0], "int32"), np.array([1], "int32")):
         model.reset_metrics()
-        told = model.test_step((waveform, speaker))["wavenet/nll"]
+        nll = model.test_step((waveform, speaker))["wavenet/nll"]
         means.append(float(np.mean(model.bits(waveform, speaker=speaker))))
-        assert means[-1] == pytest.approx(float(told) / np.log(2), rel=1e-4)
+        assert means[-1] == pytest.approx(float(nll) / np.log(2), rel=1e-4)
     assert abs(means[0] - means[1]) > 1e-4

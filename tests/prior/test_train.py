@@ -249,7 +249,7 @@ def test_the_commands_score_and_sample(prior, prior_run, store, tmp_path, capsys
     assert main(["prior", run, "--score", "--samples", "2", *data]) == 0
     assert "bigram, all codes" in capsys.readouterr().out
     for wrong, message in (
-        ([*asked, "--audio", str(recording)], "--prompt FILE to go on"),
+        ([*asked, "--audio", str(recording)], "--prompt FILE to continue"),
         ([*asked, "--prompt-seconds", "1"], "needs a prompt"),
         (["generate", "--run", run, "--speakers", "ann"], "speak what?"),
         (["generate", "--run", run, "--speakers", "ann", "--seconds", "1"], "needs --from-prior"),

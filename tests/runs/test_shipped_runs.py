@@ -66,7 +66,7 @@ def test_the_shipped_runs_reach_what_is_said_of_them():
 def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs():
     prior = told("prior/score_card.json")
     bits = f"{prior['bigram, all codes']:.2f}, {prior['prior, all codes']:.2f}"
-    own = {FOLDER: {"bits a code: bigram, prior": bits}, REAL: {}}
+    own = {FOLDER: {"bits per code: bigram, prior": bits}, REAL: {}}
     rate = '{"peak": 2e-3, "warm_up": 50, "end": 5e-5}'
     real = ["sampling=speaker", "encoder.tilt=2.0", "steps=2000", f"learning_rate={rate}"]
     changes = {FOLDER: [], REAL: real}
