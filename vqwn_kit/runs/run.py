@@ -194,9 +194,9 @@ class Run:
         """
         tables = {"speaker_embedding": model.decoder.speakers.numpy()}
         if model.bottleneck.num_embeddings:
-            from keras import ops
+            from vqwn_kit.models.tensorflow import keras
 
-            tables["embedding"] = ops.convert_to_numpy(model.bottleneck.vectors())
+            tables["embedding"] = keras.ops.convert_to_numpy(model.bottleneck.vectors())
         files = [self.folder / f"{name}_{step}.npy" for name in tables]
         try:
             for file, table in zip(files, tables.values(), strict=True):

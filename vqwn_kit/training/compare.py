@@ -99,13 +99,12 @@ class Comparison:
 
     def table(self) -> str:
         """Return the table in Markdown: means over the seeds, ± half the 95 % interval."""
-        (bits, *others), heads = COLUMNS, [head for head, _ in COLUMNS.values()]
-        rows = []
-        for name in self.variants:
-            cells = [self._cell(name, measure) for measure in others]
-            rows.append([name, self._cell(name, bits), self.verdict(name), *cells])
-        head = ["variant", heads[0], "against the first", *heads[1:]]
-        return markdown_table(head, rows, "l" + "r" * (len(heads) + 1))
+        head = ["variant", *(head for head, _ in COLUMNS.values())]
+        rows = [[name, *(self._cell(name, m) for m in COLUMNS)] for name in self.variants]
+        verdicts = ["against the first", *map(self.verdict, self.variants)]
+        for row, verdict in zip((head, *rows), verdicts, strict=True):
+            row.insert(2, verdict)
+        return markdown_table(head, rows, "l" + "r" * (len(head) - 1))
 
     def _cell(self, variant: str, measure: str) -> str:
         values, style = list(self.measured(variant, measure).values()), COLUMNS[measure][1]
@@ -132,13 +131,10 @@ class Comparison:
 
     def plot(self, figure=None):
         """Draw bits, perplexity and training speed of all variants; return the figure."""
-        values = {
-            label: [
-                scale * np.array(list(self.measured(name, measure).values()))
-                for name in self.variants
-            ]
-            for measure, (label, scale) in PLOTTED.items()
-        }
+        values = {}
+        for measure, (label, scale) in PLOTTED.items():
+            each = [self.measured(name, measure).values() for name in self.variants]
+            values[label] = [scale * np.array(list(numbers)) for numbers in each]
         return plot_comparison(self.variants, values, figure)
 
     def save(self, folder: str | Path) -> Path:
@@ -178,22 +174,20 @@ def compare(
     Each is a run in the folder. A finished run is not trained again, a stopped one is resumed.
 
     Args:
-        variants: a list, or a dict by name, of changes to `base` as `Preset.change` takes them,
-            such as `{"bottleneck": "ema"}`, also as text, "bottleneck=ema,steps=500"; or presets:
-            their names, files or contents. The first is the reference. None is `FAMILY`: every
-            encoder, bottleneck and way to train. All take the batches of the base, whose length is
-            rounded to a multiple of every hop.
+        variants: a list, or a dict by name, of changes to `base` as `Preset.change` takes them, or
+            as text, "bottleneck=ema,steps=500"; or of presets. The first is the reference. None is
+            `FAMILY`: every encoder, bottleneck and way to train. All take the batches of the base,
+            whose length is rounded to a multiple of every hop.
         data: a corpus or its store.
         base: the preset that variants change.
-        seeds: of weights and crops, one run each; a number stands for so many. From two seeds on
-            there are intervals, and differences within them are called not distinguishable.
+        seeds: of weights and crops, one run each, or their number; two or more give intervals.
         save: a folder; by default `compare-CORPUS` in `results()`.
         progress: show progress bars.
         **changes: to all variants, such as `steps=300`; `seed=3` stands for `seeds=[3]`.
 
     Raises:
-        InputError: variants that have the same name, take different numbers of steps, cannot be
-            built, have no WaveNet, or are in the folder with other settings; before any training.
+        InputError: variants that cannot be compared, or are in the folder with other settings;
+            before any training.
 
     Example:
         compare({"VQ": {}, "EMA": {"bottleneck": "ema"}}, corpus, steps=300, seeds=3)
@@ -206,12 +200,15 @@ def compare(
     seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
     presets = presets_of(variants, load_preset(base), changes)
     folder = Path(save) if save else results() / f"compare-{store.corpus.name}"
-    jobs = [(name, seed, p.change(seed=seed)) for name, p in presets.items() for seed in seeds]
-    steps = _check_jobs(jobs, store, folder)
+    jobs = []
+    for name, preset in presets.items():
+        slug = re.sub(r"\W+", "-", name).strip("-").lower()
+        jobs += [(name, s, preset.change(seed=s), folder / f"{slug}-seed{s}") for s in seeds]
+    steps = _check_jobs(jobs, store)
     utterances, rows = len(store.numbers("held_out")), []
-    for number, (name, seed, preset) in enumerate(jobs):
+    for number, (name, seed, preset, place) in enumerate(jobs):
         print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
-        run = _trained(store, preset, folder / _slug(name, seed), progress)
+        run = _trained(store, preset, place, progress)
         rows.append({"variant": name, "seed": seed, "run": run.folder.name})
         rows[-1] |= _measure(run, store, utterances)
         del run
@@ -220,30 +217,33 @@ def compare(
     return Comparison.load(folder)
 
 
-def _slug(name: str, seed: int) -> str:
-    return re.sub(r"\W+", "-", name).strip("-").lower() + f"-seed{seed}"
-
-
-def _check_jobs(jobs: list[tuple], store: Store, folder: Path) -> int:
+def _check_jobs(jobs: list[tuple], store: Store) -> int:
     """Return the number of steps; raise InputError for jobs that would fail or not compare."""
+    presets = {name: preset for name, _, preset, _ in jobs}
+    steps = {preset.training.steps for preset in presets.values()}
     if not jobs:
         raise InputError("nothing to compare: give at least one seed")
-    presets = {name: preset for name, _, preset in jobs}
-    steps = {preset.training.steps for preset in presets.values()}
     if len(steps) > 1:
         raise InputError(f"the variants take {sorted(steps)} steps: give steps= for all of them")
     if not len(store.numbers("held_out")):
-        raise InputError(
-            f"{store.corpus.name} has no held-out utterance to compare on, only "
-            f"{len(store.numbers('train'))} for training"
-        )
-    slugs = [_slug(name, seed) for name, seed, _ in jobs]
-    if len(set(slugs)) < len(slugs):
-        raise InputError(f"variants whose folders would have the same name: {', '.join(slugs)}")
+        raise InputError(f"{store.corpus.name} has no held-out utterance to compare on")
+    folders = [folder for *_, folder in jobs]
+    if len(set(folders)) < len(folders):
+        names = ", ".join(folder.name for folder in folders)
+        raise InputError(f"variants whose folders would have the same name: {names}")
     _check_models(presets, list(store.corpus.speakers))
-    for (_, _, preset), slug in zip(jobs, slugs, strict=True):
-        if (folder / slug / "config.json").is_file():
-            _check_run(Run(folder / slug), preset, store)
+    for _, _, preset, folder in jobs:
+        if not (folder / "config.json").is_file():
+            continue
+        run, freeze = Run(folder), preset.training.freeze
+        trained = (
+            run.preset.change(freeze=freeze) if preset.training.first_stage_steps else run.preset
+        )
+        if not trained.same_as(preset) or run.config["corpus"] != store.corpus.name:
+            raise InputError(
+                f"{folder} holds a run of other settings: compare into another folder (save=), or "
+                "remove it; nothing was overwritten"
+            )
     return steps.pop()
 
 
@@ -263,18 +263,6 @@ def _check_models(presets: dict[str, Preset], speakers: list[str]) -> None:
         raise InputError(
             f"bits per sample of different levels cannot be compared ({'; '.join(given)}): give "
             "all variants the same decoder.codec.num_levels and decoder.codec.pre_emphasis"
-        )
-
-
-def _check_run(run: Run, preset: Preset, store: Store) -> None:
-    """Raise InputError where a run has other settings than a job."""
-    trained = run.preset
-    if preset.training.first_stage_steps:
-        trained = trained.change(freeze=())
-    if not trained.same_as(preset) or run.config["corpus"] != store.corpus.name:
-        raise InputError(
-            f"{run.folder} holds a run of other settings: compare into another folder (save=), or "
-            "remove it; nothing was overwritten"
         )
 
 
@@ -298,16 +286,14 @@ def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
     if "perplexity" in row and not soft:  # a weighted mean of codes carries more than one code
         row["nominal_rate"] = rate * model.bits_per_code
         row["entropy_rate"] = rate * math.log2(row["perplexity"])
-    seconds = history[-1]["seconds"]
+    first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
+    elapsed = max(last["seconds"] - first["seconds"], 0.01)  # after the compilation
+    seconds = last["seconds"]
     if (run.folder / "first_stage").is_dir():
         row["first_stage_seconds"] = Run(run.folder / "first_stage").history[-1]["seconds"]
         seconds += row["first_stage_seconds"]
-    row |= {"seconds": seconds, "samples_per_second": _speed(history)}
+    row |= {
+        "seconds": seconds,
+        "samples_per_second": (last["samples"] - first["samples"]) / elapsed,
+    }
     return row | {"parameters": model.count_learned()}
-
-
-def _speed(history: list[dict]) -> float:
-    """Return samples per second after the first logging interval, which includes compilation."""
-    first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
-    seconds = max(last["seconds"] - first["seconds"], 0.01)  # the resolution of the history
-    return (last["samples"] - first["samples"]) / seconds
