@@ -16,6 +16,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 from vqwn_kit.models.tensorflow import keras, tf  # isort: skip
 
+from tensorflow.python.framework import ops  # noqa: E402
+
 from vqwn_kit.data import audio  # noqa: E402
 from vqwn_kit.models import (  # noqa: E402
     Conditioner,
@@ -30,14 +32,22 @@ ROOT = Path(__file__).parents[1]
 
 # Graphs that run for a few steps are not worth optimising: a fifth of the time of a tiny training.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+GRADIENTS = ops.gradient_registry._registry
+KNOWN_GRADIENTS = set(GRADIENTS)
 gc.collect()
 gc.freeze()  # a million objects of TensorFlow that no later collection has to visit
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _free_memory() -> Iterator[None]:
-    """Free the models of a file: each is a reference cycle, which only a full collection finds."""
+    """Free the models and graphs of a file, which would grow to 8 GiB.
+
+    Each Keras model is a reference cycle, which only a full collection finds; and TensorFlow keeps
+    each custom gradient that was traced, with its graph.
+    """
     yield
+    for name in GRADIENTS.keys() - KNOWN_GRADIENTS:
+        del GRADIENTS[name]
     keras.utils.clear_session()
     gc.collect()
     if sys.platform == "linux":

@@ -70,7 +70,7 @@ def _label_map(ax, method: str, title: str) -> None:
 def plot_code_phones(table: np.ndarray, phones: Sequence[str], ax=None):
     """Draw which phones each code occurs with: p(phone | code), from counts (K, P).
 
-    Codes are sorted by their commonest phone and its share; codes without a phone are left out.
+    Codes are sorted by their most frequent phone and its share; codes without a phone are left out.
     """
     from matplotlib.colors import PowerNorm
 
@@ -81,7 +81,7 @@ def plot_code_phones(table: np.ndarray, phones: Sequence[str], ax=None):
     drawing = {"aspect": "auto", "interpolation": "nearest", "cmap": "viridis"}
     image = ax.imshow(share[order].T, norm=PowerNorm(0.5, 0, 1), **drawing)
     ax.set_yticks(range(len(phones)), phones, fontsize=7)
-    ax.set_xlabel(f"{len(counts)} of {len(table)} codes, by their commonest phone")
+    ax.set_xlabel(f"{len(counts)} of {len(table)} codes, by their most frequent phone")
     ax.set(ylabel="phone", title="Phones of the frames with each code")
     ax.figure.colorbar(image, ax=ax, label="share of the code's frames")
     return ax

@@ -98,7 +98,7 @@ def _context(
 
 
 def code_table(facts: CodeStatistics, speakers: list[str]) -> Table:
-    """Return the table of the codes: usage, commonest phone and speaker, and their shares.
+    """Return the table of the codes: usage, most frequent phone and speaker, and their shares.
 
     The share of the phone or speaker is 0 for an unused code.
     """

@@ -66,11 +66,11 @@ def _colours_and_texts(facts: CodeStatistics, names: list[str]) -> tuple[list[Co
         texts["phones"] = [f"not known: {facts.phones}"] * len(counts)
     else:
         phones, share = most_frequent(facts.phones, SOUNDS)
-        colours.append(Colour("commonest phone", phones, groups=KIND_OF))
+        colours.append(Colour("most frequent phone", phones, groups=KIND_OF))
         colours.append(Colour("share of that phone", share, "%"))
         texts["phones"] = shares(facts.phones, SOUNDS)
     speakers, share = most_frequent(facts.voices, names)
-    colours.append(Colour("commonest speaker", speakers))
+    colours.append(Colour("most frequent speaker", speakers))
     colours.append(Colour("share of that speaker", share, "%"))
     return colours, texts | {"speakers": shares(facts.voices, names)}
 
