@@ -1,6 +1,6 @@
 """The field's words in plain English: what docstrings, messages and help texts must not say.
 
-Run this file alone to see all places: `python -m tests.test_words [FOLDER]`.
+Run this file alone to see all places: `python -m tests.test_words [FOLDER or FILE ...]`.
 """
 
 import ast
@@ -13,6 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vqwn_kit"
+BESIDE = [
+    *(ROOT / name for name in ("benchmarks", "scripts", "data/README.md")),
+    *sorted(ROOT.glob("*.md")),
+    *sorted(ROOT.glob("results/**/README.md")),
+]
 UNIT = "bits|codes|samples|frames|lines?|row|line|minutes|seconds|steps|numbers|crops|channels|dB"
 PER = "sample|second|minute|code|frame|run|speaker|utterance|step|batch|speech|side|cycle|logging"
 BANNED = {  # what it should be, by pattern
@@ -53,34 +58,43 @@ def names(path: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, name
 
 
-def findings(folder: Path) -> list[str]:
-    """Return every banned phrase in the Python files of a folder."""
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each line of a Markdown file, code and addresses removed."""
+    text = re.sub(r"^```.*?^```", blank, path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for line, words in enumerate(text.splitlines(), 1):
+        yield line, re.sub(r"`[^`]*`|\]\([^)]*\)|https?://\S+", "", words)
+
+
+def blank(match: re.Match) -> str:
+    """Return as many line ends as a match has."""
+    return "\n" * match[0].count("\n")
+
+
+def findings(target: Path, root: Path = ROOT) -> list[str]:
+    """Return every banned phrase and name in a file or the Python files of a folder."""
     found = []
-    for path in sorted(folder.rglob("*.py")):
-        for line, text in texts(path):
+    for path in [target] if target.is_file() else sorted(target.rglob("*.py")):
+        python = path.suffix == ".py"
+        for line, text in texts(path) if python else prose(path):
             for pattern, instead in BANNED.items():
                 for match in re.finditer(pattern, text, flags=re.IGNORECASE):
                     place = line + text[: match.start()].count("\n")
-                    name = path.relative_to(ROOT)
-                    found.append(f"{name}:{place}: {match[0]!r} (rather: {instead})")
-        for line, name in names(path):
+                    found.append((path, place, f"{match[0]!r} (rather: {instead})"))
+        for line, name in names(path) if python else ():
             if name.strip("_") in NAMES:
-                found.append(
-                    f"{path.relative_to(ROOT)}:{line}: the name {name!r} (rather: what it is)"
-                )
-    return found
+                found.append((path, line, f"the name {name!r} (rather: what it is)"))
+    return [f"{path.relative_to(root)}:{line}: {words}" for path, line, words in found]
 
 
 def test_the_scan_finds_what_it_should(tmp_path):
     """Of a docstring, a message and a help text; not of code in backquotes."""
     text = '"""It tells bits a sample; `told` may stay."""\n\nraise ValueError(f"can\'t {1} a")\n'
     (tmp_path / "bad.py").write_text(text)
-    global ROOT
-    before, ROOT = ROOT, tmp_path
-    try:
-        assert len(findings(tmp_path)) == 3
-    finally:
-        ROOT = before
+    assert len(findings(tmp_path, tmp_path)) == 3
+    page = "It `tells`\n```\ntells\n```\nand [tells](https://tells.org) that it can't.\n"
+    (tmp_path / "bad.md").write_text(page)
+    lines = [finding.split(":")[1] for finding in findings(tmp_path / "bad.md", tmp_path)]
+    assert lines == ["5", "5"]
 
 
 @pytest.mark.parametrize("folder", sorted(p.name for p in PACKAGE.glob("*/")))
@@ -88,5 +102,12 @@ def test_docstrings_and_messages_use_the_words_of_the_field(folder):
     assert not findings(PACKAGE / folder)
 
 
+@pytest.mark.parametrize("target", BESIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_stands_beside_the_package_uses_the_same_words(target):
+    assert not findings(target)
+
+
 if __name__ == "__main__":
-    print("\n".join(findings(PACKAGE / "".join(sys.argv[1:]))))
+    for given in sys.argv[1:] or [PACKAGE]:
+        target = PACKAGE / given if (PACKAGE / given).exists() else ROOT / given
+        print("\n".join(findings(target)))
