@@ -251,7 +251,7 @@ def test_the_commands_score_and_sample(prior, prior_run, store, tmp_path, capsys
     for wrong, message in (
         ([*asked, "--audio", str(recording)], "--prompt FILE to continue"),
         ([*asked, "--prompt-seconds", "1"], "needs a prompt"),
-        (["generate", "--run", run, "--speakers", "ann"], "speak what?"),
+        (["generate", "--run", run, "--speakers", "ann"], "no input"),
         (["generate", "--run", run, "--speakers", "ann", "--seconds", "1"], "needs --from-prior"),
         ([*asked, "--prior", "none"], "no prior 'none' yet"),
         (["prior", run, *data], "holds a prior already"),

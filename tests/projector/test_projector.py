@@ -384,4 +384,4 @@ def test_command_line_exports_and_opens(run, folder, tmp_path, monkeypatch, caps
     assert "give --data FOLDER" in capsys.readouterr().err
     assert main(["visualise", "--save", f"{tmp_path}/none", "--open"]) == 2
     assert main(["visualise", "--frames", "3"]) == 2
-    assert "belong to a run" in capsys.readouterr().err
+    assert "need a run" in capsys.readouterr().err
