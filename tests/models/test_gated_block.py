@@ -25,11 +25,11 @@ def plainly(x, condition, kernel, dilation: int, interpolate: bool):
         under = np.floor(places).astype(int)
         share = (places - under)[:, None]
         above = np.minimum(under + 1, condition.shape[1] - 1)
-        told = (1 - share) * tf.gather(condition, under, axis=1)
-        told += share * tf.gather(condition, above, axis=1)
+        conditioned = (1 - share) * tf.gather(condition, under, axis=1)
+        conditioned += share * tf.gather(condition, above, axis=1)
     else:
-        told = tf.repeat(condition, hop, axis=1)
-    filtered, gate = tf.split(mixed + told, 2, axis=-1)
+        conditioned = tf.repeat(condition, hop, axis=1)
+    filtered, gate = tf.split(mixed + conditioned, 2, axis=-1)
     return tf.tanh(filtered) * tf.sigmoid(gate)
 
 

@@ -364,10 +364,10 @@ def test_stretched_bands_are_those_of_the_stretched_frequencies(rng):
     assert np.allclose(hz_to_mel(hertz), librosa.hz_to_mel(hertz), atol=1e-4)
     keras.utils.set_random_seed(3)
     centres = librosa.mel_frequencies(82, fmin=50.0, fmax=7000.0)[1:-1]
-    line = np.tile(librosa.hz_to_mel(centres).astype("float32"), (5, 3, 1))  # bands tell their mel
-    told = librosa.mel_to_hz(np.array(layer.warped(line)))
-    inside = (told > centres[0] + 1) & (told < centres[-1] - 1)
-    factors = np.where(inside, told / centres, np.nan)
+    line = np.tile(librosa.hz_to_mel(centres).astype("float32"), (5, 3, 1))  # a band: its mel
+    warped = librosa.mel_to_hz(np.array(layer.warped(line)))
+    inside = (warped > centres[0] + 1) & (warped < centres[-1] - 1)
+    factors = np.where(inside, warped / centres, np.nan)
     assert np.nanmax(np.nanstd(factors, axis=-1)) < 1e-3
     assert np.nanmean(factors, axis=-1).std() > 0.03
 

@@ -15,7 +15,7 @@ FOLDER = ROOT / "results" / "mini"
 REAL = ROOT / "results" / "vctk-libri"
 
 
-def told(card: str, folder=FOLDER) -> dict[str, float]:
+def read_card(card: str, folder=FOLDER) -> dict[str, float]:
     rows = json.loads((folder / card).read_text(encoding="utf-8"))["rows"]
     return {row["name"]: row["value"] for row in rows}
 
@@ -36,7 +36,7 @@ def test_the_cards_likelihood_is_found_again(subject):
         samples.append(wave.shape[1])
     assert len(bits) == 30
     assert sum(bits) / sum(samples) == pytest.approx(
-        told("score_card.json")["bits per sample"], abs=5e-3
+        read_card("score_card.json")["bits per sample"], abs=5e-3
     )
 
 
@@ -45,7 +45,7 @@ def test_the_priors_bits_are_found_again(subject):
     for number in subject.held_out:
         codes = subject.model.encode(subject.store.waveform(number))[0]
         costs.append(prior.surprise(codes, subject.speaker(number)))
-    card = told("prior/score_card.json")
+    card = read_card("prior/score_card.json")
     found = ratio([one.sum() for one in costs], [len(one) for one in costs]).value
     assert found == pytest.approx(card["prior, all codes"], abs=5e-3)
     assert card["prior, all codes"] < 0.9 * card["bigram, all codes"]
@@ -54,17 +54,17 @@ def test_the_priors_bits_are_found_again(subject):
 
 def test_the_shipped_runs_reach_what_is_said_of_them():
     for folder, phone_error, gap in ((FOLDER, 0.33, 1.0), (REAL, 0.50, 0.4)):
-        card = told("score_card.json", folder)
+        card = read_card("score_card.json", folder)
         assert card["extra bits, codes shuffled"] > gap
         assert card["codes used"] >= 0.9 * 512
         assert card["perplexity"] >= 150
         assert card["phone error, reconstruction"] <= phone_error
-    assert told("score_card.json")["speaker-probe accuracy, conversion"] >= 80
-    assert told("score_card.json", REAL)["DNSMOS P.808, reconstruction"] >= 3.0
+    assert read_card("score_card.json")["speaker-probe accuracy, conversion"] >= 80
+    assert read_card("score_card.json", REAL)["DNSMOS P.808, reconstruction"] >= 3.0
 
 
 def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs():
-    prior = told("prior/score_card.json")
+    prior = read_card("prior/score_card.json")
     bits = f"{prior['bigram, all codes']:.2f}, {prior['prior, all codes']:.2f}"
     own = {FOLDER: {"bits per code: bigram, prior": bits}, REAL: {}}
     rate = '{"peak": 2e-3, "warm_up": 50, "end": 5e-5}'
@@ -74,7 +74,7 @@ def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs(
     voices = ("speaker-probe accuracy, conversion", "conversion classified as source speaker")
     for folder, rows in own.items():
         page = " ".join((folder / "README.md").read_text(encoding="utf-8").split())
-        card = told("score_card.json", folder)
+        card = read_card("score_card.json", folder)
         rows |= {
             "bits per sample": f"{card['bits per sample']:.2f}",
             "extra bits, codes shuffled": f"{card['extra bits, codes shuffled']:.2f}",
@@ -97,8 +97,8 @@ def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs(
         assert ", ".join(f"{one:.2f}" for one in bits[:-1]) in page
         made = run.preset.change(freeze=())
         assert all(change in page for change in changes[folder])
-        told_so = vq.load_preset("reference").change(**parse_changes(changes[folder]))
-        assert made.same_as(told_so)
+        described = vq.load_preset("reference").change(**parse_changes(changes[folder]))
+        assert made.same_as(described)
 
 
 @pytest.mark.parametrize("folder", [FOLDER, REAL], ids=lambda folder: folder.name)

@@ -1,4 +1,4 @@
-"""What people hear: codes and recordings, spoken in voices."""
+"""Generation: codes and recordings, decoded in voices of speakers."""
 
 import threading
 
@@ -112,7 +112,7 @@ def test_voices_that_are_none_are_refused(model, speaker, match):
         interpolate_voices(model, "ann", "bob", 1.5)
 
 
-def test_what_was_spoken_is_kept_when_it_is_stopped(model, monkeypatch):
+def test_what_was_generated_is_kept_when_it_is_stopped(model, monkeypatch):
     codes = np.arange(30) % 32
     whole = generate(model, codes, ["ann"])
     stop = threading.Event()
@@ -138,11 +138,11 @@ def test_reconstruction_is_generation_from_the_codes(model):
     sound = reconstruct(model, wave, "bob", mode="greedy")
     assert sound.shape == (1500,)
     assert np.array_equal(sound, reconstruct(model, wave[None], "bob", mode="greedy"))
-    spoken = generate(model, model.encode(wave), ["bob"], mode="greedy")
-    assert np.array_equal(sound, spoken[0, :1500])
+    generated = generate(model, model.encode(wave), ["bob"], mode="greedy")
+    assert np.array_equal(sound, generated[0, :1500])
 
 
-def test_many_utterances_are_spoken_as_one_batch_and_cut_to_their_lengths(model):
+def test_many_utterances_are_decoded_as_one_batch_and_cut_to_their_lengths(model):
     waves = [tones(0.1, 200.0), tones(0.06, 110.0)]
     parts = convert_many(model, waves, [["ann", "bob"], ["bob"]], mode="greedy")
     assert [part.shape for part in parts] == [(2, 1600), (1, 960)]
@@ -160,7 +160,7 @@ def test_an_utterance_sounds_the_same_beside_a_longer_one(rng, changes):
     assert np.array_equal(alone, beside)
 
 
-def test_what_cannot_be_spoken_is_refused(model):
+def test_what_cannot_be_decoded_is_refused(model):
     with pytest.raises(InputError, match=r"0\.\.31"):
         generate(model, np.array([32]), ["ann"])
     with pytest.raises(InputError, match="no speaker 'eve'"):
@@ -208,7 +208,7 @@ def test_every_decoder_speaks_in_a_voice_and_in_none(rng):
     changes = {"one_hot": True, "num_components": 3, "interpolate": True}
     changes = decoder_settings(**changes, learned_no_speaker=True)
     model = build_model(load_preset("tiny").change(decoder=changes), ["ann", "bob"])
-    spoken = convert_voice(model, rng.uniform(-0.5, 0.5, 640), ["ann", "bob", None])
-    assert spoken.shape == (3, 640)
-    assert not np.array_equal(spoken[0], spoken[1])
-    assert np.abs(spoken).max() <= 1
+    generated = convert_voice(model, rng.uniform(-0.5, 0.5, 640), ["ann", "bob", None])
+    assert generated.shape == (3, 640)
+    assert not np.array_equal(generated[0], generated[1])
+    assert np.abs(generated).max() <= 1
