@@ -325,87 +325,69 @@ def test_the_bands_of_the_first_stage_make_the_filters_and_stay(store, tmp_path)
     assert Run(tmp_path).history[-1]["held_out/bits"] > 0
 
 
-def test_mel_decoder_and_codes_are_loaded_from_the_same_run(store, tmp_path):
+@pytest.fixture(scope="module")
+def lpc_runs(store, tmp_path_factory):
+    """Runs: without LPC; with LPC; on the frozen codes and bands of that; of another seed."""
+    folder = tmp_path_factory.mktemp("lpc_runs")
+    short = {"first_stage_steps": 4, "steps": 2, "progress": False}
     plain = decoder_settings(**{**LPC, "lpc_order": 0})
-    settings = {"steps": 2, "first_stage_steps": 4, "progress": False}
-    first = train(store, "tiny", save=tmp_path / "a/w", decoder=plain, **settings)
-    second = train(
-        store,
-        "tiny",
-        save=tmp_path / "b/w",
-        decoder=LPC_DECODER,
-        parts={"decoder": first},
-        **settings,
-    )
-    codes = ["encoder", "bottleneck"]
-    third = train(
-        store,
-        "tiny",
-        save=tmp_path / "c/w",
-        decoder=LPC_DECODER,
-        steps=2,
-        progress=False,
-        parts=dict.fromkeys([*codes, "conditioner"], second),
-        freeze=codes,
-    )
-    weights = [run.model.decoder.mel_decoder.get_weights() for run in (second, third)]
-    assert all(np.array_equal(one, two) for one, two in zip(*weights, strict=True))
+    first = train(store, "tiny", save=folder / "plain/w", decoder=plain, **short)
+    changes = {"decoder": LPC_DECODER, "parts": {"decoder": first}}
+    second = train(store, "tiny", save=folder / "lpc/w", **changes, **short)
+    third = on_frozen_codes(store, folder / "frozen/w", second, conditioner=second)
+    other = train(store, "tiny", save=folder / "other/w", decoder=LPC_DECODER, seed=1, **short)
+    return first, second, third, other
+
+
+CODES = ["encoder", "bottleneck"]
+
+
+def on_frozen_codes(store, save, codes_of, speakers=None, **parts):
+    """Two steps of a decoder with LPC on the codes of a run, other parts from `parts`."""
+    parts = {**dict.fromkeys(CODES, codes_of), **parts}
+    settings = {"decoder": LPC_DECODER, "steps": 2, "progress": False, "freeze": CODES}
+    return train(store, "tiny", save=save, parts=parts, speakers=speakers, **settings)
+
+
+def bands_of(run) -> list:
+    return run.model.decoder.mel_decoder.get_weights()
+
+
+def same_weights(one, two) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_mel_decoder_comes_with_the_conditioner(lpc_runs):
+    _, second, third, _ = lpc_runs
+    assert same_weights(bands_of(second), bands_of(third))
+
+
+def test_codes_and_bands_of_different_runs_are_refused(store, tmp_path, lpc_runs):
+    first, second, *_ = lpc_runs
     with pytest.raises(InputError, match="lpc_order is 12"):
-        train(
-            store,
-            "tiny",
-            save=tmp_path / "d/w",
-            decoder=LPC_DECODER,
-            progress=False,
-            parts=dict.fromkeys([*codes, "decoder"], first),
-            freeze=codes,
-        )
+        on_frozen_codes(store, tmp_path / "w", first, decoder=first)
+    settings = {"decoder": LPC_DECODER, "parts": {"conditioner": second}, "progress": False}
     with pytest.raises(InputError, match="lpc_order is 12"):
-        train(
-            store,
-            "tiny",
-            save=tmp_path / "d/w",
-            decoder=LPC_DECODER,
-            progress=False,
-            parts={"conditioner": second},
-        )
-    parts = {**dict.fromkeys(codes, second), "conditioner": second, "decoder": third}
-    other = train(store, "tiny", save=tmp_path / "e/w", decoder=LPC_DECODER, seed=1, **settings)
-    fourth = train(
-        store,
-        "tiny",
-        save=tmp_path / "f/w",
-        decoder=LPC_DECODER,
-        steps=1,
-        progress=False,
-        parts=parts | {"decoder": other},
-        freeze=codes,
-    )
-    bands = fourth.model.decoder.mel_decoder.get_weights()
-    assert all(np.array_equal(one, two) for one, two in zip(bands, weights[0], strict=True))
+        train(store, "tiny", save=tmp_path / "w", **settings)
+
+
+def test_mel_decoder_is_the_one_of_the_codes_not_of_another_decoder(store, tmp_path, lpc_runs):
+    _, second, _, other = lpc_runs
+    assert not same_weights(bands_of(other), bands_of(second))
+    made = on_frozen_codes(store, tmp_path / "w", second, conditioner=second, decoder=other)
+    assert same_weights(bands_of(made), bands_of(second))
+
+
+def test_a_codebook_or_speakers_of_another_run_are_refused(store, tmp_path, lpc_runs):
+    _, second, _, other = lpc_runs
     with pytest.raises(InputError, match="codes of another bottleneck"):
-        train(
-            store,
-            "tiny",
-            save=tmp_path / "d/w",
-            decoder=LPC_DECODER,
-            progress=False,
-            parts=parts | {"bottleneck": other},
-            freeze=codes,
+        on_frozen_codes(
+            store, tmp_path / "w", second, conditioner=second, decoder=other, bottleneck=other
         )
     waves = [(store.waveform(0), "eve")]
     with pytest.raises(InputError, match="does not know eve"):
-        train(
-            waves,
-            "tiny",
-            speakers=["eve"],
-            save=tmp_path / "d/w",
-            decoder=LPC_DECODER,
-            parts=dict.fromkeys([*codes, "conditioner"], second),
-            freeze=codes,
-            progress=False,
-        )
-    assert not (tmp_path / "d").exists()
+        on_frozen_codes(waves, tmp_path / "w", second, conditioner=second, speakers=["eve"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_voices_start_from_a_decoder_with_a_first_stage_of_their_own(store, tmp_path):
