@@ -4,6 +4,7 @@ Run this file alone to see all places: `python -m tests.test_words [FOLDER or FI
 """
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ BESIDE = [
     *(ROOT / name for name in ("benchmarks", "scripts", "data/README.md")),
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("results/**/README.md")),
+    *sorted(ROOT.glob("notebooks/*.ipynb")),
 ]
+OF_PEOPLE = r"\b(hears|heard|speaks|spoken|spoke|deaf|listens?)\b"  # right in notebooks' prose
 UNIT = "bits|codes|samples|frames|lines?|row|line|minutes|seconds|steps|numbers|crops|channels|dB"
 PER = "sample|second|minute|code|frame|run|speaker|utterance|step|batch|speech|side|cycle|logging"
 BANNED = {  # what it should be, by pattern
@@ -38,9 +41,25 @@ BANNED = {  # what it should be, by pattern
 }
 
 
-def texts(path: Path) -> Iterator[tuple[int, str]]:
+def parts(path: Path) -> Iterator[tuple[bool, int, str]]:
+    """Yield whether it is Python, lines before it and text: of a file, or of a notebook's cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        yield path.suffix == ".py", 0, text
+        return
+    begin = 0
+    for cell in json.loads(text)["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            yield True, begin, re.sub(r"^[%!].*", "", source, flags=re.M)
+        else:
+            yield False, begin, re.sub(OF_PEOPLE, "", source, flags=re.IGNORECASE)
+        begin += source.count("\n") + 1
+
+
+def texts(code: str) -> Iterator[tuple[int, str]]:
     """Yield line and text of each docstring and each string with a blank in it, `code` removed."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield node.lineno, re.sub(rf"``.*?``|`[^`]*`|\{{\w+\}}|{STYLES}", "", node.value)
 
@@ -49,18 +68,18 @@ STYLES = r"color-scheme|color: #|center left|lower center"  # names of CSS and m
 NAMES = set("told tells foretold spoken speaks deaf mine theirs alike taken_over revive".split())
 
 
-def names(path: Path) -> Iterator[tuple[int, str]]:
+def names(code: str) -> Iterator[tuple[int, str]]:
     """Yield line and name of each variable, argument, attribute, function and class."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(code)):
         for field in ("id", "arg", "attr", "name"):
             name = getattr(node, field, None)
             if isinstance(name, str) and hasattr(node, "lineno"):
                 yield node.lineno, name
 
 
-def prose(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and text of each line of a Markdown file, code and addresses removed."""
-    text = re.sub(r"^```.*?^```", blank, path.read_text(encoding="utf-8"), flags=re.M | re.S)
+def prose(page: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each line of Markdown, code and addresses removed."""
+    text = re.sub(r"^```.*?^```", blank, page, flags=re.M | re.S)
     for line, words in enumerate(text.splitlines(), 1):
         yield line, re.sub(r"`[^`]*`|\]\([^)]*\)|https?://\S+", "", words)
 
@@ -71,18 +90,21 @@ def blank(match: re.Match) -> str:
 
 
 def findings(target: Path, root: Path = ROOT) -> list[str]:
-    """Return every banned phrase and name in a file or the Python files of a folder."""
+    """Return every banned phrase and name in a file or the Python files of a folder.
+
+    The line of a notebook is counted over the sources of its cells.
+    """
     found = []
     for path in [target] if target.is_file() else sorted(target.rglob("*.py")):
-        python = path.suffix == ".py"
-        for line, text in texts(path) if python else prose(path):
-            for pattern, instead in BANNED.items():
-                for match in re.finditer(pattern, text, flags=re.IGNORECASE):
-                    place = line + text[: match.start()].count("\n")
-                    found.append((path, place, f"{match[0]!r} (rather: {instead})"))
-        for line, name in names(path) if python else ():
-            if name.strip("_") in NAMES:
-                found.append((path, line, f"the name {name!r} (rather: what it is)"))
+        for python, begin, source in parts(path):
+            for line, text in texts(source) if python else prose(source):
+                for pattern, instead in BANNED.items():
+                    for match in re.finditer(pattern, text, flags=re.IGNORECASE):
+                        place = begin + line + text[: match.start()].count("\n")
+                        found.append((path, place, f"{match[0]!r} (rather: {instead})"))
+            for line, name in names(source) if python else ():
+                if name.strip("_") in NAMES:
+                    found.append((path, begin + line, f"the name {name!r} (rather: what it is)"))
     return [f"{path.relative_to(root)}:{line}: {words}" for path, line, words in found]
 
 
@@ -95,6 +117,13 @@ def test_the_scan_finds_what_it_should(tmp_path):
     (tmp_path / "bad.md").write_text(page)
     lines = [finding.split(":")[1] for finding in findings(tmp_path / "bad.md", tmp_path)]
     assert lines == ["5", "5"]
+    cells = [
+        {"cell_type": "markdown", "source": ["Listen:\n", "who speaks, it tells."]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "spoken = 1"]},
+    ]
+    (tmp_path / "bad.ipynb").write_text(json.dumps({"cells": cells}))
+    lines = [finding.split(":")[1] for finding in findings(tmp_path / "bad.ipynb", tmp_path)]
+    assert lines == ["2", "4"]
 
 
 @pytest.mark.parametrize("folder", sorted(p.name for p in PACKAGE.glob("*/")))
