@@ -19,6 +19,7 @@ BESIDE = [
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("results/**/README.md")),
     *sorted(ROOT.glob("notebooks/*.ipynb")),
+    *sorted(path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__)),
 ]
 OF_PEOPLE = r"\b(hears|heard|speaks|spoken|spoke|deaf|listens?)\b"  # right in notebooks' prose
 UNIT = "bits|codes|samples|frames|lines?|row|line|minutes|seconds|steps|numbers|crops|channels|dB"

@@ -185,11 +185,11 @@ def test_names_that_are_no_text_are_left_out_and_can_be_printed(tmp_path):
 
 
 def test_a_run_a_store_and_a_folder_of_corpora_are_no_corpora(run, store, tmp_path):
-    mine = shutil.copytree(run.folder, tmp_path / "results" / "mine")
-    audio.save_audio(mine / "audio" / "a.wav", tones(0.3, 200.0))
+    copied = shutil.copytree(run.folder, tmp_path / "results" / "copied")
+    audio.save_audio(copied / "audio" / "a.wav", tones(0.3, 200.0))
     for folder, message in (
-        (mine, "folder of a run"),
-        (mine.parent, "folder of a run"),
+        (copied, "folder of a run"),
+        (copied.parent, "folder of a run"),
         (store.folder, "prepared store"),
     ):
         with pytest.raises(InputError, match=message):

@@ -306,7 +306,7 @@ def test_straight_through_softmax_hears_one_row_and_learns_as_the_mean(rng):
 
 
 def test_codes_of_a_trained_softmax_still_differ_by_input(softmax, rng):
-    """A few hundred steps on both divergences and a reconstruction: the codes still tell inputs."""
+    """A few hundred steps on both divergences and a reconstruction: the codes depend on inputs."""
     centres = rng.normal(size=(8, 4)).astype("float32") * 2
     kinds = rng.integers(0, 8, (4, 100))
     z_e = tf.constant(centres[kinds])

@@ -112,9 +112,9 @@ def test_a_remainder_is_spoken_again_in_whatever_parts(rng):
     left = np.array(lpc_residual(sound, coefficients, scale))
     for stream_, t in [(0, 0), (0, 2), (1, 8), (1, 39)]:
         past = [sound[stream_, t - k] if t >= k else 0 for k in (1, 2, 3, 4)]
-        told = sound[stream_, t] - coefficients[stream_, t // 8] @ past
+        error = sound[stream_, t] - coefficients[stream_, t // 8] @ past
         assert left[stream_, t] == pytest.approx(
-            told / RESIDUAL_RANGE / scale[stream_, t // 8], abs=1e-5
+            error / RESIDUAL_RANGE / scale[stream_, t // 8], abs=1e-5
         )
     synthesis = LPCSynthesis(coefficients, scale, 8)
     parts = np.split(left, [1, 3, 8, 8, 29], axis=1)

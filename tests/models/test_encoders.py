@@ -21,7 +21,7 @@ ENCODERS = {
     "Magenta-gated, means": lambda: GatedConvEncoder(4, 3, 3, (1, 2), "mean", causal=False),
     "2019": lambda: ResidualConvEncoder(4, 3, batch_norm_momentum=0.5),
     "2019, mel bands": lambda: ResidualConvEncoder(4, 3, "log_mel"),
-    "2019, 100 frames a second": lambda: ResidualConvEncoder(4, 3, "log_mel", stride=1),
+    "2019, 100 frames per second": lambda: ResidualConvEncoder(4, 3, "log_mel", stride=1),
 }
 
 
@@ -68,7 +68,7 @@ def test_receptive_field_by_perturbation(name, rng):
 
 
 @pytest.mark.parametrize(
-    "name", ["64, three layers", "2019", "2019, mel bands", "2019, 100 frames a second"]
+    "name", ["64, three layers", "2019", "2019, mel bands", "2019, 100 frames per second"]
 )
 def test_receptive_field_by_gradient(name, rng):
     encoder = ENCODERS[name]()

@@ -90,8 +90,8 @@ def test_a_block_equals_layers_of_keras_in_outputs_and_gradients(rng, size, dila
     out.build((None, None, GATE))
     for weight in block.weights:
         weight.assign(rng.normal(size=weight.shape))
-    for mine, theirs in zip(block.weights, conv.weights + out.weights, strict=True):
-        theirs.assign(mine)
+    for weight, keras_weight in zip(block.weights, conv.weights + out.weights, strict=True):
+        keras_weight.assign(weight)
 
     def plain(x, condition):
         filtered, gate = tf.split(add_frames(conv(x), condition, interpolate), 2, axis=-1)

@@ -133,8 +133,8 @@ def test_every_variant_is_saved_and_loaded_and_takes_a_step_in_mixed_precision(n
     wave = rng.uniform(-0.5, 0.5, (2, 1280, 1)).astype("float32")
     speaker = np.array([0, -1], "int32")
     before = [weight.numpy().copy() for weight in model.trainable_weights]
-    told = model.train_step((tf.constant(wave), tf.constant(speaker)))
-    assert all(np.isfinite(value) for value in told.values())
+    logs = model.train_step((tf.constant(wave), tf.constant(speaker)))
+    assert all(np.isfinite(value) for value in logs.values())
     moved = [
         not np.array_equal(weight, start)
         for weight, start in zip(model.trainable_weights, before, strict=True)
