@@ -1,7 +1,12 @@
 """Errors that a user can act on: what was given, what was expected, what to do."""
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
+
+PACKAGES = {"speechmos.dnsmos": "speechmos"}  # by module
+MOS = ("distillmos", "torch")  # of the extra `mos`
 
 
 class InputError(ValueError):
@@ -17,3 +22,19 @@ def one_of(what: str, given: str, choices: Iterable[str]) -> InputError:
     more = f" and {len(choices) - len(listed)} more" if len(choices) > len(listed) else ""
     hint = f"did you mean {near[0]!r}? " if near else ""
     return InputError(f"no {what} {given!r}: {hint}there are {', '.join(listed)}{more}")
+
+
+def import_optional(module: str) -> ModuleType:
+    """Import a module of the extra `eval` or `mos`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package, extra = PACKAGES.get(module, module), "mos" if module in MOS else "eval"
+        raise InputError(
+            f"the package {package} is not installed ({error.name} is missing): "
+            f"pip install -e .[{extra}]"
+        ) from error

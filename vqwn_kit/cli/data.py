@@ -1,12 +1,12 @@
 """The commands on data: check, prepare, download; and the options that others share with them."""
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import vqwn_kit as vq
 from vqwn_kit.data.archives import ARCHIVES
 from vqwn_kit.data.audio import TRIM_DB
 from vqwn_kit.data.corpus import HOLD_OUT, Corpus, open_corpus
-from vqwn_kit.data.layouts import LAYOUTS
 from vqwn_kit.data.published import MICROPHONES
 from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
@@ -18,7 +18,8 @@ LISTED = 12  # recordings that are listed by name before the rest are counted
 
 def corpus_options(add) -> None:
     """Add the options that say how a folder of speech is read."""
-    add("--layout", f"{', '.join(LAYOUTS)}, instead of the recognised one")
+    listed = "table, folders, single or a corpus, such as vctk; see the guide to data"
+    add("--layout", f"instead of the recognised one: {listed}")
     add("--pattern", "of the file names, such as '{speaker}_{}'; {} matches anything")
     add("--microphone", "of VCTK 0.92 (default: mic1)", choices=MICROPHONES, default="mic1")
     held_out = "what is held out for evaluation (default: sentences)"
@@ -36,6 +37,25 @@ def given(options, *names: str) -> dict:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def number_or_word(text: str) -> float | str:
+    """Return what was typed as a number, or as a word that is checked later."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def seed(text: str) -> int:
+    """Return a seed as it was typed.
+
+    Raises:
+        ArgumentTypeError: no whole number from 0 on.
+    """
+    if not text.isdecimal() or len(text) > 18:
+        raise ArgumentTypeError(f"{text!r}: expected a whole number from 0 on")
+    return int(text)
+
+
 def store_options(add) -> None:
     """Add the options that say how recordings are converted; each choice has its own store."""
     add("--level", "scale each recording to this RMS, such as -26", type=float, metavar="DB")
@@ -48,6 +68,15 @@ def store_settings(options) -> dict:
     return {"level_db": options.level, "trim_db": options.trim}
 
 
+def worker_options(add) -> None:
+    """Add the options of a training in several processes."""
+    workers = (
+        "train in N processes on this machine; or, given to each process, the addresses of all"
+    )
+    add("--workers", f"{workers} (default: TF_CONFIG)", metavar="N|HOST:PORT,...")
+    add("--index", "number of this process among them, from 0", type=int, metavar="N")
+
+
 def open_with(options, folder: str) -> Corpus:
     """Open a corpus as the options say, and print its layout."""
     corpus = open_corpus(folder, **corpus_settings(options))
@@ -57,6 +86,9 @@ def open_with(options, folder: str) -> Corpus:
 
 def print_losses(store: Store, length: int | None = None) -> None:
     """Print what is not used, and what is shorter than a crop of `length` samples."""
+    if store.silent_speakers:
+        names = ", ".join(store.silent_speakers)
+        print(f"speakers left out, since none of their recordings can be used: {names}")
     for what, losses in (("left out", store.corpus.left_out), ("skipped", store.skipped)):
         for name, reason in list(losses.items())[:LISTED]:
             print(f"{what} {name}: {reason}")
@@ -109,7 +141,7 @@ def _prepare(options) -> None:
     for split in ("train", "held_out"):
         minutes = store.seconds(split) / 60
         print(f"{split}: {len(store.numbers(split))} utterances, {minutes:.1f} min")
-    print(f"{len(corpus.speakers)} speakers; store: {store.folder}")
+    print(f"{len(store.corpus.speakers)} speakers; store: {store.folder}")
 
 
 def _download_options(add) -> None:

@@ -4,28 +4,45 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 import webbrowser
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import vqwn_kit as vq
-from vqwn_kit.cli import data, prior, train
+from vqwn_kit.cli import data, doctor, generate, prior, train, units, voices
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import project_root, unused
+from vqwn_kit.files import project_root
+from vqwn_kit.presets.preset import parse_changes
+from vqwn_kit.runs.history import export_history
+from vqwn_kit.training.workers import leave
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status, see the folder."""
+    status = _status(arguments)
+    if status:
+        leave(status)
+    return status
+
+
+def _status(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a name in any script can be printed on any terminal
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(arguments)
+    warnings.formatwarning = lambda message, *_, **__: f"note: {message}\n"
     try:
-        return options.call(options) or 0
+        options = _parser().parse_args(arguments)
+        status = options.call(options) or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()  # so that a reader that is gone is noticed here
+        return status
     except InputError as error:
         print(f"vqwn: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output has ended, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         print(f"vqwn: {error}. Files that were saved before are unchanged.", file=sys.stderr)
         return 1
@@ -58,9 +75,13 @@ def _add(parser: argparse.ArgumentParser, names: str, summary: str, **settings) 
 def _run_options(add) -> None:
     add("--data", "a corpus (default: the bundled one)", metavar="FOLDER")
     data.corpus_options(add)
-    add("--preset", "a preset, or a .json file (default: mini)", default="mini")
-    add("--steps", "training steps, instead of the preset's", type=int)
-    add("--minutes", "most minutes of training (default: 4)", type=float, default=4.0)
+    presets = "a preset, or a .json file (default: mini, in two stages; paper trains all at once)"
+    add("--preset", presets, default="mini")
+    add("--steps", "training steps of the decoder, instead of the preset's", type=int)
+    minutes = "most minutes of training; schedules follow the time (default: 4)"
+    add("--minutes", minutes, type=float, default=4.0)
+    add("--seed", "of weights, order and crops", type=data.seed)
+    add("--judged", "held-out utterances whose sounds are measured (default: 8)", type=int)
     add("--fresh", "start a new run even if a finished one exists", action="store_true")
 
 
@@ -71,79 +92,73 @@ def _run(options) -> None:
     settings = data.corpus_settings(options)
     corpus = vq.open_corpus(options.data, **settings) if options.data else None
     try:
-        run_pipeline(corpus, options.preset, **data.given(options, "fresh", "minutes", "steps"))
+        run_pipeline(
+            corpus,
+            options.preset,
+            **data.given(options, "fresh", "minutes", "steps", "seed", "judged"),
+        )
     except KeyboardInterrupt as stop:
         again = "the same command, without --fresh (FRESH=1), resumes"
         raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; {again}") from None
 
 
-def _generate_options(add) -> None:
-    add("--restore --run -restore", "a run or checkpoint", required=True, metavar="P-STEP")
-    add("--audio -audio", "recordings to convert", nargs="+", metavar="FILE")
-    prior.add_prior_sampling(add)
-    voices = {"nargs": "+", "required": True, "metavar": "NAME"}
-    add("--speakers -speakers", "target voices", **voices)
-    add("--mode -mode", "(default: sample)", default="sample", choices=("sample", "greedy"))
-    add("--temperature", "below 1 is less noisy (default: 1)", type=float, default=1.0)
-    add("--top-k", "sample from the K most probable levels only", type=int, metavar="K")
-    add("--seed", "the same seed gives the same sound (default: 0)", type=int, default=0)
-    precision = "of the weights; `vqwn bench precision --run RUN` measures the cost of bfloat16"
-    add("--precision", precision, default="float32", choices=("float32", "bfloat16"))
-    add("--threads", "threads of the sampler (default: one per core)", type=int, metavar="N")
-    save = "(default: generated); existing files are never overwritten"
-    add("--save -save", save, default="generated", metavar="FOLDER")
-
-
-def _generate(options) -> None:
-    """Convert recordings to the voices of speakers, or sample speech from a prior."""
-    prior.check_prior_sampling(options)
-    from vqwn_kit.sampling.generate import Interrupted, convert_many
-
-    if options.from_prior:
-        prior.generate_from_prior(options)
-        return
-    waves = [vq.load_audio(path) for path in options.audio]
-    run = vq.Run(options.restore)
-    run.model.speaker_ids(options.speakers)
-    names = ("mode", "temperature", "top_k", "seed", "precision", "threads")
-    settings = {"progress": True, **data.given(options, *names)}
-    try:
-        sounds = convert_many(run.model, waves, [options.speakers] * len(waves), **settings)
-    except Interrupted as interrupt:
-        _save_sounds(options, run.newest, interrupt.waveforms)
-        raise
-    _save_sounds(options, run.newest, sounds)
-
-
-def _save_sounds(options, step: int, converted: list) -> None:
-    for path, sounds in zip(options.audio, converted, strict=True):
-        stem = f"_{Path(path).stem}" if len(options.audio) > 1 else ""
-        for name, sound in zip(options.speakers, sounds, strict=True):
-            file = Path(options.save) / f"{step}{stem}_{name.replace('/', '_')}.wav"
-            print(vq.save_audio(unused(file), sound))
-
-
 def _evaluate_options(add) -> None:
     add("run", "a run folder or a checkpoint, P-STEP", metavar="RUN")
     add("--data", "the corpus (default: that of the run)", metavar="FOLDER")
-    add("--sampled", "held-out utterances to sample, or 0 (default: 6)", type=int, default=6)
-    add("--targets", "voices that each is converted to (default: 2)", type=int, default=2)
+    links = "measure where quality is lost instead: bands, codes and WaveNet, link by link"
+    add("--links", links, action="store_true", default=None)
+    add("--sampled", "held-out utterances to sample, or 0 (default: 6; links: 12)", type=int)
+    add("--targets", "voices that each is converted to (default: 2)", type=int)
     add("--utterances", "held-out utterances for all else (default: all)", type=int)
-    add("--temperature", "of sampling (default: 1)", type=float, default=1.0)
-    optional = {"action": argparse.BooleanOptionalAction, "default": True}
-    add("--originals", "keep the recordings among the card's sounds", **optional)
-    add("--seed", "the same seed gives the same card (default: 0)", type=int, default=0)
+    add(
+        "--temperature",
+        "of sampling, or 'voiced' (default: 1)",
+        type=data.number_or_word,
+        default=1.0,
+    )
+    optional = {"action": argparse.BooleanOptionalAction}
+    add("--originals", "keep the recordings among the card's sounds (default: yes)", **optional)
+    add("--seed", "the same seed gives the same card (default: 0)", type=data.seed, default=0)
+    only = "make these scores only, such as codebook, content"
+    add("--only", only, nargs="+", metavar="SCORE")
     add("--save", "where to write the card (default: the run's folder)", metavar="FOLDER")
 
 
 def _evaluate(options) -> None:
     """Measure a run on held-out speech."""
-    names = ("sampled", "targets", "utterances", "temperature", "originals", "seed")
-    run = vq.Run(options.run)
-    card = vq.score_card(run, options.data, **data.given(options, *names))
+    of_card = ("targets", "utterances", "originals", "only")
+    for name in of_card:
+        train.refuse_both(options, "links", name)
+    names = ["sampled", "temperature", "seed", *of_card]
+    run, measure = vq.load_run(options.run), vq.score_card
+    if options.links:
+        from vqwn_kit.evaluation import link_table as measure
+    card = measure(run, options.data, **data.given(options, *names))
     print(card)
     for path in card.save(options.save or run.folder):
         print(path)
+
+
+def _compare_runs_options(add) -> None:
+    add("runs", "run folders or checkpoints, P-STEP or RUN@STEP", nargs="+", metavar="RUN")
+    add("--utterances", "keys, or how many held-out ones (default: 3)", nargs="+", metavar="KEY|N")
+    add("--data", "the corpus (default: that of the runs)", metavar="FOLDER")
+    add("--speaker", "a voice to convert to (default: each utterance's own)", metavar="NAME")
+    add("--maps", "draw the maps of the codes", action=argparse.BooleanOptionalAction)
+    add("--temperature", "of sampling, or 'voiced' (default: 1)", type=data.number_or_word)
+    add("--seed", "of sampling (default: 0)", type=data.seed)
+    add("--save", "(default: compared.html)", default="compared.html", metavar="FILE.html")
+
+
+def _compare_runs(options) -> None:
+    """Compare runs or steps by ear and eye: one page of players, maps and score cards."""
+    names = ("data", "speaker", "maps", "temperature", "seed")
+    utterances = options.utterances or ["3"]
+    if len(utterances) == 1 and utterances[0].isdecimal():
+        utterances = int(utterances[0])
+    compared = vq.compare_runs(options.runs, utterances, **data.given(options, *names))
+    print(compared.cards)
+    print(compared.save_html(options.save))
 
 
 def _visualise_options(add) -> None:
@@ -153,12 +168,32 @@ def _visualise_options(add) -> None:
     add("--data", "with --run: its corpus (default: its own, if available)", metavar="FOLDER")
     add("--frames", "with --run: frames at most (default: 2000)", type=int, metavar="N")
     add("--save -save", "(default: embeddings)", default="embeddings", metavar="FOLDER")
+    pages = "with --run: write a page per code, that plays, and their index there instead"
+    add("--codes", pages, metavar="FOLDER")
     add("--open", "show them in a browser; alone: those in --save FOLDER", action="store_true")
 
 
+def _visualise_codes(options) -> None:
+    """Write the pages of all codes of a run."""
+    from vqwn_kit.workbench.code_page import save_code_pages
+
+    if not options.run:
+        raise InputError("--codes needs a run: give --run RUN")
+    for name in ("embedding", "speaker", "frames"):
+        train.refuse_both(options, "codes", name)
+    index = save_code_pages(options.run, options.codes, options.data)[-1]
+    print(index)
+    if options.open:
+        webbrowser.open(index.resolve().as_uri())
+
+
 def _visualise(options) -> None:
-    """Write codebook, speakers and frames for the Embedding Projector, and open it offline."""
+    """Write codebook, speakers and frames for the Embedding Projector; or a page per code."""
     from vqwn_kit.projector.tables import visualise
+
+    if options.codes:
+        _visualise_codes(options)
+        return
 
     train.refuse_both(options, "run", "embedding")
     train.refuse_both(options, "run", "speaker")
@@ -187,12 +222,28 @@ def _visualise(options) -> None:
 
 def _info_options(add) -> None:
     add("what", "a run folder, P-STEP, the name of a preset, or a folder of speech")
+    changes = "changes of a preset, such as encoder=2019, bottleneck.joint=true"
+    add("--set", changes, metavar="NAME=VALUE", default=[], **train.MANY)
+    calibrate = "measure again how far held-out speech of a run lies from its codes"
+    add("--calibrate", calibrate, action="store_true")
+    own = "with --calibrate: the run's corpus (default: its own, if there)"
+    add("--data", own, metavar="FOLDER")
+    history = "also write the history of a run as a table, .csv or .parquet"
+    add("--history", history, metavar="FILE")
+    add("--measure", "time training steps on noise, on this machine", action="store_true")
 
 
 def _info(options) -> None:
     """Describe a run, a checkpoint, a preset or a corpus."""
-    for name, value in vq.describe(options.what).items():
-        print(f"{name:24} {value}")
+    if options.data and not options.calibrate:
+        raise InputError("--data is for --calibrate: give both, or neither")
+    if options.calibrate:
+        from vqwn_kit.evaluation.familiarity import calibrate
+
+        calibrate(options.what, options.data)
+    print(vq.describe(options.what, measure=options.measure, **parse_changes(options.set)))
+    if options.history:
+        print(export_history(vq.load_run(options.what).folder, options.history))
 
 
 def _bench_options(add) -> None:
@@ -217,8 +268,12 @@ COMMANDS = {
     **data.COMMANDS,
     **train.COMMANDS,
     **prior.COMMANDS,
-    "generate": (_generate_options, _generate),
+    **voices.COMMANDS,
+    **generate.COMMANDS,
+    **units.COMMANDS,
     "evaluate": (_evaluate_options, _evaluate),
+    "compare-runs": (_compare_runs_options, _compare_runs),
+    **doctor.COMMANDS,
     "visualise": (_visualise_options, _visualise),
     "info": (_info_options, _info),
     "bench": (_bench_options, _bench),

@@ -1,5 +1,7 @@
 """The commands that train: train and compare."""
 
+import math
+import sys
 from pathlib import Path
 
 import vqwn_kit as vq
@@ -8,17 +10,22 @@ from vqwn_kit.cli.data import (
     given,
     open_with,
     print_losses,
+    seed,
     store_options,
     store_settings,
+    worker_options,
 )
 from vqwn_kit.errors import InputError
-from vqwn_kit.presets.preset import parse_changes
+from vqwn_kit.presets.preset import Preset, parse_changes
+from vqwn_kit.runs.corpus_of import store_of
+from vqwn_kit.training.workers import join
 
 MANY = {"nargs": "+", "action": "extend"}
 
 
 def _train_options(add) -> None:
-    add("dataset", "VCTK, LibriSpeech, mini, or a folder", nargs="?", metavar="DATASET")
+    dataset = "VCTK, LibriSpeech, mini, or a folder (default with --restore: that of the run)"
+    add("dataset", dataset, nargs="?", metavar="DATASET")
     add("--data", "the same, as an option", metavar="FOLDER")
     corpus_options(add)
     store_options(add)
@@ -38,25 +45,30 @@ def _train_options(add) -> None:
     add("--log-audio", log_audio, action="store_true")
     interval = {"type": int, "dest": "log_every", "metavar": "N"}
     add("--interval -interval", "steps between two log records", **interval)
-    add("--seed", "of weights, order and crops", type=int)
+    add("--seed", "of weights, order and crops", type=seed)
     save = "write checkpoints P-STEP.weights.h5 (default: results/)"
     add("--save -save", save, metavar="P")
     add("--run", "write checkpoints into this run folder", metavar="FOLDER")
-    changes = "change parts or settings, such as encoder=2019, bottleneck.joint=true"
+    changes = "change parts or settings, such as encoder=2019, bottleneck.joint=true, K=256, D=32"
     add("--set", changes, metavar="NAME=VALUE", default=[], **MANY)
     parts = "load parts from other runs, such as encoder=results/mini"
     add("--parts", parts, metavar="PART=RUN", default=[], **MANY)
     add("--freeze", "parts that are not trained", metavar="PART", **MANY)
+    worker_options(add)
 
 
 def _train(options) -> None:
     """Train a model on a corpus."""
     name = options.data or options.dataset
-    if name is None:
+    if name is None and not options.restore:
         raise InputError("no DATASET: give VCTK, LibriSpeech, mini, or a folder of speech")
+    epochs = options.epochs
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise InputError(f"--epochs {epochs:g}: expected a number above 0")
     refuse_both(options, "steps", "epochs")
     refuse_both(options, "save", "run")
-    restored = vq.Run(options.restore) if options.restore else None
+    index = join(options.workers, options.index)[1]
+    restored = vq.load_run(options.restore) if options.restore else None
     preset = restored.preset if restored else vq.load_preset(options.preset or "mini")
     if restored and options.preset:
         _refuse_another_model(preset, vq.load_preset(options.preset))
@@ -64,30 +76,57 @@ def _train(options) -> None:
     changes = parse_changes(options.set) | given(options, *names)
     parts = dict(_part_and_run(text) for text in options.parts)
     training = preset.change(**changes).training
-    corpus = open_with(options, name)
-    store = vq.prepare(corpus, in_memory=bool(options.in_memory), **store_settings(options))
+    if name is None and restored is not None:
+        store = store_of(restored)
+        print(f"{store.corpus.folder}: the corpus of {restored.folder}")
+    else:
+        corpus = open_with(options, name)
+        store = vq.prepare(corpus, in_memory=bool(options.in_memory), **store_settings(options))
     print_losses(store, training.segment_length)
     done = restored.newest if restored else 0
     if options.steps is not None:
         changes["steps"] = done + options.steps
-    elif options.epochs is not None:
+    elif epochs is not None:
         segments = vq.Segments(store, training.segment_length, training.batch_size)
-        changes["steps"] = done + segments.steps_per_epoch(options.epochs)
+        changes["steps"] = done + segments.steps_per_epoch(epochs)
+    if not restored:
+        _print_problems(preset.change(**changes), parts)
     run = vq.train(
         store,
         preset,
         save=options.save or (Path(options.run) / "weights" if options.run else None),
-        restore=options.restore,
+        restore=restored and restored.weights_file(restored.newest),
         parts=parts,
         minutes=options.minutes,
         log_dir=options.log,
         callbacks=_audio_log(options, store),
         **changes,
     )
+    if index:  # the first worker reports
+        return
+    print(_end_of(run))
     print(f"saved {run.weights_file(run.newest)}")
     if run.folder.name == "first_stage" and preset.change(**changes).training.first_stage_steps:
         again = f"--save {run.folder.parent / 'weights'}"
         print(f"Stopped in the first of two stages; the same command with {again} resumes it.")
+
+
+def _print_problems(preset: Preset, parts: dict) -> None:
+    """Print what in a preset is doubtful, before it is trained."""
+    from vqwn_kit.workbench.problems import find_problems
+
+    for problem in find_problems(preset, vq.build_model(preset, []), parts):
+        print(f"note: {problem}", file=sys.stderr)
+
+
+def _end_of(run: vq.Run) -> str:
+    """Return why a training ended, as the last line of its history says."""
+    from vqwn_kit.training.loop import ENDS
+
+    record = run.history[-1] if run.history else {"seconds": 0.0}
+    numbers = {"step": run.newest, "steps": run.preset.training.steps}
+    end = ENDS[record.get("ended", "request")]
+    return end.format(**numbers, minutes=record["seconds"] / 60)
 
 
 def _audio_log(options, store) -> list:
@@ -134,26 +173,32 @@ def _compare_options(add) -> None:
     corpus_options(add)
     variants = (
         "[NAME:]CHANGE,... such as bottleneck=ema or 'two stages:first_stage_steps=200'; or a "
-        "preset. The others are compared with the first; 'base:' changes nothing. By default every "
-        "encoder, bottleneck and way to train"
+        "preset. The others are compared with the first; 'base:' changes nothing. Or a family: "
+        "wavenet (the default), every encoder, bottleneck and way to train; units, every quantizer"
     )
     add("variants", variants, nargs="*", metavar="VARIANT")
-    add("--base", "the preset that is changed (default: mini)", default="mini")
+    add("--base", "the preset that is changed (default: paper)", default="paper")
     add("--steps", "training steps of each", type=int)
     add("--seeds", "runs of each; two or more give intervals (default: 1)", type=int, default=1)
     add("--set", "changes to all variants", metavar="NAME=VALUE", default=[], **MANY)
     add("--save", "(default: compare-CORPUS in results/)", metavar="FOLDER")
+    add("--units", "measure the codes as speech units, too", action="store_true")
 
 
 def _compare(options) -> None:
     """Train several variants on the same crops and measure them in one table."""
     changes = parse_changes(options.set) | given(options, "steps")
-    variants = dict(_named(text) for text in options.variants)
-    if len(variants) < len(options.variants):
-        raise InputError("two variants have the same name: give them names, NAME:CHANGE")
+    variants = options.variants or ["wavenet"]
+    if len(variants) == 1 and not {"=", ":"} & set(variants[0]):
+        variants = variants[0]  # a family, or a preset
+    else:
+        variants = dict(map(_named, variants))
+        if len(variants) < len(options.variants):
+            raise InputError("two variants have the same name: give them names, NAME:CHANGE")
     corpus = open_with(options, options.dataset)
     settings = given(options, "base", "seeds", "save")
-    print(vq.compare(variants or None, corpus, **settings, **changes))
+    score = vq.evaluation.unit_scores if options.units else None
+    print(vq.compare(variants, corpus, score=score, **settings, **changes))
 
 
 def _named(text: str) -> tuple[str, str | dict]:

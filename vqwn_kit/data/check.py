@@ -27,10 +27,15 @@ KINDS = {
     "left out": "no part of the corpus as it is",
     "cut off": "the part that is there is used",
     "very short": "used; where a crop is longer, it is padded with zeros",
+    "length of 0": "its header gives its samples no bytes; read to the end of the file",
+    "channels cancel": "one channel is used, since nothing would be left of their mean",
+    "16-bit samples as floats": "divided by 32768",
+    "offset": "removed; a constant would hide the silence at both ends",
     "clipped": "used as it is; record it again, or leave it out",
     "very quiet": "used as it is; --level gives all the same level",
     "low rate": "used, resampled; nothing is in it above half its rate",
     "duplicate": "all are used; remove the copies, or held-out speech may be in training too",
+    "speaker without sound": "left out of the model; none of their recordings can be used",
     "speaker with one file": "used; no file of this speaker can be held out",
     "speaker with little": f"used; under {FEW_SECONDS:g} s are too little to learn a voice from",
     "similar speaker names": "used as two speakers; rename one if they are the same",
@@ -201,9 +206,8 @@ def check_corpus(
     report, copies = CorpusReport(corpus), defaultdict(list)
     for name, reason in corpus.left_out.items():
         report.findings.append(Finding(name, "left out", reason))
-    paths = [utterance.path for utterance in corpus]
     settings = Settings()
-    conversions = convert_all(paths, settings, progress, workers, "check")
+    conversions = convert_all(corpus.utterances, settings, progress, workers, "check")
     for utterance, converted in zip(corpus, conversions, strict=True):
         if converted.recording is None or converted.problem:
             report.findings.append(Finding(utterance.key, "unusable", converted.problem))
@@ -232,14 +236,21 @@ def _problems(facts: RecordingFacts, rate: int) -> list[Finding]:
     """Return what is wrong with a usable recording; `rate` is that of the store."""
     file, seconds, level = facts.file, facts.seconds, facts.level
     problems = {
-        "cut off": (file.kept < 1, f"{100 * file.kept:.0f} % of the length in its header"),
+        "cut off": (not file.kept >= 1, _kept(file)),
         "very short": (seconds < SHORT, f"{seconds:.2f} s"),
         "clipped": (file.clipped > CLIPPED, f"{100 * file.clipped:.1f} % of its samples"),
         "very quiet": (level < QUIET, f"{level:.0f} dBFS"),
         "low rate": (file.sample_rate < rate, f"{file.sample_rate} Hz"),
     }
     key = facts.utterance.key
-    return [Finding(key, kind, text) for kind, (holds, text) in problems.items() if holds]
+    findings = [Finding(key, kind, text) for kind, (holds, text) in problems.items() if holds]
+    return findings + [Finding(key, kind, text) for kind, text in file.remarks.items()]
+
+
+def _kept(file: Recording) -> str:
+    if np.isnan(file.kept):
+        return "its last part is not there"
+    return f"{100 * file.kept:.0f} % of the length in its header"
 
 
 def _duplicate(same: list[Utterance]) -> Finding:
@@ -253,6 +264,9 @@ def _speaker_findings(report: CorpusReport) -> list[Finding]:
     findings, files, similar = [], Counter(report.column("utterance.speaker")), defaultdict(list)
     for name, minutes in report.minutes.items():
         similar[name.casefold().strip()].append(name)
+        if not files[name]:
+            findings.append(Finding(name, "speaker without sound", "0 s"))
+            continue
         if files[name] == 1:
             findings.append(Finding(name, "speaker with one file", f"{60 * minutes:.1f} s"))
         if 60 * minutes < FEW_SECONDS:

@@ -11,7 +11,7 @@ from pathlib import Path
 from vqwn_kit.data.layouts import read_folder
 from vqwn_kit.data.scan import Utterance
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.files import project_root
+from vqwn_kit.files import project_root, shipped
 
 HELD_OUT_SENTENCES = 0.05  # share of them, where the corpus names no split
 HELD_OUT_SPEAKERS = 0.1  # share of them, with hold_out="speakers"
@@ -29,18 +29,18 @@ def example_corpus() -> "Corpus":
     """Open the bundled corpus, `data/mini`.
 
     Raises:
-        InputError: only the package is installed, without the project around it.
+        InputError: it is neither in the working folder nor installed.
     """
     return open_corpus(example_folder())
 
 
 def example_folder() -> Path:
     """Return the folder of the bundled corpus; InputError where it is missing."""
-    folder = project_root() / "data" / "mini"
+    folder = shipped() / "data" / "mini"
     if not folder.is_dir():
         raise InputError(
-            f"the bundled corpus is not at {folder}: it comes with a checkout of the project, not "
-            "with the package alone. Run inside a checkout, or give a folder of speech of your own"
+            f"the bundled corpus is not at {folder}: it comes with a checkout of the project and "
+            "with its wheel. Run inside a checkout, or give a folder of speech of your own"
         )
     return folder
 
@@ -57,6 +57,7 @@ class Corpus:
         utterances: sorted by key; each has a split.
         speakers: facts by speaker, sorted by name; the position is the speaker's number, 0..S-1.
         left_out: reason by path, for sound files of the folder that are no part of the corpus.
+        choices: the keywords of `open_corpus` that it was opened with.
 
     Example:
         corpus = Corpus.open("data/mini")
@@ -71,6 +72,7 @@ class Corpus:
     utterances: tuple[Utterance, ...]
     speakers: dict[str, dict[str, str]]
     left_out: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: str | Path, layout: str | None = None, **choices) -> "Corpus":
@@ -121,24 +123,27 @@ def open_corpus(
     """Open a folder of speech.
 
     Args:
-        folder: VCTK 0.80 or 0.92, LibriSpeech (any subsets beside each other), Aishell-1, a folder
-            with `utterances.tsv` or `.csv` (columns path and speaker; utterance, text, split, age,
-            sex, accent, region if known), one subfolder a speaker, or files whose names follow a
-            `pattern`. A `speakers.tsv` or `.csv` in it adds facts to the speakers. `VCTK`,
+        folder: a published corpus (`PUBLISHED` in `published.py`), a folder with `utterances.tsv`
+            or `.csv` (columns path and speaker; utterance, text, split, age, sex, accent, region if
+            known), one subfolder per speaker, in train and test or not, or files whose names follow
+            a `pattern`. A `speakers.tsv` or `.csv` in it adds facts to the speakers. `VCTK`,
             `LibriSpeech`, `Aishell` and `mini` stand for the folders of those corpora in `data/`
             where no folder of that name is.
-        layout: a key of `LAYOUTS`; overrides the recognised layout.
+        layout: a key of `LAYOUTS`; overrides the recognised layout. `single` takes all recordings
+            for those of one speaker.
         microphone: of VCTK 0.92: `mic1`, which all speakers have, or `mic2`. Where an utterance has
             only the other one, that is used, and `reason` names the speakers.
         pattern: of the files' names, such as `{speaker}_{}`; see `compile_pattern`.
         hold_out: `sentences`, to evaluate on the speakers of training, or `speakers`, on others.
 
     Returns:
-        The corpus. Where it names no split for an utterance, about 5 % of the sentences are held
-        out, at least one, by a hash of the text (of the key if there is no text): so a sentence is
-        held out for every speaker, and stays held out when recordings are added. Each speaker
-        keeps some utterances to train on. With `hold_out="speakers"` all utterances of about 10 %
-        of the speakers are held out, by a hash of their names, at least one and never all.
+        The corpus. The split of a table or of folders called train, valid, test and so on is kept;
+        that of a published corpus for speakers who are in both parts. Else about 5 % of the
+        sentences are held out, at least one, by a hash of the text (of the key if there is no
+        text): so a sentence is held out for every speaker, and stays held out when recordings are
+        added. Each speaker keeps some utterances to train on. With `hold_out="speakers"` all
+        utterances of about 10 % of the speakers are held out, by a hash of their names, at least
+        one and never all.
 
     Raises:
         InputError: no such folder, no sound in it, or an unknown choice.
@@ -152,7 +157,8 @@ def open_corpus(
     name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "corpus"
     speakers = {speaker: listing.speakers.get(speaker, {}) for speaker in listing.speaker_names}
     about = (listing.layout, listing.reason)
-    return Corpus(name, folder, *about, utterances, speakers, listing.left_out)
+    choices = {"layout": layout, "microphone": microphone, "pattern": pattern, "hold_out": hold_out}
+    return Corpus(name, folder, *about, utterances, speakers, listing.left_out, choices)
 
 
 def find_folder(folder: str | Path) -> Path:
@@ -179,11 +185,11 @@ def find_folder(folder: str | Path) -> Path:
 
 def _held_out_sentences(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     """Give each utterance without a split one, by a hash of its sentence."""
-    sentence = {utterance.key: _sentence(utterance) for utterance in utterances}
+    sentence = {utterance.key: sentence_of(utterance) for utterance in utterances}
     unsplit = {sentence[utterance.key] for utterance in utterances if not utterance.split}
-    held_out = {text for text in unsplit if _hash(text) < HELD_OUT_SENTENCES}
+    held_out = {text for text in unsplit if hash_of(text) < HELD_OUT_SENTENCES}
     if unsplit and not held_out and not any(utterance.split for utterance in utterances):
-        held_out = {min(unsplit, key=_hash)}
+        held_out = {min(unsplit, key=hash_of)}
     by_speaker = defaultdict(list)
     for utterance in utterances:
         by_speaker[utterance.speaker].append(utterance)
@@ -195,11 +201,11 @@ def _held_out_sentences(utterances: Sequence[Utterance]) -> tuple[Utterance, ...
 
 def _held_out_speakers(utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
     """Hold out whole speakers, by a hash of their names; splits of the corpus are ignored."""
-    ordered = sorted({utterance.speaker for utterance in utterances}, key=_hash)
+    ordered = sorted({utterance.speaker for utterance in utterances}, key=hash_of)
     if len(ordered) < 2:
         raise InputError(f"there is one speaker, {ordered[0]}: hold out sentences, not speakers")
     first, *rest, _ = ordered
-    held_out = {first, *(name for name in rest if _hash(name) < HELD_OUT_SPEAKERS)}
+    held_out = {first, *(name for name in rest if hash_of(name) < HELD_OUT_SPEAKERS)}
     return tuple(_with_split(utterance, utterance.speaker in held_out) for utterance in utterances)
 
 
@@ -208,8 +214,8 @@ def by_sentence(utterances: Sequence[Utterance], share: float) -> list[bool]:
 
     At least one where `share` is not 0, and never all: of a single sentence none is chosen.
     """
-    sentences = [_sentence(utterance) for utterance in utterances]
-    ordered = sorted(set(sentences), key=_hash)
+    sentences = [sentence_of(utterance) for utterance in utterances]
+    ordered = sorted(set(sentences), key=hash_of)
     count = min(max(1, round(share * len(ordered))), len(ordered) - 1) if share else 0
     chosen = set(ordered[:count])
     return [sentence in chosen for sentence in sentences]
@@ -219,12 +225,15 @@ def _with_split(utterance: Utterance, held_out: bool) -> Utterance:
     return replace(utterance, split="held_out" if held_out else "train")
 
 
-def _hash(text: str) -> float:
+def hash_of(text: str) -> float:
     """Return a number in [0, 1) that depends on the text alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
-def _sentence(utterance: Utterance) -> str:
-    """Return the words of the text, in small letters; the key where there are none."""
+def sentence_of(utterance: Utterance) -> str:
+    """Return the words of the text, in small letters; the key where there are none.
+
+    What several speakers read is one sentence, and one independent observation.
+    """
     words = re.sub(r"[^\w]+", " ", utterance.text.lower()).strip()
     return words or utterance.key

@@ -1,13 +1,16 @@
 """Published corpora: downloads with resume, mirrors and checksums, unpacked safely."""
 
 import errno
+import gzip
 import hashlib
 import http.client
+import lzma
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from vqwn_kit.data.archives import ARCHIVES, Archive
@@ -15,6 +18,8 @@ from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.files import project_root
 
 TIMEOUT = 60  # seconds without a byte
+DAMAGED = (zipfile.BadZipFile, tarfile.ReadError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
+DAMAGED += (EOFError,)
 
 
 def download_corpus(
@@ -126,9 +131,13 @@ def _unpack(file: Path, folder: Path, progress: bool) -> None:
         _extract(file, scratch, progress)
         for item in sorted(scratch.iterdir()):
             _merge(item, folder / item.name)
-    except (zipfile.BadZipFile, tarfile.ReadError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{file} is damaged ({error}): delete it, and download it again"
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:  # another method, or encrypted
+        raise InputError(
+            f"{file} cannot be unpacked here ({error}): unpack it by another program, into {folder}"
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -151,11 +160,13 @@ def _extract(file: Path, scratch: Path, progress: bool) -> None:
                 archive.extract(member, scratch, filter="data")
             except tarfile.FilterError as error:  # a device, or a link that leads out
                 raise InputError(f"{file}: {error}. Nothing was unpacked") from error
+        while archive.fileobj.read(1 << 20):  # to the end, where the checksum of gzip is compared
+            pass
 
 
 def _refuse_escape(file: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise InputError(f"{file} would write to {name!r}: nothing was unpacked")
 
 

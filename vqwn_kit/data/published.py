@@ -1,186 +1,341 @@
-"""The layouts of published corpora, as they unpack: VCTK 0.80 and 0.92, LibriSpeech, Aishell-1."""
+r"""The layouts of published corpora, as they unpack: what identifies each, and what its paths say.
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from pathlib import Path
+See `Layout` for the fields. In an expression `{speaker}` is a group of anything but `/`, and
+`{speaker:\d+}` one of digits; upper and lower case are the same, and the ending is not compared.
+"""
 
-from vqwn_kit.data.scan import Choices, Facts, Layout, Listing, Tree, Utterance, parent, stem
+from vqwn_kit.data.declared import ANY, Layout, Lines, facts_of, names_of
+from vqwn_kit.data.lists import has_lists, read_lists
+from vqwn_kit.data.published_others import OTHERS
+from vqwn_kit.data.scan import Choices
+from vqwn_kit.data.tables import (
+    has_manifests,
+    read_common_voice,
+    read_kaldi,
+    read_manifests,
+    read_stm,
+)
 from vqwn_kit.errors import one_of
-from vqwn_kit.files import read_text
 
 MICROPHONES = ("mic1", "mic2")
 
 
-def _outside(tree: Tree, top: str, used: Iterable[str]) -> dict[str, str]:
-    """Return the sounds that are not where the layout has its recordings, with this reason."""
-    used, where = set(used), f"it is not where this layout has its recordings ({top}SPEAKER/…)"
-    return {name: where for name in tree.sounds if name not in used}
-
-
-def _texts(tree: Tree, names: Iterable[str]) -> dict[str, str]:
-    """Read `KEY the words` lines: the text by key."""
-    lines = (line.partition(" ") for name in names for line in tree.text(name).splitlines())
-    return {key: words.strip() for key, _, words in lines}
-
-
-def _facts(
-    paths: Iterable[Path],
-    names: Iterable[str],
-    parse: Callable[[str], tuple[str, dict[str, str]]],
-    prefix: str = "",
-) -> Facts:
-    """Read the first file of `paths` that exists, one line per speaker.
-
-    `parse` returns the speaker of a line, perhaps without `prefix`, and what is known of them.
-    """
-    facts = {name: {} for name in names}
-    path = next((path for path in paths if path.is_file()), None)
-    for line in read_text(path).splitlines() if path else ():
-        name, known = parse(line)
-        name = name if name in facts else prefix + name
-        if name in facts and known:
-            facts[name] = known
-    return facts
-
-
-# VCTK: wav48/p225/p225_001.wav; 0.92: wav48_silence_trimmed/p225/p225_001_mic1.flac
-
-
-def _recognise_vctk(tree: Tree, choices: Choices) -> str:
-    return "it has wav48/, as VCTK 0.80" if (tree.folder / "wav48").is_dir() else ""
-
-
-def _read_vctk(tree: Tree, choices: Choices) -> Listing:
-    names = [name for name in tree.sounds if name.startswith("wav48/") and name.count("/") > 1]
-    left_out = _outside(tree, "wav48/", names)
-    return _vctk_listing(tree, [(stem(name), name) for name in names], left_out)
-
-
-def _recognise_vctk_092(tree: Tree, choices: Choices) -> str:
-    top = "wav48_silence_trimmed"
-    return f"it has {top}/, as VCTK 0.92" if (tree.folder / top).is_dir() else ""
-
-
-def _read_vctk_092(tree: Tree, choices: Choices) -> Listing:
-    microphone = choices.microphone
-    if microphone not in MICROPHONES:
-        raise one_of("microphone", microphone, MICROPHONES)
-    takes = defaultdict(dict)  # by key: the file of each microphone
-    for name in tree.sounds:
-        match = re.fullmatch(r"wav48_silence_trimmed/[^/]+/(.+)_(mic[12])\.\w+", name)
-        if match:
-            takes[match[1]][match[2]] = name
-    used = [name for files in takes.values() for name in files.values()]
-    chosen = [
-        (key, files.get(microphone) or next(iter(files.values()))) for key, files in takes.items()
-    ]
-    listing = _vctk_listing(tree, chosen, _outside(tree, "wav48_silence_trimmed/", used))
-    listing.reason = f"microphone {microphone}"
-    lacking = {parent(name) for key, name in chosen if microphone not in takes[key]}
+def _microphone(files: dict[str, list], choices: Choices) -> tuple[dict[str, str], str]:
+    """Choose the recordings of one microphone of VCTK 0.92, the other where there is no such."""
+    if choices.microphone not in MICROPHONES:
+        raise one_of("microphone", choices.microphone, MICROPHONES)
+    (other,) = set(MICROPHONES) - {choices.microphone}
+    chosen, lacking, remark = {}, set(), f"microphone {choices.microphone}"
+    for key, takes in files.items():
+        own = [name for name, groups in takes if groups["microphone"] == choices.microphone]
+        chosen[key] = (own or names_of(takes))[0]
+        lacking |= set() if own else {takes[0][1]["speaker"]}
     if lacking:
-        (other,) = set(MICROPHONES) - {microphone}
-        listing.reason += f", {other} where there is no other: {', '.join(sorted(lacking)[:6])}"
-    return listing
+        remark += f", {other} where there is no other: {', '.join(sorted(lacking)[:6])}"
+    return chosen, remark
 
 
-def _vctk_listing(tree: Tree, chosen: list[tuple[str, str]], left_out: dict) -> Listing:
-    """Return the listing of (key, name of the sound file) pairs, with texts and facts."""
-    utterances = [
-        tree.utterance(name, key, parent(name), f"txt/{parent(name)}/{key}.txt")
-        for key, name in chosen
-    ]
-    listing = Listing(utterances, left_out=left_out)
-    table = tree.folder / "speaker-info.txt"
-    listing.speakers = _facts([table], listing.speaker_names, _parse_vctk, "p")
-    return listing
+def _arctic_voice(groups: dict[str, str]) -> str:
+    """Return `slt` of `cmu_us_slt_arctic`, a folder in the corpus or the corpus itself."""
+    name = groups.get("speaker") or groups["voice"]
+    words = [word for word in name.split("_") if word not in ("cmu", "us", "arctic", "indic")]
+    return words[0].partition("-")[0] if words else name
 
 
-def _parse_vctk(line: str) -> tuple[str, dict[str, str]]:
-    """Parse `225  23  F    English    Southern  England`; 0.92 has `p225`, and remarks in ()."""
-    number, *values = re.sub(r"\(.*", "", line).split() or [""]
-    age, sex, accent, *region = [*values, "", "", ""]
-    known = {"age": age, "sex": sex, "accent": accent, "region": " ".join(region).strip()}
-    return number, {fact: value for fact, value in known.items() if value}
-
-
-# LibriSpeech: SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac
-
-
-def _transcripts(tree: Tree) -> list[str]:
-    return [name for name in tree.names if name.endswith(".trans.txt")]
-
-
-def _recognise_libri(tree: Tree, choices: Choices) -> str:
-    for name in _transcripts(tree):
-        return f"it has transcripts such as {name.rpartition('/')[2]}, as LibriSpeech"
-    return ""
-
-
-def _read_libri(tree: Tree, choices: Choices) -> Listing:
-    texts, listing, subsets = _texts(tree, _transcripts(tree)), Listing(), set()
-    for name in tree.sounds:
-        key = stem(name)
-        if not re.fullmatch(r"\d+-\d+-\d+", key):
-            listing.left_out[name] = "its name is not SPEAKER-CHAPTER-NUMBER, as in LibriSpeech"
-            continue
-        if name.count("/") == 3:
-            subsets.add(name.partition("/")[0])
-        speaker, path = key.partition("-")[0], tree.folder / name
-        listing.utterances.append(Utterance(key, speaker, path, texts.get(key, "")))
-    listing.reason = f"subsets {', '.join(sorted(subsets))}" if subsets else ""
-    tables = [folder / "SPEAKERS.TXT" for folder in (tree.folder, tree.folder.resolve().parent)]
-    listing.speakers = _facts(tables, listing.speaker_names, _parse_libri)
-    return listing
-
-
-def _parse_libri(line: str) -> tuple[str, dict[str, str]]:
-    """Parse `14   | F | train-clean-360  | 25.03 | Kristin LeMoine`."""
-    cells = [cell.strip() for cell in line.split("|", 4)]
-    return cells[0], {"sex": cells[1], "name": cells[4]} if len(cells) == 5 else {}
-
-
-# Aishell-1: wav/train/S0002/BAC009S0002W0122.wav, transcript/aishell_transcript_v0.8.txt
-
-
-def _recognise_aishell(tree: Tree, choices: Choices) -> str:
-    if not (tree.folder / "wav").is_dir():
-        return ""
-    for name in tree.names:
-        if re.match(r"wav/((train|dev|test)/S\d{4}/|S\d{4}\.tar)", name):
-            return f"it has {name.rpartition('/')[0]}/, as Aishell-1"
-        if name.startswith("transcript/aishell"):
-            return f"it has {name}, as Aishell-1"
-    return ""
-
-
-def _read_aishell(tree: Tree, choices: Choices) -> Listing:
-    names, listing = tree.names, Listing()
-    texts = _texts(tree, [n for n in names if n.startswith("transcript/") and n.endswith(".txt")])
-    packed = "it is packed: unpack it where it lies (tar xzf, in wav/)"
-    listing.left_out = {name: packed for name in names if re.match(r"wav/S\d{4}\.tar", name)}
-    for name in tree.sounds:
-        match = re.fullmatch(r"wav/(?:(?:train|dev|test)/)?(S\d{4})/[^/]+", name)
-        if not match:
-            listing.left_out[name] = "it is not in wav/train, wav/dev or wav/test, SPEAKER"
-            continue
-        key, path = stem(name), tree.folder / name
-        listing.utterances.append(Utterance(key, match[1], path, texts.get(key, "")))
-    beside = ("speaker.info", "resource_aishell/speaker.info", "../resource_aishell/speaker.info")
-    tables = [tree.folder.resolve() / name for name in beside]  # it comes in a second archive
-    listing.speakers = _facts(tables, listing.speaker_names, _parse_aishell, "S")
-    return listing
-
-
-def _parse_aishell(line: str) -> tuple[str, dict[str, str]]:
-    """Parse `0002 F` or `S0002 F`."""
-    number, sex, *_ = [*line.split(), "", ""]
-    return number, {"sex": sex} if sex else {}
-
+VCTK_FACTS = Lines(
+    r"speaker-info\.txt",
+    r"{speaker:\w+}\s+(?:{age:\d+}\s+)?{sex:[FM]}\b\s*{accent:[^\s(]*}[ \t]*{region:[^(]*}",
+    prefix="p",
+)
+LIBRI_FACTS = Lines(
+    r"SPEAKERS\.TXT|speakers\.tsv",
+    r"{speaker:\d+}\s*[|\t]\s*{sex:[MF]}\s*[|\t][^|\t]*(?:\|[^|\t]*)?[|\t]\s*{name:.*}",
+    beyond=("../SPEAKERS.txt", "../SPEAKERS.TXT", "../speakers.tsv"),
+)
+LIBRI_SUBSET = r"(?:{subset:[\w-]+}/)?"
+ARCTIC_TEXTS = Lines(
+    ANY + r"(?:etc/txt\.done\.data|cmuarctic\.data)", r'\(\s*{key:\S+}\s+"{text:.*}"'
+)
+ARCTIC_FACTS = facts_of(
+    "sex", M="awb bdl jmk ksp rms aew ahw aup fem gka rxr", F="clb slt axb eey ljm lnh slp"
+)
+L2_FACTS = facts_of(
+    "sex",
+    M="ABA YBAA BWC TXHC ASI RRBI HKK YKWK EBVS ERMS HQTV TLV",
+    F="SKA ZHAA LXC NCC SVBI TNI HJK YDCK MBMPS NJS PNV THV",
+)
+HIFI_FACTS = facts_of("sex", F="92 8051 9136 11614 11697 12787", M="6097 6670 6671 9017")
 
 PUBLISHED = {
-    "vctk-0.92": Layout(_recognise_vctk_092, _read_vctk_092),
-    "vctk": Layout(_recognise_vctk, _read_vctk),
-    "librispeech": Layout(_recognise_libri, _read_libri),
-    "aishell": Layout(_recognise_aishell, _read_aishell),
+    "vctk-0.92": Layout(
+        "VCTK 0.92",
+        "wav48_silence_trimmed/SPEAKER/SPEAKER_NUMBER_mic1.flac",
+        r"wav48_silence_trimmed/{speaker}/{utterance}_{microphone:mic[12]}",
+        marks=("wav48_silence_trimmed/",),
+        key="{utterance}",
+        beside="txt/{speaker}/{utterance}.txt",
+        facts=(VCTK_FACTS,),
+        choose=_microphone,
+        inside=("wav48_silence_trimmed", r".*_mic[12]\.\w+$"),
+    ),
+    "vctk": Layout(
+        "VCTK 0.80",
+        "wav48/SPEAKER/SPEAKER_NUMBER.wav",
+        r"wav(?:48|24|22|16)/{speaker}/[^/]+",
+        marks=("wav(?:48|24|22|16)/",),
+        beside="txt/{speaker}/{stem}.txt",
+        facts=(VCTK_FACTS,),
+    ),
+    "voicebank-demand": Layout(
+        "VoiceBank-DEMAND",
+        "clean_trainset_28spk_wav/SPEAKER_NUMBER.wav; the noisy ones are not used",
+        r"clean_{part:train|test}set_{count:(?:\d+spk_)?}wav/{speaker:p\d+}_\d+",
+        marks=(r"clean_(?:train|test)set_(?:\d+spk_)?wav/",),
+        beside="{part}set_{count}txt/{stem}.txt",
+    ),
+    "libritts": Layout(
+        "LibriTTS",
+        "SUBSET/SPEAKER/CHAPTER/SPEAKER_CHAPTER_PARAGRAPH_SENTENCE.wav",
+        LIBRI_SUBSET + r"{speaker:\d+}/{chapter:\d+}/(?P=speaker)_(?P=chapter)_\d+_\d+",
+        beside="{base}.normalized.txt",
+        facts=(LIBRI_FACTS,),
+    ),
+    "librispeech": Layout(
+        "LibriSpeech",
+        "SUBSET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac",
+        LIBRI_SUBSET + r"{speaker:\d+}/{chapter:\d+}/(?P=speaker)-(?P=chapter)-\d+",
+        texts=(Lines(r".*\.trans\.txt", r"{key:\S+} {text:.*}"),),
+        facts=(LIBRI_FACTS,),
+    ),
+    "mls": Layout(
+        "Multilingual LibriSpeech",
+        "train/audio/SPEAKER/BOOK/SPEAKER_BOOK_NUMBER.flac",
+        r"(?:train|dev|test)/audio/{speaker:\d+}/{book:\d+}/(?P=speaker)_(?P=book)_\d+",
+        texts=(Lines(r"(?:train|dev|test)/transcripts\.txt", r"{key:\S+}\t{text:.*}"),),
+        facts=(Lines(r"metainfo\.txt", r"\s*{speaker:\d+}\s*\|\s*{sex:[MF]}\s*\|"),),
+    ),
+    "libri-light": Layout(
+        "Libri-Light",
+        "SIZE/SPEAKER/BOOK/CHAPTER.flac",
+        r"(?:\w+/)?{speaker:\d+}/{book:\w+_librivox_\w+}/[^/]+",
+        key="{book}/{stem}",
+    ),
+    "hifi-tts": Layout(
+        "manifests in JSON lines, as Hi-Fi TTS",
+        "SPEAKER_manifest_clean_train.json",
+        when=has_manifests,
+        read=read_manifests,
+        known=HIFI_FACTS,
+    ),
+    "aishell": Layout(
+        "Aishell-1",
+        "wav/train/SPEAKER/NUMBER.wav",
+        r"wav/(?:(?:train|dev|test)/)?{speaker:S\d{4}}/[^/]+",
+        marks=(r"wav/(?:(?:train|dev|test)/)?S\d{4}|transcript/aishell",),
+        texts=(Lines(r"transcript/.*\.txt", r"{key:\S+} {text:.*}"),),
+        facts=(
+            Lines(
+                r"(?:resource_aishell/)?speaker\.info",
+                r"{speaker:S?\d+}\s+{sex:[FM]}",
+                beyond=("../resource_aishell/speaker.info",),
+                prefix="S",
+            ),
+        ),
+        inside=("wav", r"(?:train|dev|test)/S\d{4}/"),
+    ),
+    "aishell-3": Layout(
+        "Aishell-3",
+        "train/wav/SPEAKER/NUMBER.wav",
+        r"{part:train|test}/wav/{speaker:SSB\d{4}}/[^/]+",
+        texts=(
+            Lines(
+                r"(?:train|test)/content\.txt",
+                r"{key:\w+}(?:\.wav)?\s+{text:.*}",
+                drop=r"\s*[a-z]+\d?\b\s*",
+            ),
+        ),
+        facts=(
+            Lines(r"spk-info\.txt", r"{speaker:SSB\d+}\s+{age:\S+}\s+{sex:\w+}\s+{accent:\w+}"),
+        ),
+    ),
+    "common-voice": Layout(
+        "Common Voice",
+        "clips/NAME.mp3, with validated.tsv",
+        marks=("clips/", r"(?:validated|train)\.tsv$"),
+        read=read_common_voice,
+    ),
+    "timit": Layout(
+        "TIMIT",
+        "TRAIN/DR1/SPEAKER/SENTENCE.WAV",
+        ANY + r"{region:dr\d}/(?P<speaker>(?P<sex>[fm])\w{3}\d)/{sentence:s[aix]\d+}(?:\.wav)?",
+        key="{speaker}_{sentence}",
+        beside="{dir}{sentence}.txt",
+        text_line=r"\d+\s+\d+\s+{text:[^\n]*}",
+    ),
+    "l2-arctic": Layout(
+        "L2-ARCTIC",
+        "SPEAKER/wav/arctic_a0001.wav",
+        ANY + r"{speaker:[A-Z]{3,5}}/wav/arctic_[ab]\d+",
+        marks=(ANY + r"[A-Z]{3,5}/(?:transcript|annotation|textgrid)/arctic_",),
+        key="{speaker}_{stem}",
+        beside="{up}transcript/{stem}.txt",
+        known=L2_FACTS,
+    ),
+    "cmu-arctic": Layout(
+        "CMU Arctic",
+        "cmu_us_SPEAKER_arctic/wav/arctic_a0001.wav",
+        r"(?:" + ANY + r"{speaker}/)?(?:wav|orig)/(?:arctic|indic)_\w+",
+        texts=(ARCTIC_TEXTS,),
+        key="{speaker}_{stem}",
+        known=ARCTIC_FACTS,
+        rename=_arctic_voice,
+    ),
+    "m-ailabs": Layout(
+        "M-AILABS",
+        "by_book/female/SPEAKER/BOOK/wavs/NAME.wav; of by_book/mix no speakers are known",
+        ANY + r"by_book/{sex:female|male}/{speaker}/{book}/wavs/[^/]+",
+        marks=(ANY + r"by_book/(?:female|male|mix)/",),
+        texts=(Lines(ANY + r"metadata\.csv", r"{key:[^|]+}\|[^|]*\|{text:.*}"),),
+    ),
+    "voxceleb": Layout(
+        "VoxCeleb",
+        "dev/wav/SPEAKER/VIDEO/NUMBER.wav",
+        r"(?:(?:dev|test)/)?(?:(?:wav|aac)/)?{speaker:id\d{5}}/{video}/\d{5}",
+        key="{speaker}/{video}/{stem}",
+        facts=(
+            Lines(
+                ANY + r"vox[12]_meta\.csv",
+                r"{speaker:id\d+}\s*[,\t]\s*\S+\s*[,\t]\s*{sex:[mf]}\b"
+                r"(?:[ ,\t]*{region:[^\t,]*}\t)?",
+                beyond=("../vox1_meta.csv", "../vox2_meta.csv"),
+            ),
+        ),
+    ),
+    "jvs": Layout(
+        "JVS",
+        "SPEAKER/parallel100/wav24kHz16bit/NAME.wav",
+        ANY + r"{speaker:jvs\d{3}}/{set:\w+}/wav\w+/[^/]+",
+        key="{speaker}_{set}_{stem}",
+        texts=(Lines(ANY + r"transcripts_utf8\.txt", r"{key:[^:]+}:{text:.*}"),),
+        facts=(Lines(r"gender_f0range\.txt", r"{speaker:jvs\d+}\s+{sex:[MF]}"),),
+    ),
+    "jsut": Layout(
+        "JSUT",
+        "basic5000/wav/BASIC5000_0001.wav",
+        r"(?:basic5000|utparaphrase512|onomatopee300|countersuffix26|loanword128|voiceactress100|"
+        r"travel1000|precedent130|repeat500)/wav/[^/]+",
+        speaker="jsut",
+        texts=(Lines(r"[a-z]+\d+/transcript_utf8\.txt", r"{key:[^:]+}:{text:.*}"),),
+        known=facts_of("sex", F="jsut"),
+    ),
+    "css10": Layout(
+        "CSS10",
+        "BOOK/BOOK_NUMBER.wav, with transcript.txt",
+        r"{book}/(?P=book)_\d+",
+        marks=(r"transcript\.txt$",),
+        speaker="css10-{folder}",
+        texts=(Lines(r"transcript\.txt", r"{key:[^|.]+}\.wav\|[^|]*\|{text:[^|]*}\|"),),
+    ),
+    "kss": Layout(
+        "KSS",
+        "1/1_0000.wav, with transcript.v.1.4.txt",
+        r"(?:kss/)?\d/\d_\d{4}",
+        marks=(r"transcript\.v\.[\d.]+\.txt$",),
+        speaker="kss",
+        texts=(Lines(r"transcript\.v\..*", r"{key:[^|.]+}\.wav\|{text:[^|]*}\|"),),
+        known=facts_of("sex", F="kss"),
+    ),
+    "baker": Layout(
+        "BZNSYP (Biaobei)",
+        "Wave/000001.wav",
+        r"Wave/\d{6}",
+        marks=(r"ProsodyLabeling/\d+-\d+\.txt$",),
+        speaker="bznsyp",
+        texts=(Lines(r"ProsodyLabeling/.*\.txt", r"{key:\d{6}}\s+{text:.*}", drop=r"#\d"),),
+        known=facts_of("sex", F="bznsyp"),
+    ),
+    "ted-lium": Layout(
+        "talks with STM files, as TED-LIUM",
+        "sph/TALK.sph, with stm/TALK.stm",
+        marks=(ANY + r"[^/]+\.stm$",),
+        read=read_stm,
+    ),
+    "kaldi": Layout(
+        "folders of Kaldi",
+        "wav.scp and utt2spk",
+        marks=(ANY + r"wav\.scp$",),
+        read=read_kaldi,
+    ),
+    "vivos": Layout(
+        "VIVOS",
+        "train/waves/SPEAKER/SPEAKER_NUMBER.wav",
+        r"(?:train|test)/waves/{speaker:VIVOS\w+}/[^/]+",
+        texts=(Lines(r"(?:train|test)/prompts\.txt", r"{key:\S+} {text:.*}"),),
+        facts=(Lines(r"(?:train|test)/genders\.txt", r"{speaker:\S+}\s+{sex:[mf]}"),),
+    ),
+    "thchs-30": Layout(
+        "THCHS-30",
+        "data/A11_0.wav",
+        r"(?:data|train|dev|test)/{speaker:[A-D]\d{1,2}}_\d+",
+        beside="data/{stem}.wav.trn",
+        text_line=r"{text:[^\n]*}",
+    ),
+    "magicdata": Layout(
+        "MAGICDATA",
+        "train/SPEAKER/NAME.wav, with TRANS.txt",
+        r"(?:(?:train|dev|test)/)?{speaker:\d+_\d+}/[^/]+",
+        marks=(ANY + r"TRANS\.txt$",),
+        texts=(Lines(ANY + r"TRANS\.txt", r"{key:\w+}\.wav\t\S+\t{text:.*}"),),
+        facts=(Lines(r"SPKINFO\.txt", r"{speaker:\S+}\t{age:\d+}\t{sex:\w+}\t{accent:.*}"),),
+    ),
+    "st-cmds": Layout(
+        "ST-CMDS", "20170001P00001A0001.wav", ANY + r"{speaker:20170001P\d{5}}[AI]\d{4}"
+    ),
+    "openslr-lines": Layout(
+        "crowdsourced speech of OpenSLR 32 to 86",
+        "SPEAKER_NUMBER.wav, with line_index.tsv",
+        ANY + r"(?P<speaker>[a-z]{2}(?:(?P<sex>[fm])|[a-z])_\d{4,5})_\d+",
+        marks=(ANY + r"line_index\w*\.(?:tsv|csv)$",),
+        texts=(
+            Lines(
+                ANY + r"line_index\w*\.(?:tsv|csv)",
+                r"(?:\w+,\s*)?{key:[a-z]{3}_\d+_\d+}\s*[\t,]\s*{text:.*}",
+            ),
+        ),
+    ),
+    "voxforge": Layout(
+        "VoxForge",
+        "SPEAKER-DATE-CODE/wav/NAME.wav",
+        ANY + r"{session:[^/]+-\d{8}-\w+}/(?:wav|flac)/[^/]+",
+        key="{session}/{stem}",
+        texts=(Lines(ANY + r"etc/PROMPTS", r"(?:\S*/)?{key:[^/\s]+}\s+{text:.*}"),),
+        rename=lambda groups: (
+            groups["session"]
+            if groups["session"].lower().startswith("anonymous")
+            else groups["session"].rsplit("-", 2)[0]
+        ),
+    ),
+    "ljspeech-books": Layout(
+        "LJSpeech, by speaker and book",
+        "SPEAKER/BOOK/wavs/NAME.wav, with metadata.csv",
+        r"{speaker}/{book}/wavs?/[^/]+",
+        marks=(r"[^/]+/[^/]+/metadata\.csv$",),
+        key="{speaker}/{book}/{stem}",
+        texts=(Lines(r".*/metadata\.csv", r"{key:[^|]+?}(?:\.wav)?\|(?:[^|]*\|)?{text:[^|]*}"),),
+    ),
+    "ljspeech-speakers": Layout(
+        "LJSpeech, a folder per speaker",
+        "SPEAKER/wavs/NAME.wav, with metadata.csv",
+        r"{speaker}/wavs?/[^/]+",
+        marks=(r"[^/]+/metadata\.csv$",),
+        key="{speaker}/{stem}",
+        texts=(Lines(r".*/metadata\.csv", r"{key:[^|]+?}(?:\.wav)?\|(?:[^|]*\|)?{text:[^|]*}"),),
+    ),
+    "lists": Layout(
+        "LJSpeech and others with lists",
+        "metadata.csv, train.txt ... of path|text or path|text|speaker",
+        when=has_lists,
+        read=read_lists,
+    ),
+    **OTHERS,
 }

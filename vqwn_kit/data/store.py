@@ -12,9 +12,11 @@ new files, and those whose size or time, and content, differ from their line. Sa
 so other processes may read the store while one writes.
 """
 
+import copy
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -26,12 +28,16 @@ import numpy as np
 from vqwn_kit.data import audio
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.decode import Settings, convert_all, digest_of
+from vqwn_kit.data.scan import text_of
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import replacing, stores
 
 GROUP = 64  # recordings that are written together, and may be lost by a kill
 GROUP_SAMPLES = 1 << 24  # most samples of a group, 17 minutes at 16 kHz
-FORMAT = 2
+FORMAT = 3  # of what a recording becomes, and how it is written
+# Identities are those of this format: ordinary recordings have been converted alike since then, and
+# what was mended in others stands in their digests
+IDENTITY_FORMAT = 2
 
 try:
     import fcntl
@@ -65,21 +71,27 @@ class Store:
         offsets: int64 (U,), samples that were trimmed from the front of each recording.
         speaker_ids: int32 (U,), 0..S-1.
         skipped: reason by key, for recordings that cannot be used.
+        shortened: utterances that were cut, see `cut`.
+        silent_speakers: those who are left out, since none of their recordings can be used.
         identity: name and a hash of settings, splits, and the content of all that is used.
     """
 
     def __init__(self, corpus: Corpus, folder: Path, entries: list[Entry], in_memory: bool = False):
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        self.folder = folder
+        self.folder, self.shortened = folder, 0
         self.sample_rate = settings["sample_rate"]
         pairs = list(zip(corpus.utterances, entries, strict=True))
         self.skipped = {u.key: entry.problem for u, entry in pairs if entry.problem}
         kept = [(u, entry) for u, entry in pairs if not entry.problem]
-        self.corpus = replace(corpus, utterances=tuple(u for u, _ in kept))
+        usable = {u.speaker for u, _ in kept}
+        self.silent_speakers = sorted({u.speaker for u in corpus} - usable)
+        speakers = {s: f for s, f in corpus.speakers.items() if s not in self.silent_speakers}
+        self.corpus = replace(corpus, utterances=tuple(u for u, _ in kept), speakers=speakers)
         rows = [(entry.start, entry.length, entry.offset) for _, entry in kept]
         self.starts, self.lengths, self.offsets = np.array(rows, np.int64).reshape(-1, 3).T
-        numbers = {name: number for number, name in enumerate(corpus.speakers)}
+        numbers = {name: number for number, name in enumerate(speakers)}
         self.speaker_ids = np.array([numbers[u.speaker] for u, _ in kept], np.int32)
+        settings["format"] = IDENTITY_FORMAT
         hashed = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for utterance, entry in kept:
             hashed.update(f"{utterance.key}\0{entry.digest}\0{utterance.split}\n".encode())
@@ -104,6 +116,19 @@ class Store:
         """Return utterance `number` as float32 (T,) in [-1, 1]."""
         start = self.starts[number]
         return to_float(self.samples[start : start + self.lengths[number]])
+
+    def cut(self, seconds: float) -> "Store":
+        """Return this store with the first seconds of longer utterances, without their texts."""
+        most = round(seconds * self.sample_rate)
+        longer = self.lengths > most
+        if not longer.any():
+            return self
+        store, pairs = copy.copy(self), zip(self.corpus.utterances, longer, strict=True)
+        utterances = tuple(replace(u, text="") if cut else u for u, cut in pairs)
+        store.corpus = replace(self.corpus, utterances=utterances)
+        store.lengths, store.shortened = np.minimum(self.lengths, most), int(longer.sum())
+        store.identity = f"{self.identity}-{seconds:g}s"
+        return store
 
     @cached_property
     def _splits(self) -> np.ndarray:
@@ -154,12 +179,12 @@ def prepare(
         OSError: the disk is full or cannot be written to; what was written before stays valid.
     """
     settings = Settings(sample_rate, trim_db, level_db)
-    folder, files = _folder(corpus, settings), _files(corpus)
-    known, changed = _look_up(corpus, files, _read_index(folder))
-    if changed or not _settings_are_written(folder, settings):
+    folder, files, known, changed = _find(corpus, settings)
+    if changed:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):  # and read once more, since another process may have been first
             known, _ = _look_up(corpus, files, _read_index(folder))
+            _report_change(corpus, known, folder)
             entries = _write(corpus, files, known, folder, settings, progress, workers)
     else:
         entries = [entry for entry in known if entry is not None]  # none is missing
@@ -168,6 +193,38 @@ def prepare(
         reasons = "; ".join(f"{u.key}: {entry.problem}" for u, entry in list(pairs)[:5])
         raise InputError(f"no recording in {corpus.folder} can be used. {reasons}")
     return Store(corpus, folder, entries, in_memory)
+
+
+def _report_change(corpus: Corpus, known: list[Entry | None], folder: Path) -> None:
+    """Print how many recordings a store lacks that has others of the corpus already."""
+    missing = sum(entry is None for entry in known)
+    if 0 < missing < len(known):
+        print(
+            f"{corpus.name}: {missing} of {len(known)} recordings are not in its store yet, or "
+            f"have changed, and are added to it ({folder})",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def is_prepared(
+    corpus: Corpus,
+    sample_rate: int = audio.SAMPLE_RATE,
+    trim_db: float | None = audio.TRIM_DB,
+    level_db: float | None = None,
+) -> bool:
+    """Return whether `prepare` with these settings has nothing to convert."""
+    *_, changed = _find(corpus, Settings(sample_rate, trim_db, level_db))
+    return not changed
+
+
+def _find(
+    corpus: Corpus, settings: Settings
+) -> tuple[Path, list[tuple[str, str]], list[Entry | None], bool]:
+    """Return the folder, the files, their entries as far as there are any; and if any is to do."""
+    folder, files = _folder(corpus, settings), _files(corpus)
+    known, changed = _look_up(corpus, files, _read_index(folder))
+    return folder, files, known, changed or not _settings_are_written(folder, settings)
 
 
 def _content(settings: Settings) -> dict:
@@ -190,10 +247,16 @@ def _folder(corpus: Corpus, settings: Settings) -> Path:
 
 
 def _files(corpus: Corpus) -> list[tuple[str, str]]:
-    """Return path (below the corpus's folder where it is) and state of each recording."""
-    top = os.path.abspath(corpus.folder) + os.sep
-    paths = [os.path.abspath(utterance.path) for utterance in corpus]
-    return [(path.removeprefix(top), _state(path)) for path in paths]
+    """Return path (below the corpus's folder where it is) and state of each recording.
+
+    The path of a part of a file ends in its seconds, `#t=1.5,4`, as a media fragment does.
+    """
+    top, files = os.path.abspath(corpus.folder) + os.sep, []
+    for utterance in corpus:
+        path, span = os.path.abspath(utterance.path), utterance.span
+        part = f"#t={span[0]},{span[1]}" if span else ""
+        files.append((text_of(path.removeprefix(top)) + part, _state(path)))
+    return files
 
 
 def _state(path: str) -> str:
@@ -230,7 +293,8 @@ def _look_up(
         entry = index.get(path)
         if entry is not None and entry.state != state:
             same_size = entry.state.partition(" ")[0] == state.partition(" ")[0]
-            same = same_size and digest_of(utterance.path) == entry.digest
+            digest = digest_of(utterance.path, utterance.span) if same_size else ""
+            same = bool(digest) and entry.digest.startswith(digest)
             entry, changed = replace(entry, state=state) if same else None, True
         changed = changed or entry is None
         known.append(entry)
@@ -261,13 +325,13 @@ def _write(
     index = _read_index(folder)
     position = max((entry.start + entry.length for entry in index.values()), default=0)
     missing = [number for number, entry in enumerate(known) if entry is None]
-    paths = [corpus.utterances[number].path for number in missing]
+    utterances = [corpus.utterances[number] for number in missing]
     entries = {number: entry for number, entry in enumerate(known) if entry is not None}
     with (folder / "audio.int16").open("ab") as sound, (folder / "index.jsonl").open("ab") as lines:
         _drop_incomplete(sound, lines, folder, position)
         _write_lines(lines, [e for e in entries.values() if e != index.get(e.path)])
         group, waiting = [], 0
-        conversions = convert_all(paths, settings, progress, workers)
+        conversions = convert_all(utterances, settings, progress, workers)
         for number, converted in zip(missing, conversions, strict=True):
             (path, state), length = files[number], len(converted.samples)
             place = (position, length, converted.offset)

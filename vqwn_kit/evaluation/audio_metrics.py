@@ -1,29 +1,31 @@
 """Rows of the score card from sampled audio: content, speakers, quality."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from vqwn_kit.evaluation import external, metrics
-from vqwn_kit.evaluation.context import EvaluationContext, evenly_spread
+from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.external import pitch, words_of
-from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, mel_cepstral_distance, ratio
+from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, mel_cepstral_distance
 from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.evaluation.voice_encoder import voice_embedding
 from vqwn_kit.files import file_name
-from vqwn_kit.models.vqvae import as_batch
 from vqwn_kit.sampling.generate import convert_many, round_to_levels
 
 WINDOW = 0.5  # seconds of speech per input of the speaker probe
 FLOOR = -30.0  # dB below the maximum; what lies below depends on the noise, not on the speaker
+VOICE_SAMPLES = 6  # recordings that a speaker's mean embedding is of
 KINDS = ("original", "reconstruction", "conversion")
+MEAN_OPINIONS = {"DNSMOS P.808": external.dnsmos, "Distill-MOS": external.distill_mos}
 
 
 @dataclass
 class Sound:
-    """A waveform (T,) to measure: number of its utterance, kind (KINDS) and target speaker."""
+    """A waveform (T,) to measure: number of its utterance, kind, as KINDS, and target speaker."""
 
     number: int
     kind: str
@@ -31,32 +33,34 @@ class Sound:
     waveform: np.ndarray
 
 
+def short_utterances(context: EvaluationContext) -> np.ndarray:
+    """Return the numbers of the held-out utterances of at most 10 s; of all, if none is shorter."""
+    lengths = context.store.lengths[context.held_out]
+    short = context.held_out[lengths <= 10 * context.store.sample_rate]
+    return short if len(short) else context.held_out
+
+
 def sample_sounds(
-    card: ScoreCard, context: EvaluationContext, sampled: int, targets: int, temperature: float
+    card: ScoreCard, context: EvaluationContext, sampled: int, targets: int, temperature
 ) -> list[Sound]:
     """Return originals, reconstructions and conversions of held-out utterances; add the speed.
 
-    `sampled` utterances are evenly spread over those of at most 10 s, if there are any; each is
-    converted to `targets` speakers, drawn by the seed. See `score_card`.
+    `sampled` utterances are chosen among those of at most 10 s, if there are any; each is converted
+    to `targets` speakers, drawn by the seed. See `score_card`.
     """
-    model, lengths = context.model, context.store.lengths[context.held_out]
-    short = context.held_out[lengths <= 10 * context.store.sample_rate]
-    numbers = evenly_spread(short if len(short) else context.held_out, sampled)
+    model = context.model
+    numbers = context.chosen(short_utterances(context), sampled)
     waves = [context.store.waveform(number) for number in numbers]
     voices = []
     for number in numbers:
         others = context.other_speakers(number)
         drawn = context.rng(2, int(number)).permutation(len(others))[:targets]
         voices.append([context.speaker(number), *(others[i] for i in drawn)])
-    if model.is_autoregressive:
-        settings = {"temperature": temperature, "seed": context.seed, "progress": context.progress}
-        convert_many(model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use
-        start = time.perf_counter()
-        made = convert_many(model, waves, voices, **settings)
-    else:
-        start = time.perf_counter()
-        pairs = context.bar(list(zip(waves, voices, strict=True)), "synthesise")
-        made = [griffin_lim(model, *pair, seed=context.seed) for pair in pairs]
+    settings = {"temperature": temperature, "seed": context.seed, "progress": context.progress}
+    settings["pitch"] = [context.pitch(number) for number in numbers]
+    convert_many(model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use
+    start = time.perf_counter()
+    made = convert_many(model, waves, voices, **settings)
     speed = sum(part.size for part in made) / (time.perf_counter() - start)
     of = "sounds at once" if model.is_autoregressive else "sounds"
     note = f"in all: {speed / context.store.sample_rate:.2f} x real time"
@@ -68,36 +72,6 @@ def sample_sounds(
         kinds = ["reconstruction"] + ["conversion"] * (len(names) - 1)
         sounds += [Sound(number, *rest) for rest in zip(kinds, names, parts, strict=True)]
     return sounds
-
-
-def griffin_lim(model, waveform: np.ndarray, voices: list[str], seed: int = 0) -> np.ndarray:
-    """Synthesise the mel bands that a first stage predicts from the codes of a waveform.
-
-    Phases by the method of [Griffin and Lim 1984](https://doi.org/10.1109/TASSP.1984.1164317).
-
-    Args:
-        model: a first stage, a `VQVAE` with a `MelDecoder`.
-        waveform: (T,).
-        voices: V names of speakers.
-        seed: of the first phases.
-
-    Returns:
-        Waveforms, float32 (V, T'), T' a multiple of the hop.
-    """
-    import librosa
-
-    batch, speakers = as_batch(waveform, model.hop_length), model.speaker_ids(voices)
-    z_q = np.repeat(np.array(model.vector_quantize(batch).z_q), len(voices), axis=0)
-    predicted = model.decoder.bands(model.decoder.conditioner(z_q, speakers))
-    mel, waveforms = model.decoder.spectrum, []
-    bands_of = {"sr": mel.sample_rate, "fmin": mel.fmin, "fmax": mel.fmax}
-    windows = {"hop_length": mel.hop_length, "win_length": mel.window_length, "random_state": seed}
-    for bands in np.array(predicted):
-        padded = np.concatenate([bands, bands[-1:]])  # librosa has one frame more, at the very end
-        power = librosa.db_to_power(padded.T)
-        amplitudes = librosa.feature.inverse.mel_to_stft(power, n_fft=mel.n_fft, **bands_of)
-        waveforms.append(librosa.griffinlim(amplitudes, n_fft=mel.n_fft, **windows))
-    return np.stack(waveforms).astype(np.float32)
 
 
 def keep(card: ScoreCard, context: EvaluationContext, sounds: list[Sound]) -> None:
@@ -112,13 +86,19 @@ def keep(card: ScoreCard, context: EvaluationContext, sounds: list[Sound]) -> No
         card.sounds[file] = sound.waveform
 
 
-def _names(measure: str, kinds=KINDS) -> list[str]:
+def _names(measure: str, kinds: Sequence[str] = KINDS) -> list[str]:
     return [f"{measure}, {kind}" for kind in kinds]
 
 
-def score_content(card: ScoreCard, context: EvaluationContext, sounds: list[Sound]) -> None:
-    """Add phone error rates by the recogniser hama: against the text, and against the original."""
-    by_text, by_original = _names("phone error"), _names("phone error to original", KINDS[1:])
+def score_content(
+    card: ScoreCard, context: EvaluationContext, sounds: list[Sound], kinds: Sequence[str] = KINDS
+) -> None:
+    """Add phone error rates by the recogniser hama: against the text, and against the original.
+
+    The first of the kinds are the originals.
+    """
+    by_text = _names("phone error", kinds)
+    by_original = _names("phone error to original", kinds[1:])
     utterances = context.store.corpus.utterances
     with_text = {s.number for s in sounds if words_of(utterances[s.number].text)}
     if not with_text:
@@ -127,19 +107,20 @@ def score_content(card: ScoreCard, context: EvaluationContext, sounds: list[Soun
         bar = context.bar(sounds, "recognise phones")
         phones = [(s.kind, s.number, external.recognise_phones(s.waveform)) for s in bar]
         texts = {n: external.text_to_phones(utterances[n].text) for n in with_text}
-        originals = {n: result for kind, n, result in phones if kind == "original" and result}
+        originals = {n: result for kind, n, result in phones if kind == kinds[0] and result}
 
         def add(name: str, kind: str, references: dict[int, str], note: str) -> None:
-            pairs = [(references[n], p) for k, n, p in phones if k == kind and n in references]
-            errors = [metrics.edit_distance(*pair) for pair in pairs]
+            known = [(n, p) for k, n, p in phones if k == kind and n in references]
+            errors = [metrics.edit_distance(references[n], p) for n, p in known]
+            lengths = [len(references[n]) for n, _ in known]
+            sentences = context.sentences(n for n, _ in known)
             with card.measuring(name):
-                error_rate = ratio(errors, [len(reference) for reference, _ in pairs])
-                card.add("content", name, error_rate, "", "sounds", note)
+                card.add_ratio("content", name, "", sentences, errors, lengths, note)
 
-        for kind, name in zip(KINDS, by_text, strict=True):
-            more = ": the recogniser's own errors" if kind == "original" else ""
+        for kind, name in zip(kinds, by_text, strict=True):
+            more = ": the recogniser's own errors" if kind == kinds[0] else ""
             add(name, kind, texts, f"against the text{more}")
-        for kind, name in zip(KINDS[1:], by_original, strict=True):
+        for kind, name in zip(kinds[1:], by_original, strict=True):
             add(name, kind, originals, "against the recognised phones of the original")
 
 
@@ -164,40 +145,87 @@ def score_voices(card: ScoreCard, context: EvaluationContext, sounds: list[Sound
         def classify(sound: Sound) -> str:
             shares = probe.predict_proba(mel_windows(sound.waveform, rate))
             best = np.log(np.maximum(shares, 1e-9)).sum(axis=0).argmax()
-            return context.model.speaker_names[probe.classes_[best]]
+            return context.model.voice_names[probe.classes_[best]]
 
         classified = [(sound, classify(sound)) for sound in sounds]
         note = "linear probe on the log-mel of real speech"
         for kind, name in zip((*KINDS, "conversion"), names, strict=True):
-            hits = [s.voice == speaker for s, speaker in classified if s.kind == kind]
+            known = [(s, speaker) for s, speaker in classified if s.kind == kind]
+            hits = [s.voice == speaker for s, speaker in known]
             if name == names[-1]:
                 note = "the same probe"
-                hits = [context.speaker(s.number) == x for s, x in classified if s.kind == kind]
+                hits = [context.speaker(s.number) == speaker for s, speaker in known]
+            sentences = context.sentences(s.number for s, _ in known)
             with card.measuring(name):
-                card.add("speakers", name, metrics.proportion(hits), "%", "sounds", note)
+                card.add_ratio("speakers", name, "%", sentences, hits, None, note, share=True)
+    _add_nearest_voices(card, context, sounds)
 
 
-def score_quality(card: ScoreCard, context: EvaluationContext, sounds: list[Sound]) -> None:
-    """Add distances of reconstructions to their originals, and predicted quality of all sounds."""
-    waves = {kind: [s.waveform for s in sounds if s.kind == kind] for kind in KINDS}
-    originals = {s.number: s for s in sounds if s.kind == "original"}
-    again = [s for s in sounds if s.kind == "reconstruction"]
+def _add_nearest_voices(card: ScoreCard, context: EvaluationContext, sounds: list[Sound]) -> None:
+    """Add how many sounds are nearest to their speaker by an independent speaker embedding."""
+    names = {kind: f"{kind} nearest the target, independent embedding" for kind in KINDS}
+    with card.measuring(*names.values()):
+        voices = {}
+        for speaker in dict.fromkeys(map(context.speaker, context.train)):
+            known = [n for n in context.train if context.speaker(n) == speaker][:VOICE_SAMPLES]
+            waves = [context.store.waveform(n) for n in known]
+            voices[speaker] = np.mean([voice_embedding(wave) for wave in waves], axis=0)
+        directions = np.stack([voice / np.linalg.norm(voice) for voice in voices.values()])
+        note = f"by Resemblyzer's weights, among the means of {len(voices)} speakers"
+        for kind, name in names.items():
+            known = [s for s in sounds if s.kind == kind]
+            nearest = [(directions @ voice_embedding(s.waveform)).argmax() for s in known]
+            hits = [list(voices)[i] == s.voice for i, s in zip(nearest, known, strict=True)]
+            sentences = context.sentences(s.number for s in known)
+            with card.measuring(name):
+                card.add_ratio("speakers", name, "%", sentences, hits, None, note, share=True)
+
+
+def score_quality(
+    card: ScoreCard,
+    context: EvaluationContext,
+    sounds: list[Sound],
+    kinds: Sequence[str] = KINDS[:2],
+) -> None:
+    """Add distances of the sounds of the second kind to their originals, of the first."""
+    originals, kind = {s.number: s for s in sounds if s.kind == kinds[0]}, kinds[1]
+    again = [s for s in sounds if s.kind == kind]
     pairs = [(originals[s.number].waveform, s.waveform) for s in again]
-    name, note = "mel-cepstral distance, reconstruction", "to the original, frame by frame"
-    _add_mean(card, name, "dB", (mel_cepstral_distance(*pair) for pair in pairs), note)
-    names = ("pitch error, reconstruction", "voicing error, reconstruction")
+    add = partial(add_mean, card, context, again)
+    name, note = f"mel-cepstral distance, {kind}", "to the original, frame by frame"
+    add(name, "dB", (mel_cepstral_distance(*pair) for pair in pairs), note)
+    name = f"spectral contrast error, {kind}"
+    more = [np.subtract(*map(metrics.spectral_contrast, pair[::-1])) for pair in pairs]
+    sharper = f"; {np.mean(more):+.2f} dB with its sign: above 0 sharper" if more else ""
+    add(name, "dB", np.abs(more), f"of peaks over valleys, to the original{sharper}")
+    names = (f"pitch error, {kind}", f"voicing error, {kind}")
     with card.measuring(*names):
         errors = [external.pitch_errors(*map(pitch, pair)) for pair in pairs]
-        _add_mean(card, names[0], "semitones", (e for e, _ in errors), "where both are voiced")
-        _add_mean(card, names[1], "%", (wrong for _, wrong in errors), "frames voiced in one only")
+        add(names[0], "semitones", (e for e, _ in errors), "where both are voiced")
+        add(names[1], "%", (wrong for _, wrong in errors), "frames voiced in one only")
     note = "to the original, 0 to 1"
-    _add_mean(card, "STOI, reconstruction", "", (external.stoi(*pair) for pair in pairs), note)
-    for kind, name in zip(KINDS, _names("DNSMOS P.808"), strict=True):
-        _add_mean(card, name, "of 5", map(external.dnsmos, waves[kind]))
-    if context.model.is_autoregressive:
-        rounded = (round_to_levels(context.model, s.waveform, s.voice) for s in originals.values())
-        name, note = "DNSMOS P.808, original in levels", "rounded as the decoder's own sound is"
-        _add_mean(card, name, "of 5", map(external.dnsmos, rounded), note)
+    add(f"STOI, {kind}", "", (external.stoi(*pair) for pair in pairs), note)
+
+
+def score_naturalness(
+    card: ScoreCard, context: EvaluationContext, sounds: list[Sound], kinds: Sequence[str] = KINDS
+) -> None:
+    """Add predicted quality of all sounds, and of recordings rounded to the decoder's levels."""
+    parts = {kind: [s for s in sounds if s.kind == kind] for kind in kinds}
+    waves = {kind: [s.waveform for s in part] for kind, part in parts.items()}
+    rounded = "original in levels"
+    if context.model.is_autoregressive and "original" in kinds:
+        parts[rounded] = parts["original"]
+        waves[rounded] = [
+            round_to_levels(context.model, s.waveform, s.voice, context.pitch(s.number))
+            for s in parts[rounded]
+        ]
+    for measure, judge in MEAN_OPINIONS.items():
+        with card.measuring(measure):
+            for kind, part in parts.items():
+                note = "rounded as the decoder's own sound is" if kind == rounded else ""
+                values = list(map(judge, waves[kind]))
+                add_mean(card, context, part, f"{measure}, {kind}", "of 5", values, note)
 
 
 def score_targets(card: ScoreCard, context: EvaluationContext, sounds: list[Sound]) -> None:
@@ -217,16 +245,25 @@ def score_targets(card: ScoreCard, context: EvaluationContext, sounds: list[Soun
         for name, distance, unit, how in measures:
             notes = f"to the target's own reading, {how}", "the same of the original, unconverted"
             for end, waves, note in zip(ends, sources, notes, strict=True):
-                _add_mean(card, f"{name}, {end}", unit, map(distance, waves, targets), note)
+                values = map(distance, waves, targets)
+                add_mean(card, context, conversions, f"{name}, {end}", unit, values, note)
 
 
-def _add_mean(
-    card: ScoreCard, name: str, unit: str, values: Iterable[float], note: str = ""
+def add_mean(
+    card: ScoreCard,
+    context: EvaluationContext,
+    sounds: list[Sound],
+    name: str,
+    unit: str,
+    values: Iterable[float],
+    note: str = "",
 ) -> None:
     """Add the mean of one value per sound, without NaN; computing them may be `NotMeasured`."""
     with card.measuring(name):
-        known = [value for value in values if not np.isnan(value)]
-        card.add("sound", name, ratio(known), unit, "sounds", note)
+        pairs = zip(sounds, values, strict=True)
+        known = [(s.number, value) for s, value in pairs if not np.isnan(value)]
+        numbers, values = zip(*known, strict=True) if known else ((), ())
+        card.add_ratio("sound", name, unit, context.sentences(numbers), values, note=note)
 
 
 def _readings(
@@ -256,4 +293,5 @@ def _median_error(first: np.ndarray, second: np.ndarray) -> float:
     return float(12.0 * abs(np.log2(np.median(tracks[0]) / np.median(tracks[1]))))
 
 
-SCORES = (score_content, score_voices, score_quality, score_targets)  # in the order of the card
+# In the order of the card.
+SCORES = (score_content, score_voices, score_quality, score_naturalness, score_targets)

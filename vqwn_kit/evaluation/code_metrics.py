@@ -1,9 +1,11 @@
 """Rows of the score card without sampling: likelihood, codebook, phones and speakers in the codes.
 
-Utterances that a measure cannot use are left out of it; n counts the others.
+Utterances that a measure cannot use are left out of it. n counts sentences: what several speakers
+read is one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, jackknife, ratio
 from vqwn_kit.evaluation.phones import PHONES
 from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.models.pitch import pitch_to_levels
 from vqwn_kit.models.vqvae import as_batch
 
 MAX_SECONDS = 10  # of an utterance, for the likelihood: memory grows with it
@@ -22,6 +25,8 @@ ABLATIONS = {  # what the decoder is conditioned on instead, and why there may b
     "codes zeroed": "",
     "another speaker": "there is only one speaker",
 }
+# One more, where the decoder is conditioned on pitch; past samples have it too, so it may be near 0
+PITCH = "pitch shuffled"
 VERDICTS = {"codes shuffled": "the codes", "another speaker": "the speaker"}
 
 
@@ -36,17 +41,21 @@ def score_likelihood(card: ScoreCard, context: EvaluationContext) -> None:
     utterances = [_bits_of(context, n) for n in context.bar(context.held_out, "likelihood")]
     samples, bits = (np.array(column) for column in zip(*utterances, strict=True))
     section, of = "likelihood", "utterances"
-    card.add(section, "bits per sample", ratio(bits[:, 0] * samples, samples), "bits", of)
-    for column, (ablation, missing) in enumerate(ABLATIONS.items(), 1):
+    sentences = np.array(context.sentences(context.held_out))
+    mean = ratio(bits[:, 0] * samples, samples, sentences)
+    card.add(section, "bits per sample", mean, "bits", of, observations=len(samples))
+    ablations = ABLATIONS | ({PITCH: ""} if context.model.pitch_levels else {})
+    for column, (ablation, missing) in enumerate(ablations.items(), 1):
         name = f"extra bits, {ablation}"
         with card.measuring(name):
             known = ~np.isnan(bits[:, column])
             if not known.any():
                 raise NotMeasured(missing)
             weights, more = samples[known], bits[known, column] - bits[known, 0]
-            total = np.sum(bits[known, column] * weights) / weights.sum()
-            extra, note = ratio(more * weights, weights), f"{total:.3f} bits per sample in all"
-            card.add(section, name, extra, "bits", of, note)
+            in_all = np.sum(bits[known, column] * weights) / weights.sum()
+            extra = ratio(more * weights, weights, sentences[known])
+            note = f"{in_all:.3f} bits per sample in all"
+            card.add(section, name, extra, "bits", of, note, len(weights))
             if ablation in VERDICTS:
                 card.verdicts.append(verdict(extra.value, ablation))
 
@@ -61,7 +70,7 @@ def verdict(extra: float, ablation: str) -> str:
 
 
 def _bits_of(context: EvaluationContext, number: int) -> tuple[int, list[float]]:
-    """Return the samples of an utterance; its bits as it is and with each of ABLATIONS, or NaN."""
+    """Return the samples of an utterance; its bits as it is and with each ablation, or NaN."""
     model, rng = context.model, context.rng(1, int(number))
     hop = model.hop_length
     waveform = context.store.waveform(number)[: MAX_SECONDS * context.store.sample_rate]
@@ -82,36 +91,52 @@ def _bits_of(context: EvaluationContext, number: int) -> tuple[int, list[float]]
     if others := context.other_speakers(number):
         ablations["another speaker"] = (model.speaker_ids([str(rng.choice(others))]), z_q)
     inputs = [(speaker, z_q), *map(ablations.get, ABLATIONS)]
-    bits = [np.nan if pair is None else float(context.bits(waveform, *pair)) for pair in inputs]
+    if model.pitch_levels:
+        pitch = context.pitch(number, len(frames))
+        inputs = [None if pair is None else (*pair, pitch) for pair in inputs]
+        inputs.append((speaker, z_q, pitch[:, rng.permutation(frames)]))
+    bits = [np.nan if part is None else float(context.bits(waveform, *part)) for part in inputs]
     return waveform.shape[1], bits
 
 
 def score_codebook(card: ScoreCard, context: EvaluationContext) -> None:
     """Add the use of the codes on all held-out frames, and the bits per second they carry."""
     size, section, of = context.model.bottleneck.num_embeddings, "codebook", "utterances"
-    names = ("codes used", "dead codes", "perplexity", "bit rate, nominal", "bit rate, by entropy")
+    names = ("codes used", "dead codes", "perplexity", "perplexity, bias-corrected")
+    names += ("bit rate, nominal", "bit rate, by entropy")
     names += ("distance from uniform", "distance from uniform while training")
     with card.measuring(*names):
-        counts = np.array([metrics.code_counts(context.codes[n], size) for n in context.held_out])
-        used, frames, n = int((counts.sum(axis=0) > 0).sum()), int(counts.sum()), len(counts)
-        nominal, rate = np.log2(size), context.frame_rate
-        used_note = f"of K = {size} ({100 * used / size:.0f} %), on {frames:,} frames"
+        counts = np.array([_counts(context.codes[n], size) for n in context.held_out])
+        sentences, n = context.sentences(context.held_out), len(counts)  # counts: (U, Q, K)
+        used, codebooks = int((counts.sum(axis=0) > 0).sum()), counts.shape[1]
+        frames, total = int(counts.sum()) // codebooks, codebooks * size
+        nominal, rate = np.log2(size), context.frame_rate * codebooks
+        used_note = f"of {total} ({100 * used / total:.0f} %), on {frames:,} frames"
+        used_note += _each((counts.sum(axis=0) > 0).sum(axis=1))
         rate_note = f"{rate:g} codes per second of {nominal:g} bits"
-        uniform = jackknife(counts, lambda total: nominal - metrics.entropy(total))
+        entropy, corrected = (partial(_mean, f) for f in (metrics.entropy, metrics.miller_madow))
+        note = f"of {size}; by Miller and Madow, less biased on few frames"
+        perplexities = [metrics.perplexity(part) for part in counts.sum(axis=0)]
+        statistics = (
+            (metrics.mean_perplexity, "", f"of {size}" + _each(perplexities)),
+            (lambda counts: 2.0 ** corrected(counts), "", note),
+            (lambda counts: rate * entropy(counts), "bits/s", ""),
+            (lambda counts: nominal - entropy(counts), "bits", "KL divergence: log2 K - entropy"),
+        )
+        found = [(jackknife(counts, f, sentences), *more) for f, *more in statistics]
         rows = (
             (Estimate(used, None, None, n), "codes", used_note),
-            (Estimate(size - used, None, None, n), "codes", ""),
-            (jackknife(counts, metrics.perplexity), "", f"of {size}"),
+            (Estimate(total - used, None, None, n), "codes", ""),
+            *found[:2],
             (Estimate(rate * nominal, None, None, n), "bits/s", rate_note),
-            (jackknife(counts, lambda total: rate * metrics.entropy(total)), "bits/s", ""),
-            (uniform, "bits", "KL divergence: log2 K - entropy"),
+            *found[2:],
         )
-        for name, (estimate, unit, note) in zip(names, rows, strict=False):
-            card.add(section, name, estimate, unit, of, note)
+        for name, row in zip(names, rows, strict=False):
+            card.add(section, name, row[0], row[1], of, row[2], n)
         card.divergence = [
             (record["step"], float(nominal - np.log2(record["vq/perplexity"])))
             for record in context.run.history
-            if "vq/perplexity" in record and record["step"] <= context.run.newest
+            if "vq/perplexity" in record and record["step"] <= context.run.model_step
         ]
         if not card.divergence:
             raise NotMeasured("the run has no history.jsonl")
@@ -121,42 +146,85 @@ def score_codebook(card: ScoreCard, context: EvaluationContext) -> None:
         card.add(section, names[-1], final, "bits", "log lines", note)
 
 
+def score_pitch(card: ScoreCard, context: EvaluationContext) -> None:
+    """Add the bits per second of the pitch, where the decoder is conditioned on it."""
+    size = context.model.pitch_levels
+    if not size:
+        return
+    levels = [
+        [np.array(pitch_to_levels(context.pitch(n), size))[0] for n in part]
+        for part in (context.train, context.held_out)
+    ]
+    bits, n = metrics.bigram_bits(*levels, size), len(context.held_out)
+    rate, lengths = context.frame_rate, [len(part) for part in bits]
+    coded = ratio(
+        [rate * part.sum() for part in bits], lengths, context.sentences(context.held_out)
+    )
+    note = f"{rate:g} levels per second of {np.log2(size):.3g} bits, beside the codes"
+    rows = {
+        "pitch rate, nominal": (Estimate(rate * float(np.log2(size)), None, None, n), note),
+        "pitch rate, by a bigram": (coded, "of the levels, fitted on the training utterances"),
+    }
+    for name, (estimate, note) in rows.items():
+        card.add("pitch", name, estimate, "bits/s", "utterances", note, n)
+
+
+def _counts(codes: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each code of each codebook occurs, int (Q, K), in codes (N,) or (N, Q)."""
+    return np.array([metrics.code_counts(part, size) for part in codes.reshape(len(codes), -1).T])
+
+
+def _each(values: Sequence[float]) -> str:
+    """Return a value of each codebook as the end of a note, of several codebooks."""
+    texts = ", ".join(f"{value:.0f}" for value in values)
+    return f"; by codebook: {texts}" if len(values) > 1 else ""
+
+
+def _mean(measure: Callable[[np.ndarray], float], counts: np.ndarray) -> float:
+    """Return the mean over codebooks of a measure of counts (Q, K)."""
+    return float(np.mean([measure(part) for part in counts]))
+
+
 def score_phones(card: ScoreCard, context: EvaluationContext) -> None:
-    """Add how well a code predicts the phone of its frame, without silence."""
+    """Add how well a code, the first of each frame, predicts its phone, without silence."""
     section, of = "phones in the codes", "utterances"
     names = ("phone accuracy of codes", "phone accuracy of the prior", "mutual information")
     with card.measuring(*names):
-        codes, phones = context.codes, context.phones
+        codes = {n: c.reshape(len(c), -1)[:, 0] for n, c in context.codes.items()}
+        phones = context.phones
         known = [[n for n in part if n in phones] for part in (context.train, context.held_out)]
         if not all(known):
             raise NotMeasured("no phone times in both splits")
-        size = context.model.bottleneck.num_embeddings
+        bottleneck = context.model.bottleneck
+        size, several = bottleneck.num_embeddings, bottleneck.num_codebooks > 1
         train = [np.concatenate([part[n] for n in known[0]]) for part in (codes, phones)]
         table = metrics.code_phone_table(*train, size, len(PHONES))
         card.code_phones, card.phones = table, PHONES
         mapping, majority = metrics.phone_of_code(table), int(np.argmax(table.sum(axis=0)))
+        sentences = context.sentences(known[1])
         pairs = [(codes[n][phones[n] >= 0], phones[n][phones[n] >= 0]) for n in known[1]]
         frames = [len(truth) for _, truth in pairs]
         hits = [int((mapping[code] == truth).sum()) for code, truth in pairs]
         note = (
-            f"frames; K = {size} at {context.frame_rate:g} Hz, map fitted on {len(known[0])} "
+            f"frames; {'first codebook, ' if several else ''}K = {size} at "
+            f"{context.frame_rate:g} Hz, map fitted on {len(known[0])} "
             "training utterances; van den Oord 2017: 49.3 %, with 128 codes at 25 Hz on other data"
         )
-        card.add(section, names[0], ratio(hits, frames), "%", of, note)
+        card.add(section, names[0], ratio(hits, frames, sentences), "%", of, note, len(hits))
         hits = [int((truth == majority).sum()) for _, truth in pairs]
         note = f"always {PHONES[majority]}; van den Oord 2017: 7.2 %"
-        card.add(section, names[1], ratio(hits, frames), "%", of, note)
+        card.add(section, names[1], ratio(hits, frames, sentences), "%", of, note, len(hits))
         bits = [metrics.phone_information(table, *pair).sum() for pair in pairs]
         total = metrics.entropy(np.bincount(np.concatenate([truth for _, truth in pairs])))
         note = f"per frame, of the phones' entropy of {total:.2f}; a lower bound"
-        card.add(section, names[2], ratio(bits, frames), "bits", of, note)
+        card.add(section, names[2], ratio(bits, frames, sentences), "bits", of, note, len(bits))
 
 
 def score_speakers(card: ScoreCard, context: EvaluationContext) -> None:
     """Add separability of the sexes in the speaker embedding, and speaker probes on features."""
     name = "embedding separates the sexes"
     with card.measuring(name):
-        sexes = np.array([facts.get("sex", "") for facts in context.run.speakers.values()])
+        sexes = np.array([facts.get("sex", "") for facts in context.run.trained_speakers.values()])
         known = sexes != ""
         if not known.any():
             raise NotMeasured("the corpus does not say the sex of its speakers")
@@ -175,7 +243,8 @@ def score_speakers(card: ScoreCard, context: EvaluationContext) -> None:
         with card.measuring(name):
             hits, chance = _probe_speakers(context, frames)
             note = f"linear probe on single frames; the most frequent speaker has {chance:.0f} %"
-            card.add("speakers", name, hits, "%", "utterances", note)
+            total = len(context.held_out)
+            card.add("speakers", name, hits, "%", "utterances", note, total)
 
 
 def _probe_speakers(
@@ -188,14 +257,16 @@ def _probe_speakers(
     features = [frames(n) for n in context.held_out]
     truth, counts = context.speaker_ids(context.held_out), [len(part) for part in features]
     hits = [(probe.predict(x) == t).sum() for x, t in zip(features, truth, strict=True)]
-    return ratio(hits, counts), 100 * np.bincount(truth, counts).max() / sum(counts)
+    sentences = context.sentences(context.held_out)
+    return ratio(hits, counts, sentences), 100 * np.bincount(truth, counts).max() / sum(counts)
 
 
 def _one_hot(context: EvaluationContext, number: int) -> np.ndarray:
-    """Return every `probe_every`-th code of an utterance, as rows of a unit matrix."""
+    """Return every `probe_every`-th code of an utterance, (N', Q K), as rows of a unit matrix."""
     size = context.model.bottleneck.num_embeddings
     codes = context.codes[number][:: context.probe_every]
-    return np.eye(size, dtype=np.float32)[codes]
+    return np.eye(size, dtype=np.float32)[codes].reshape(len(codes), -1)
 
 
-SCORES = (score_likelihood, score_codebook, score_phones, score_speakers)  # in this order
+# in this order
+SCORES = (score_likelihood, score_codebook, score_pitch, score_phones, score_speakers)

@@ -4,34 +4,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from keras import ops
 
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics import NotMeasured, code_counts, code_phone_table
 from vqwn_kit.evaluation.phones import SOUNDS
+from vqwn_kit.models.tensorflow import ops
+from vqwn_kit.runs.codes import code_names, code_vectors
 
 
 @dataclass(frozen=True)
 class CodeStatistics:
     """What the codes of a run are used for.
 
+    The rows are the M = Q K codes of all codebooks, in the order of their tokens.
+
     Attributes:
-        vectors: float32 (K, D), the codebook.
-        counts: int (K,), uses of each code.
-        phones: int (K, len(SOUNDS)), its frames by phone; or the reason why it is unknown.
-        voices: int (K, S), its frames by speaker.
+        vectors: float32 (M, D), what each code adds to z_q.
+        counts: int (M,), uses of each code.
+        phones: int (M, len(SOUNDS)), its frames by phone; or the reason why it is unknown.
+        voices: int (M, S), its frames by speaker.
+        num_codebooks: Q.
     """
 
     vectors: np.ndarray
     counts: np.ndarray
     phones: np.ndarray | NotMeasured
     voices: np.ndarray
+    num_codebooks: int = 1
+
+    @property
+    def num_embeddings(self) -> int:
+        """K, codes of each codebook."""
+        return len(self.counts) // self.num_codebooks
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the codes: `code`, or `codebook:code` of several codebooks."""
+        return code_names(self.num_embeddings, self.num_codebooks)
+
+    @property
+    def codebooks(self) -> np.ndarray:
+        """Number of each code's codebook, int (M,)."""
+        return np.arange(len(self.counts)) // self.num_embeddings
 
     @property
     def percent(self) -> np.ndarray:
-        """Share of all frames in %, float (K,)."""
-        return 100.0 * self.counts / max(1, self.counts.sum())
+        """Share of all frames in %, float (M,)."""
+        return 100.0 * self.num_codebooks * self.counts / max(1, self.counts.sum())
 
 
 @dataclass(frozen=True)
@@ -39,14 +59,14 @@ class FrameSample:
     """M frames of speech with their metadata.
 
     Attributes:
-        z_e: float32 (M, D), the encoder's output.
+        z_e: float32 (M, d), the encoder's output in the space in which it is quantised.
         utterances: int (M,), numbers in the store.
         places: int (M,), index of the frame in its utterance.
         keys: M keys of utterances.
         speakers: M names.
         seconds: float (M,), start of the frame.
-        codes: int (M,); None where the model has no codebook.
-        distance: float (M,), from z_e to the vector of its code; None where there is no codebook.
+        codes: int (M,), or (M, Q) of several codebooks; None where the model has no codebook.
+        distance: float (M,), from z_e to the vector of its codes; None where there is no codebook.
         phones: M names of SOUNDS, "" where it is unknown; or the reason why all are.
     """
 
@@ -61,9 +81,12 @@ class FrameSample:
     phones: list[str] | NotMeasured
 
 
-def codebook_vectors(context: EvaluationContext) -> np.ndarray:
-    """Return the vectors of the codes, float32 (K, D)."""
-    return ops.convert_to_numpy(context.model.bottleneck.vectors())
+def quantized_vectors(context: EvaluationContext, codes: np.ndarray) -> np.ndarray:
+    """Return what z_e of frames was replaced by, float32 (M, d), from codes (M,) or (M, Q)."""
+    bottleneck = context.model.bottleneck
+    if bottleneck.num_codebooks == 1:
+        return ops.convert_to_numpy(bottleneck.codewords())[codes]
+    return ops.convert_to_numpy(bottleneck.embed(codes[None]))[0]
 
 
 def code_statistics(context: EvaluationContext) -> CodeStatistics:
@@ -72,17 +95,19 @@ def code_statistics(context: EvaluationContext) -> CodeStatistics:
     Raises:
         NotMeasured: the model has no codebook.
     """
-    codes, size = context.codes, context.model.bottleneck.num_embeddings
+    bottleneck, codes = context.model.bottleneck, context.tokens
+    size, codebooks = bottleneck.num_embeddings * bottleneck.num_codebooks, bottleneck.num_codebooks
     names = list(context.run.speakers)
     speakers = {n: np.full(len(codes[n]), names.index(context.speaker(n))) for n in codes}
     try:
-        labels = {n: phones % len(SOUNDS) for n, phones in context.phones.items()}  # -1 is SIL
+        known = context.phones.items()
+        labels = {n: (phones % len(SOUNDS)).repeat(codebooks) for n, phones in known}  # -1 is SIL
         phones = _count_pairs(codes, labels, size, len(SOUNDS))
     except NotMeasured as reason:
         phones = reason
     counts = code_counts(np.concatenate(list(codes.values())), size)
     by_speaker = _count_pairs(codes, speakers, size, len(names))
-    return CodeStatistics(codebook_vectors(context), counts, phones, by_speaker)
+    return CodeStatistics(code_vectors(bottleneck), counts, phones, by_speaker, codebooks)
 
 
 def sample_frames(context: EvaluationContext, count: int) -> FrameSample:
@@ -104,7 +129,7 @@ def sample_frames(context: EvaluationContext, count: int) -> FrameSample:
     codes = distance = None
     if context.model.bottleneck.num_embeddings:
         codes = np.array([context.codes[n][place] for n, place in pairs])
-        distance = np.linalg.norm(z_e - codebook_vectors(context)[codes], axis=1)
+        distance = np.linalg.norm(z_e - quantized_vectors(context, codes), axis=1)
     try:
         known = context.phones
         phones = [SOUNDS[known[n][place]] if n in known else "" for n, place in pairs]  # -1 is SIL

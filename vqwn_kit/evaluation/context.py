@@ -1,27 +1,34 @@
 """A run and the utterances that it is evaluated on, encoded once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
+from vqwn_kit.data.choice import choose_utterances
+from vqwn_kit.data.corpus import sentence_of
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics import NotMeasured
 from vqwn_kit.evaluation.phones import frame_phones, phone_times
+from vqwn_kit.models.tensorflow import ops, tf
 from vqwn_kit.models.vqvae import VQVAE, as_batch
+from vqwn_kit.runs.codes import flatten_codes
 from vqwn_kit.runs.run import Run
+from vqwn_kit.sampling.pitch import utterance_pitch
 
 BITS_PER_NAT = 1.0 / np.log(2.0)
+MOST_SECONDS = 40.0  # of an utterance: the memory of a pass over it grows with its length
 MAX_TRAIN = 240  # training utterances that probes and the map of codes to phones are fitted on
 
 
 class Encoded(NamedTuple):
-    """Every `probe_every`-th frame of z_e, float32 (N', D), and all codes, int32 (N,), or None."""
+    """Every `probe_every`-th frame of z_e, float32 (N', d), and all codes, int32, or None.
+
+    Codes are (N,), or (N, Q) of several codebooks. z_e is in the space in which it is quantised.
+    """
 
     z_e: np.ndarray
     codes: np.ndarray | None
@@ -65,9 +72,23 @@ class EvaluationContext:
         """Return the name of an utterance's speaker."""
         return self.store.corpus.utterances[number].speaker
 
+    def sentences(self, numbers: Iterable[int]) -> list[str]:
+        """Return the sentence of each utterance; see `sentence_of`."""
+        return [sentence_of(self.store.corpus.utterances[number]) for number in numbers]
+
+    def chosen(self, numbers: np.ndarray, most: int) -> np.ndarray:
+        """Return at most `most` of some utterances; see `choose_utterances`."""
+        return choose_utterances(self.store.corpus, numbers, most)
+
     def other_speakers(self, number: int) -> list[str]:
-        """Return the names of the run's other speakers."""
-        return [name for name in self.run.speakers if name != self.speaker(number)]
+        """Return the names of the run's other speakers.
+
+        Of voices that were added to the run those who have recordings in the corpus, too: judges
+        of voices know no other.
+        """
+        corpus = self.store.corpus.speakers
+        names = [*self.run.trained_speakers, *(n for n in self.run.added_voices if n in corpus)]
+        return [name for name in names if name != self.speaker(number)]
 
     def speaker_ids(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the numbers of the utterances' speakers in the model, int32."""
@@ -86,10 +107,15 @@ class EvaluationContext:
 
     @cached_property
     def bits(self):
-        """`bits_per_sample` as a graph: (1, T, 1), (1,), (1, N, D) -> a scalar."""
+        """`bits_per_sample` as a graph: (1, T, 1), (1,), (1, N, D)[, (1, N)] -> a scalar."""
         z_q = tf.TensorSpec((1, None, self.model.bottleneck.embedding_dim))
         signature = [tf.TensorSpec((1, None, 1)), tf.TensorSpec((1,), tf.int32), z_q]
+        signature += [tf.TensorSpec((1, None))] if self.model.pitch_levels else []
         return tf.function(partial(bits_per_sample, self.model), input_signature=signature)
+
+    def pitch(self, number: int, frames: int | None = None) -> np.ndarray | None:
+        """Return the pitch of an utterance, (1, N), if it is an input; see `utterance_pitch`."""
+        return utterance_pitch(self.model, self.store, int(number), frames, self.progress)
 
     @cached_property
     def encoded(self) -> dict[int, Encoded]:
@@ -99,7 +125,7 @@ class EvaluationContext:
 
     @cached_property
     def _quantize(self):
-        """Encoder and bottleneck as a graph: (1, T, 1) -> z_e (1, N, D), codes (1, N) or None."""
+        """Encoder and bottleneck as a graph: (1, T, 1) -> z_e (1, N, d), codes or None."""
 
         def quantize(waveform):
             quantized = self.model.quantized(waveform, training=False)
@@ -116,10 +142,17 @@ class EvaluationContext:
 
     @property
     def codes(self) -> dict[int, np.ndarray]:
-        """Codes (N,) of the same utterances; NotMeasured where there is no codebook."""
+        """Codes (N,) or (N, Q) of the same utterances; NotMeasured where there is no codebook."""
         if not self.model.bottleneck.num_embeddings:
             raise NotMeasured("the model has no codebook")
         return {number: encoded.codes for number, encoded in self.encoded.items()}
+
+    @property
+    def tokens(self) -> dict[int, np.ndarray]:
+        """Codes of the same utterances as tokens, int32 (N Q,); see `flatten_codes`."""
+        bottleneck = self.model.bottleneck
+        sizes = (bottleneck.num_embeddings, bottleneck.num_codebooks)
+        return {number: flatten_codes(codes, *sizes) for number, codes in self.codes.items()}
 
     @cached_property
     def phones(self) -> dict[int, np.ndarray]:
@@ -134,8 +167,9 @@ def evaluation_context(
 ) -> EvaluationContext:
     """Return a run with the utterances that it is evaluated on.
 
-    `utterances` is the number of held-out ones at most, evenly spread, all by default; at most
-    `MAX_TRAIN` of training are added.
+    `utterances` is the number of held-out ones at most, see `choose_utterances`; all by default.
+    At most `MAX_TRAIN` of training are added. Of one of more than `MOST_SECONDS` only the beginning
+    is measured, without its text.
 
     Raises:
         InputError: a split has no utterance, or none by a speaker of the run.
@@ -144,13 +178,16 @@ def evaluation_context(
         context = evaluation_context(vq.load_run("mini"), store)
         context.codes[context.held_out[0]]      # (N,)
     """
+    store = store.cut(MOST_SECONDS)
     held_out = select_utterances(run, store, "held_out", utterances)
     train = select_utterances(run, store, "train", MAX_TRAIN)
     return EvaluationContext(run, store, held_out, train, seed, progress)
 
 
 def select_utterances(run: Run, store: Store, split: str, most: int | None = None) -> np.ndarray:
-    """Return at most `most` utterances of a split by speakers of a run, evenly spread, int (U,).
+    """Return at most `most` utterances of a split by speakers of a run, int (U,).
+
+    See `choose_utterances`; all by default.
 
     Raises:
         InputError: there are none.
@@ -167,15 +204,10 @@ def select_utterances(run: Run, store: Store, split: str, most: int | None = Non
             f"none of the speakers of {store.corpus.folder} is in {run.folder}, which has "
             f"{', '.join(list(run.speakers)[:8])}: give the corpus that it was trained on"
         )
-    return evenly_spread(np.array(known), most or len(known))
+    return choose_utterances(store.corpus, np.array(known), most or len(known))
 
 
-def evenly_spread(numbers: np.ndarray, most: int) -> np.ndarray:
-    """Return at most `most` of some numbers, from the first to the last."""
-    return numbers[np.linspace(0, len(numbers) - 1, min(most, len(numbers))).round().astype(int)]
-
-
-def bits_per_sample(model: VQVAE, waveform, speaker, z_q):
+def bits_per_sample(model: VQVAE, waveform, speaker, z_q, pitch=None):
     """Return the negative log-likelihood of a waveform in bits per sample, teacher-forced.
 
     Args:
@@ -183,6 +215,7 @@ def bits_per_sample(model: VQVAE, waveform, speaker, z_q):
         waveform: (1, T, 1), T a multiple of `hop_length`.
         speaker: int32 (1,), that the decoder is conditioned on, and `z_q`.
         z_q: (1, T / hop_length, D).
+        pitch: (1, T / hop_length), see `VQVAE.condition`.
     """
-    conditioning = model.decoder.conditioner(z_q, speaker)
+    conditioning = model.condition(z_q, speaker, pitch)
     return model.decoder.loss(waveform, conditioning, training=False) * BITS_PER_NAT

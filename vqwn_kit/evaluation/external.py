@@ -1,36 +1,35 @@
 """Measures of waveforms by external packages of the extra `eval`: phones, pitch, quality.
 
-None of these packages needs another framework; all run offline, on the processor.
+None of these packages needs another framework; all run offline, on the processor. The second judge
+of quality, of the extra `mos`, needs PyTorch.
 """
 
-import importlib
 import re
 import warnings
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from types import ModuleType
 
 import numpy as np
 
+from vqwn_kit import errors
+from vqwn_kit.data.pitch import pitch_of
 from vqwn_kit.evaluation.metrics import NotMeasured
 
 RATE = 16_000  # Hz, the sample rate that all of them take
-PACKAGES = {"swift_f0": "swift-f0", "speechmos.dnsmos": "speechmos"}
 
 
 def import_optional(module: str) -> ModuleType:
-    """Import a module of the extra `eval`.
+    """Import a module of the extra `eval` or `mos`.
 
     Raises:
         NotMeasured: it is not installed.
     """
     try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        package = PACKAGES.get(module, module)
-        raise NotMeasured(
-            f"the package {package} is not installed ({error.name} is missing): "
-            "pip install -e .[eval]"
-        ) from error
+        return errors.import_optional(module)
+    except errors.InputError as error:
+        raise NotMeasured(str(error)) from error
 
 
 def words_of(text: str) -> list[str]:
@@ -66,15 +65,9 @@ def recognise_phones(waveform: np.ndarray) -> str:
     return _symbols(_hama()[0](np.asarray(waveform, np.float32), RATE).phoneme_text)
 
 
-@cache
-def _swift_f0():
-    return import_optional("swift_f0").SwiftF0(threads=1)
-
-
 def pitch(waveform: np.ndarray) -> np.ndarray:
     """Return the pitch in Hz of a waveform (T,) at 16 kHz every 16 ms; NaN where unvoiced."""
-    track = _swift_f0().detect(np.asarray(waveform, np.float32), RATE, fmax=600.0)
-    return np.where(track.confidence >= 0.5, track.pitch_hz, np.nan)
+    return pitch_of(waveform)
 
 
 def pitch_errors(original: np.ndarray, sampled: np.ndarray) -> tuple[float, float]:
@@ -104,6 +97,27 @@ def dnsmos(waveform: np.ndarray) -> float:
         # its 120 mel bands are more than its 321-point transform can fill
         warnings.filterwarnings("ignore", "Empty filters detected", UserWarning)
         return float(model.run(np.clip(waveform, -1.0, 1.0), RATE)["p808_mos"])
+
+
+@cache
+def _distill_mos():
+    package = import_optional("distillmos")
+    with redirect_stdout(StringIO()):  # it prints where its weights are
+        return package.ConvTransformerSQAModel().eval()
+
+
+def distill_mos(waveform: np.ndarray) -> float:
+    """Return Distill-MOS, a predicted opinion score from 1 to 5, of a waveform (T,) at 16 kHz.
+
+    [Stahl 2025](https://arxiv.org/abs/2502.05356): a small network that was taught by one on
+    wav2vec 2.0 features, so that its errors are not those of `dnsmos`, which reads mel bands.
+
+    Raises:
+        NotMeasured: distillmos or PyTorch is not installed.
+    """
+    model, torch = _distill_mos(), import_optional("torch")
+    with torch.no_grad():
+        return float(model(torch.from_numpy(np.array(waveform, np.float32)[None]))[0])
 
 
 def stoi(original: np.ndarray, sampled: np.ndarray) -> float:

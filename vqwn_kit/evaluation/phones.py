@@ -1,25 +1,25 @@
-"""Times of phones in a store: the corpus's own table, or forced alignment, which is cached.
+"""Times of phones in a store: the corpus's own, or forced alignment, which is cached.
 
 `phones.tsv` has the columns utterance, start, end (seconds) and phone (ARPABET without stress, SIL
 is silence). The times of a corpus's own table, such as that of `data/mini`, are those of the
-recordings. Otherwise pocketsphinx aligns the text with the sound, and the table is cached in the
-store's folder, with times in the store's trimmed utterances. English only.
+recordings; so are those of TextGrids beside them, whose tier `phones` is in ARPABET or IPA, as the
+Montreal Forced Aligner writes them. Otherwise pocketsphinx aligns the text with the sound, and the
+table is cached in the store's folder, with times in the store's trimmed utterances. English only.
 """
 
-import csv
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from vqwn_kit.data.alignment import read_phones, spans_beside, textgrid_beside
 from vqwn_kit.data.store import Store
+from vqwn_kit.data.textgrid import Span
+from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.external import import_optional, words_of
 from vqwn_kit.evaluation.metrics import NotMeasured
 from vqwn_kit.files import replacing
-
-Span = tuple[float, float, str]  # start and end in seconds, phone
 
 KINDS = {  # ARPABET by manner of articulation
     "front vowel": "IY IH EY EH AE",
@@ -44,7 +44,13 @@ IPA = (
     "j Y, ɹ R, r R, l L, ɫ L, m M, n N, ŋ NG, p P, b B, t T, ɾ T, d D, k K, ɡ G, g G, f F, v V, "
     "θ TH, ð DH, s S, z Z, ʃ SH, ʒ ZH, h HH"
 )
+ALIGNER_IPA = (  # symbols of the Montreal Forced Aligner's English that IPA lacks
+    "aj AY, aw AW, ej EY, əw OW, ɔj OY, ɐ AH, ɒ AA, ʉ UW, ʎ L, ɲ N, ɱ M, c K, ɟ G, ç HH, ʔ T"
+)
+MARKS = "[ːˑʰʲʷ\N{COMBINING BRIDGE BELOW}\N{COMBINING VERTICAL LINE BELOW}]"  # dropped
+SILENCES = ("", "sil", "sp", "spn", "<eps>", "<unk>", "silence")  # as aligners write them
 IPA_TO_ARPABET = dict(pair.split(" ", 1) for pair in IPA.split(", "))
+LABELS = IPA_TO_ARPABET | dict(pair.split(" ", 1) for pair in ALIGNER_IPA.split(", "))
 
 
 def phone_times(
@@ -54,11 +60,13 @@ def phone_times(
 
     Args:
         store: the prepared corpus.
-        numbers: of the utterances. Those that cannot be aligned are left out of the result.
+        numbers: of the utterances. Those that cannot be aligned are left out of the result; so are
+            those that a table does not name, or that have no TextGrid where others have one.
         progress: show a progress bar while aligning.
 
     Raises:
-        NotMeasured: no table, and no texts or no packages to align with.
+        NotMeasured: no table or TextGrid, and no texts or no packages to align with; or phones in a
+            TextGrid that are not those of English.
     """
     from tqdm import tqdm
 
@@ -70,7 +78,10 @@ def phone_times(
         keys = {n: utterances[n].key for n in numbers if utterances[n].key in spans}
         if not keys:
             raise NotMeasured(f"{path} names none of these utterances")
-        return {n: _in_store(spans[key], store, n) for n, key in keys.items()}
+        return {n: in_store(spans[key], store, n) for n, key in keys.items()}
+    beside = [n for n in numbers if textgrid_beside(utterances[n].path)]
+    if given := _from_textgrids(store, beside):
+        return given
     cache = store.folder / f"phones-{store.identity}.tsv"  # a store outlives changes of its files
     table = read_phones(cache) if cache.is_file() else {}
     missing = [n for n in numbers if utterances[n].key not in table]
@@ -88,16 +99,6 @@ def phone_times(
     return {n: spans for n, spans in chosen.items() if spans[0][2] != FAILED}
 
 
-def read_phones(path: Path) -> dict[str, list[Span]]:
-    """Return the spans in a `phones.tsv` by key of the utterance."""
-    table = defaultdict(list)
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            span = (float(row["start"]), float(row["end"]), row["phone"])
-            table[row["utterance"]].append(span)
-    return dict(table)
-
-
 def _write_phones(path: Path, table: dict[str, list[Span]]) -> None:
     with replacing(path) as scratch, scratch.open("w", encoding="utf-8") as file:
         file.write("utterance\tstart\tend\tphone\n")
@@ -107,7 +108,45 @@ def _write_phones(path: Path, table: dict[str, list[Span]]) -> None:
             )
 
 
-def _in_store(spans: list[Span], store: Store, number: int) -> list[Span]:
+def _from_textgrids(store: Store, numbers: list[int]) -> dict[int, list[Span]]:
+    """Return the phones in TextGrids beside recordings, if they have any, in the store's times."""
+    table = {}
+    for number in numbers:
+        path = store.corpus.utterances[number].path
+        spans = []
+        try:
+            given = spans_beside(path, "phones")
+        except InputError as error:
+            raise NotMeasured(str(error)) from error
+        for start, end, label in given:
+            phones = phones_of_label(label)
+            if not phones:
+                raise NotMeasured(
+                    f"the TextGrid of {path} has the phone {label!r}; expected ARPABET or IPA of "
+                    "English"
+                )
+            edges = np.linspace(start, end, len(phones) + 1).tolist()
+            spans += zip(edges[:-1], edges[1:], phones, strict=True)
+        if spans:
+            table[number] = in_store(spans, store, number)
+    return table
+
+
+def phones_of_label(label: str) -> list[str]:
+    """Return the phones, as in `PHONES` or SIL, of a label in ARPABET or IPA; else an empty list.
+
+    Stress, length and such marks are ignored; silence, noise and unknown words are SIL.
+    """
+    label = label.strip()
+    if label.lower() in SILENCES:
+        return ["SIL"]
+    plain = label.rstrip("012").upper()
+    if plain in PHONES:
+        return [plain]
+    return LABELS.get(re.sub(MARKS, "", label), "").split()
+
+
+def in_store(spans: list[Span], store: Store, number: int) -> list[Span]:
     """Move times in the recording to times in the store, whose front is trimmed."""
     shift = store.offsets[number] / store.sample_rate
     end = store.lengths[number] / store.sample_rate

@@ -3,32 +3,37 @@
 import html
 import json
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from vqwn_kit.data import audio
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.metrics import Estimate, NotMeasured
-from vqwn_kit.evaluation.metrics.tables import align_columns, html_table, markdown_table
-from vqwn_kit.files import replacing
+from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, group_means, proportion, ratio
+from vqwn_kit.evaluation.metrics.tables import Shown, align_columns, html_table, markdown_table
+from vqwn_kit.files import read_json, replacing
 
-DIGITS = {"": 2, "%": 1, "% fewer": 1, "dB": 2, "semitones": 2, "of 5": 2}
+DIGITS = {"": 2, "%": 1, "% fewer": 1, "dB": 2, "semitones": 2, "of 5": 2, "of 1": 2}
 INTERVALS = (
-    "Intervals are 95 %: Student's t over utterances (of a ratio, or by leaving out one utterance "
-    "where the measure is of all frames), Wilson's for proportions. Counts have none."
+    "Intervals are 95 %, for other sentences and the same speakers: what several voices read, or "
+    "what one recording is converted to, is one sentence. Student's t over sentences (of a ratio, "
+    "or by leaving out one sentence where the measure is of all frames); Wilson's for proportions, "
+    "with the effective sample size. Counts have none."
 )
 HEAD, ALIGN = ("measure", "value", "95 % interval", "on", ""), "lrrll"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A measure: its value, its 95 % interval or None, the number and kind of observations."""
+    """A measure: its value, its 95 % interval or None, the number and kind of observations.
+
+    `sentences` has the value of each sentence, where it is kept for paired comparisons.
+    """
 
     section: str
     name: str
@@ -39,6 +44,7 @@ class Row:
     of: str
     unit: str
     note: str = ""
+    sentences: dict[str, float] = field(default_factory=dict, repr=False)
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """Return name, value, interval, count and note as text."""
@@ -51,8 +57,23 @@ class Row:
         return f"{value:,.{digits}f}"
 
 
+def _checked_row(row: Row) -> Row:
+    """Return a row; raise TypeError where a value of it is of another type."""
+    numbers = [row.value, row.n, *(x for x in (row.low, row.high) if x is not None)]
+    numbers += row.sentences.values()
+    texts = (row.section, row.name, row.of, row.unit, row.note)
+    if not all(map(is_numeric, numbers)) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"the row {row.name!r} holds something of another type")
+    return row
+
+
+def is_numeric(value) -> bool:
+    """Return whether a value is a number, be it infinite, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 @dataclass(repr=False)
-class ScoreCard:
+class ScoreCard(Shown):
     """The measures of a run, and the reasons of those that could not be made.
 
     Attributes:
@@ -72,6 +93,8 @@ class ScoreCard:
         card.show(); card["phone error, reconstruction"].value
     """
 
+    file: ClassVar[str] = "score_card"  # name of what `save` writes
+
     about: dict[str, str | int | float]
     rows: list[Row] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -89,19 +112,26 @@ class ScoreCard:
         Raises:
             InputError: there is no score card, or a file that is none.
         """
-        path = Path(folder) / "score_card.json"
+        path = Path(folder) / f"{cls.file}.json"
         if not path.is_file():
             raise InputError(
-                f"{folder} has no score_card.json: measure the run first, with score_card(run) and "
+                f"{folder} has no {path.name}: measure the run first, with score_card(run) and "
                 "save(run.folder), or `vqwn evaluate`"
             )
+        saved = read_json(path, "a score card")
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            rows = [Row(**row) for row in saved["rows"]]
-            points = [tuple(point) for point in saved["divergence"]]
-            rest = {name: saved[name] for name in ("about", "skipped", "verdicts", "tracks")}
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no score card ({error!r}): measure again") from error
+            rows = [_checked_row(Row(**row)) for row in saved["rows"]]
+            points = [(int(step), float(bits)) for step, bits in saved["divergence"]]
+            kinds = {"about": dict, "skipped": dict, "verdicts": list, "tracks": list}
+            rest = {name: saved[name] for name in kinds}
+            wrong = [name for name, kind in kinds.items() if not isinstance(rest[name], kind)]
+            texts = [*rest["verdicts"], *rest["skipped"].values()]
+            keys = {"utterance", "label", "file"}
+            tracks = [t for t in rest["tracks"] if not isinstance(t, dict) or not keys <= t.keys()]
+            if wrong or tracks or not all(isinstance(text, str) for text in texts):
+                raise TypeError(f"{wrong or tracks or 'a verdict'} is of another type")
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is no score card ({error!r:.200}): measure again") from error
         return cls(rows=rows, divergence=points, **rest)
 
     def __getitem__(self, name: str) -> Row:
@@ -120,20 +150,57 @@ class ScoreCard:
         unit: str,
         of: str,
         note: str = "",
+        observations: int = 0,
+        sentences: dict[str, float] | None = None,
     ) -> Row:
-        """Add a row and return it; a plain number is a count, and shares are shown in %."""
+        """Add a row and return it; a plain number is a count, and shares are shown in %.
+
+        Args:
+            section: of the card.
+            name: of the measure.
+            estimate: its value and interval.
+            unit: its unit.
+            of: what was observed, such as "sounds".
+            note: shown beside it.
+            observations: how many there are; where `estimate.n` is less, it counts sentences.
+            sentences: the value of each sentence, for `disagreements`.
+        """
         if not isinstance(estimate, Estimate):
             estimate = Estimate(float(estimate), None, None, 1)
         scale = 100.0 if unit.startswith("%") else 1.0
         limits = [None if x is None else x * scale for x in (estimate.low, estimate.high)]
-        signed = ("bits", "% fewer")  # only differences and information can be negative
+        signed = ("bits", "% fewer", "of 1")  # only differences and information can be negative
         if limits[0] is not None and unit not in signed:
             limits[0] = max(0.0, limits[0])
         if limits[1] is not None and unit == "%":
             limits[1] = min(100.0, limits[1])
-        row = Row(section, name, estimate.value * scale, *limits, estimate.n, of, unit, note)
+        if estimate.n < observations:
+            of = f"sentences, {observations} {of}"
+        values = {label: round(value * scale, 6) for label, value in (sentences or {}).items()}
+        value, n = estimate.value * scale, estimate.n
+        row = Row(section, name, value, *limits, n, of, unit, note, values)
         self.rows.append(row)
         return row
+
+    def add_ratio(
+        self,
+        section: str,
+        name: str,
+        unit: str,
+        sentences: Sequence[str],
+        tops: Sequence[float],
+        weights: Sequence[float] | None = None,
+        note: str = "",
+        share: bool = False,
+    ) -> Row:
+        """Add sum(tops) / sum(weights) over the sentences of sounds, and that of each sentence.
+
+        With `share`, tops are hits, of weight 1; see `proportion`, otherwise `ratio`.
+        """
+        weights = np.ones(len(tops)) if weights is None else weights
+        estimate = proportion(tops, sentences) if share else ratio(tops, weights, sentences)
+        each = group_means(tops, weights, sentences)
+        return self.add(section, name, estimate, unit, "sounds", note, len(tops), each)
 
     @contextmanager
     def measuring(self, *names: str) -> Iterator[None]:
@@ -175,8 +242,6 @@ class ScoreCard:
             lines += [f"  {name}: {reason}" for name, reason in self.skipped.items()]
         return "\n".join([*lines, "", *self.verdicts, INTERVALS])
 
-    __repr__ = __str__
-
     def to_markdown(self) -> str:
         """Return the card as a Markdown page."""
         parts = ["# Score card", self._facts(), *(f"**{verdict}**" for verdict in self.verdicts)]
@@ -196,15 +261,19 @@ class ScoreCard:
         above, below = ("".join(f"<p>{text}</p>" for text in part) for part in (above, below))
         return above + html_table(HEAD, self._sections(), ALIGN) + below
 
-    def show(self) -> None:
-        """Show the card: as a table in a notebook, else as text."""
-        ipython = sys.modules.get("IPython")  # it is imported wherever a notebook is
-        if ipython is None or ipython.get_ipython() is None:
-            print(self)
-        else:
-            from IPython.display import display
+    def figures(self) -> dict:
+        """Return the figures that `save` writes, by name."""
+        from matplotlib.figure import Figure
 
-            display(self)
+        from vqwn_kit import plots
+
+        rows = [asdict(row) for row in self.rows]
+        figures = {"score_card": plots.plot_score_card(rows, self.divergence, figure=Figure())}
+        if self.code_phones is not None:
+            ax = Figure(figsize=(8.0, 6.5), layout="constrained").add_subplot()
+            plots.plot_code_phones(self.code_phones, self.phones, ax=ax)
+            figures["code_phones"] = ax.figure
+        return figures
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write the card into a folder, such as the run's, and return the paths.
@@ -212,24 +281,14 @@ class ScoreCard:
         `score_card.json`, `score_card.md`, `figures/score_card.png`, and `figures/code_phones.png`
         where codes were compared with phones; and the sounds as `audio/*.flac`.
         """
-        from matplotlib.figure import Figure
-
-        from vqwn_kit import plots
-
         folder = Path(folder)
-        texts = {"score_card.json": json.dumps(self.to_dict(), indent=1) + "\n"}
-        texts["score_card.md"] = self.to_markdown()
+        texts = {f"{self.file}.json": json.dumps(self.to_dict(), indent=1) + "\n"}
+        texts[f"{self.file}.md"] = self.to_markdown()
         for name, text in texts.items():
             with replacing(folder / name) as scratch:
                 scratch.write_text(text, encoding="utf-8")
-        rows = [asdict(row) for row in self.rows]
-        figures = {"score_card": plots.plot_score_card(rows, self.divergence, figure=Figure())}
-        if self.code_phones is not None:
-            ax = Figure(figsize=(8.0, 6.5), layout="constrained").add_subplot()
-            plots.plot_code_phones(self.code_phones, self.phones, ax=ax)
-            figures["code_phones"] = ax.figure
         written = [folder / name for name in texts]
-        for name, figure in figures.items():
+        for name, figure in self.figures().items():
             written.append(folder / "figures" / f"{name}.png")
             with replacing(written[-1]) as scratch:
                 figure.savefig(scratch, dpi=110)

@@ -5,11 +5,10 @@ The points take the place of an encoder's outputs and stay fixed, so that only t
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from vqwn_kit.models.bottlenecks import VectorQuantizer
+from vqwn_kit.models.tensorflow import keras, tf
+from vqwn_kit.models.vector_quantizers import VectorQuantizer
 
 
 class CodebookHistory(NamedTuple):

@@ -1,9 +1,9 @@
 """Receptive fields of encoders, measured from outside: change the waveform, compare z_e."""
 
 import numpy as np
-from keras import ops
 
 from vqwn_kit.errors import InputError
+from vqwn_kit.models.tensorflow import ops
 
 
 def measure_receptive_field(encoder, draws: int = 8, seed: int = 0) -> tuple[int, int]:

@@ -1,9 +1,14 @@
-"""Conditioning: codes' vectors (B, N, D) and a speaker (B,) -> frames (B, N, C)."""
+"""Conditioning: codes' vectors (B, N, D), a speaker (B,), and pitch (B, N) -> frames (B, N, C)."""
 
 import keras
+import numpy as np
 from keras import ops
 
+from vqwn_kit.models import workers
 from vqwn_kit.models.layers import Layer, TimeJitter
+from vqwn_kit.models.pitch import PitchEmbedding
+
+PITCH_DIM = 32  # channels of the vector of a level of the pitch
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -17,7 +22,8 @@ class SpeakerEmbedding(Layer):
             with speaker -1 and from `dropout`.
         dropout: probability, in training, that an utterance's speaker is replaced by -1.
 
-    Input shape: (B,) int32, -1..S-1. Output shape: (B, speaker_dim).
+    Input shape: (B,) int32, -1..S-1, and the numbers of added voices. Output shape: (B,
+        speaker_dim), or with added voices the channels of theirs.
     """
 
     def __init__(
@@ -34,6 +40,14 @@ class SpeakerEmbedding(Layer):
         self.learned_no_speaker = learned_no_speaker
         self.dropout = dropout
         self.generator = keras.random.SeedGenerator()
+        self.added = np.zeros((0, speaker_dim), np.float32)
+
+    def set_added(self, vectors: np.ndarray) -> None:
+        """Give the numbers S, S + 1, ... to vectors that are no weights, (A, channels).
+
+        Channels beyond `speaker_dim`, see `Conditioner`, are 0 of all other speakers.
+        """
+        self.added = np.asarray(vectors, np.float32)
 
     def build(self, input_shape=None):
         """Create the table (S, speaker_dim), and the vector of 'no speaker' if it is learned."""
@@ -48,11 +62,20 @@ class SpeakerEmbedding(Layer):
     def call(self, speaker, training: bool | None = None):
         """Return the vectors of speakers."""
         if training and self.dropout:
-            drawn = keras.random.uniform(ops.shape(speaker), seed=self.generator)
+            drawn = workers.draw(keras.random.uniform, ops.shape(speaker), seed=self.generator)
             speaker = ops.where(drawn < self.dropout, -1, speaker)
-        vectors = ops.take(self.table, ops.maximum(speaker, 0), axis=0)
-        no_speaker = self.no_speaker if self.learned_no_speaker else ops.zeros_like(vectors)
+        table = self.table
+        if len(self.added):
+            table = ops.concatenate([self._widened(table), ops.cast(self.added, table.dtype)])
+        vectors = ops.take(table, ops.maximum(speaker, 0), axis=0)
+        no_speaker = ops.zeros_like(vectors)
+        if self.learned_no_speaker:
+            no_speaker = self._widened(self.no_speaker[None])
         return ops.where(speaker[:, None] >= 0, vectors, no_speaker)
+
+    def _widened(self, vectors):
+        """Return vectors (M, speaker_dim) with zeros up to the channels of the added ones."""
+        return ops.pad(vectors, ((0, 0), (0, self.added.shape[1] - self.speaker_dim)))
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
@@ -61,9 +84,10 @@ class Conditioner(Layer):
 
     The codes may be jittered in training and pass through a convolution of width 3, as in
     [Chorowski 2019](https://arxiv.org/abs/1901.08810), section III-C; the speaker's vector is
-    set beside each frame. Where there are `local_layers`, both are then joined by a linear layer
-    and pass through residual convolutions of width 3 with ReLU, so that what a code means may
-    depend on its neighbours and on the speaker.
+    set beside each frame, and so is that of the frame's pitch where there are `pitch_levels`.
+    Where there are `local_layers`, all are then joined by a linear layer and pass through residual
+    convolutions of width 3 with ReLU, so that what a code means may depend on its neighbours and
+    on the speaker.
 
     Args:
         num_speakers: S.
@@ -74,14 +98,24 @@ class Conditioner(Layer):
         jitter: probability that a frame takes a neighbour's code; see `TimeJitter`.
         learned_no_speaker: learn the vector of 'no speaker', which is zeros otherwise.
         speaker_dropout: probability, in training, that the speaker is replaced by 'no speaker'.
-        speaker_projection: "shared": a network projects codes and speaker by one matrix; "own": by
-            one matrix each, whose products are added. The same functions, initialised differently.
+        speaker_projection: "shared": a network projects codes, speaker and pitch by one matrix;
+            "own": by one matrix each, whose products are added. The same functions, initialised
+            differently.
+        pitch_levels: levels of the pitch, see `pitch_to_levels`, such as 50, which may be given
+            or not, see `PitchEmbedding`; 0 for no pitch.
 
     Raises:
-        ValueError: another `speaker_projection`, or "own" with `local_layers`, which mix the two.
+        ValueError: another `speaker_projection`, "own" with `local_layers`, which mix codes and
+            speaker, or 1 level of pitch.
 
-    Input shape: (B, N, D), and (B,) int32, -1..S-1, or vectors of voices, (B, speaker_dim).
-    Output shape: (B, N, C): C is `local_channels` or D, and `speaker_dim` more without layers.
+    The vector of a voice may have `offset_channels` more than a speaker's: biases that are added to
+    the outputs of the join and of each residual layer, or without `local_layers` to the local
+    condition. A voice that was added to a trained model can have them.
+
+    Input shape: (B, N, D); (B,) int32, -1..S-1, or vectors of voices, (B, speaker_dim) or (B,
+        speaker_dim + offset_channels); and with `pitch_levels` (B, N) int32.
+    Output shape: (B, N, C): C is `local_channels` or D, and without layers the channels of the
+        other vectors more.
     """
 
     short_name = "conditioner"
@@ -97,6 +131,7 @@ class Conditioner(Layer):
         learned_no_speaker: bool = False,
         speaker_dropout: float = 0.0,
         speaker_projection: str = "shared",
+        pitch_levels: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -118,6 +153,7 @@ class Conditioner(Layer):
         self.learned_no_speaker = learned_no_speaker
         self.speaker_dropout = speaker_dropout
         self.speaker_projection = speaker_projection
+        self.pitch_levels = pitch_levels
         self.local_width = local_channels or condition_dim
         policy = {"dtype": self.dtype_policy}
         self.speakers = SpeakerEmbedding(
@@ -129,6 +165,8 @@ class Conditioner(Layer):
             **policy,
         )
         self.time_jitter = TimeJitter(jitter, name="time_jitter", **policy)
+        if pitch_levels:
+            self.pitches = PitchEmbedding(pitch_levels, PITCH_DIM, name="pitches", **policy)
         conv = {"kernel_size": 3, "padding": "same", **policy}
         if local_channels:
             self.conv = keras.layers.Conv1D(local_channels, name="conv", **conv)
@@ -146,8 +184,22 @@ class Conditioner(Layer):
         """Channels of the parts of a frame that a network projects by matrices of their own."""
         if self.local_layers:
             return [self.local_width]
-        widths = [self.local_width, self.speaker_dim]
-        return widths if self.speaker_projection == "own" else [sum(widths)]
+        return self._widths if self.speaker_projection == "own" else [sum(self._widths)]
+
+    @property
+    def offset_channels(self) -> int:
+        """Channels of the biases that the vector of a voice may have."""
+        return self.local_width * (1 + len(self.residuals))
+
+    @property
+    def context(self) -> int:
+        """Frames on either side that the conditioning of a frame depends on."""
+        return bool(self.local_channels) + len(self.residuals)
+
+    @property
+    def _widths(self) -> list[int]:
+        """Channels of codes, speaker and pitch."""
+        return [self.local_width, self.speaker_dim, *([PITCH_DIM] if self.pitch_levels else [])]
 
     @property
     def channels(self) -> int:
@@ -155,27 +207,56 @@ class Conditioner(Layer):
         return sum(self.groups)
 
     def build(self, local_condition_shape=None, speaker_shape=None):
-        """Build the table of speakers and the convolutions."""
+        """Build the tables of speakers and pitches, and the convolutions."""
         self.speakers.build()
+        if self.pitch_levels:
+            self.pitches.build()
         if self.local_channels:
             self.conv.build((None, None, self.condition_dim))
         if self.local_layers:
-            self.join.build((None, None, self.local_width + self.speaker_dim))
+            self.join.build((None, None, sum(self._widths)))
         for layer in self.residuals:
             layer.build((None, None, self.local_width))
 
-    def call(self, local_condition, speaker, training: bool | None = None):
-        """Return the conditioning (B, N, C)."""
+    def call(self, local_condition, speaker, pitch=None, training: bool | None = None):
+        """Return the conditioning (B, N, C).
+
+        Args:
+            local_condition: (B, N, D).
+            speaker: (B,), or vectors of voices.
+            pitch: with `pitch_levels`, the levels of the pitch, int32 (B, N), or None: not given.
+            training: whether in training.
+
+        Raises:
+            ValueError: pitch without `pitch_levels`.
+        """
+        if pitch is not None and not self.pitch_levels:
+            raise ValueError("pitch_levels is 0, but the levels of a pitch are given")
         local = self.time_jitter(local_condition, training=training)
         if self.local_channels:
             local = self.conv(local)
         is_vector = ops.ndim(speaker) == 2
         vectors = speaker if is_vector else self.speakers(speaker, training=training)
-        vectors = ops.cast(vectors, local.dtype)
+        vectors, offsets = self._split(ops.cast(vectors, local.dtype))
+        if not self.local_layers:
+            local = local + offsets[0]
         repeated = ops.repeat(vectors[:, None], ops.shape(local)[1], axis=1)
-        x = ops.concatenate([local, repeated], axis=-1)
+        parts = [local, repeated]
+        if self.pitch_levels:
+            if pitch is None:
+                pitch = ops.full_like(local[..., 0], self.pitches.not_given, dtype="int32")
+            parts.append(self.pitches(pitch, training=training))
+        x = ops.concatenate(parts, axis=-1)
         if self.local_layers:
-            x = self.join(x)
-        for layer in self.residuals:
-            x = x + layer(x)
+            x = self.join(x) + offsets[0]
+        for layer, offset in zip(self.residuals, offsets[1:], strict=True):
+            x = x + layer(x) + offset
         return x
+
+    def _split(self, vectors):
+        """Return the vectors (B, speaker_dim) of speakers, and the biases (B, 1, W) of layers."""
+        count = 1 + len(self.residuals)
+        if vectors.shape[1] == self.speaker_dim:
+            return vectors, [0.0] * count
+        offsets = ops.split(vectors[:, None, self.speaker_dim :], count, axis=-1)
+        return vectors[:, : self.speaker_dim], offsets

@@ -3,11 +3,13 @@
 import keras
 from keras import ops
 
+from vqwn_kit.models import workers
 from vqwn_kit.models.codec import level_to_scalar, mu_law_encode
 from vqwn_kit.models.layers import Layer, shift_right
 from vqwn_kit.models.mel import DELTA_WIDTH, LogMel, Mfcc
 
 FEATURE_HOP = 160  # samples between two frames of features, 10 ms
+NOISE_RANGE = 30.0  # dB between the least and the greatest signal-to-noise ratio in training
 
 
 class Encoder(Layer):
@@ -21,12 +23,17 @@ class Encoder(Layer):
         embedding_dim: D, channels of z_e.
         hop_length: samples per frame.
         receptive_field: samples that one frame of z_e can depend on.
+        width: numbers per sample in its widest layer, which its memory follows from.
         short_name: its name in presets, arguments and run folders.
+        has_floor: whether it depends on the loudest cell of the whole recording, which parts of one
+            are called with: `loudest`.
     """
 
+    has_floor = False
     embedding_dim: int
     hop_length: int
     receptive_field: int
+    width: float = 1024.0
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -100,7 +107,7 @@ class StridedConvEncoder(Encoder):
         ]
         self.project = keras.layers.Conv1D(embedding_dim, 1, dtype="float32", name="project")
         self.norms = [
-            keras.layers.BatchNormalization(
+            workers.BatchNormalization(
                 momentum=batch_norm_momentum,
                 dtype=policy if number < num_layers else "float32",
                 name=f"norm_{number:02d}",
@@ -112,6 +119,11 @@ class StridedConvEncoder(Encoder):
     def receptive_field(self) -> int:
         """Samples that one frame of z_e can depend on."""
         return 1 + sum((self.kernel_size - 1) * 2**layer for layer in range(self.num_layers))
+
+    @property
+    def width(self) -> float:
+        """Numbers per sample in its widest layer."""
+        return self.filters / 2
 
     def build(self, input_shape=None):
         """Build all convolutions and normalisations."""
@@ -196,6 +208,11 @@ class DilatedConvEncoder(Encoder):
     def receptive_field(self) -> int:
         """Samples that one frame of z_e can depend on."""
         return self.hop_length + (self.kernel_size - 1) * (1 + sum(self.dilations))
+
+    @property
+    def width(self) -> float:
+        """Numbers per sample in its widest layer."""
+        return self.filters
 
     def build(self, input_shape=None):
         """Build all convolutions."""
@@ -290,6 +307,11 @@ class GatedConvEncoder(Encoder):
             seen += 0 if self.downsample == "stride" else rate
         return seen
 
+    @property
+    def width(self) -> float:
+        """Numbers per sample in its widest layer."""
+        return self.filters if self.downs else 2 * self.filters
+
     def build(self, input_shape=None):
         """Build all convolutions."""
         self.first.build((None, None, 1))
@@ -329,6 +351,11 @@ class ResidualConvEncoder(Encoder):
         warp: vocal-tract-length perturbation in training, see `LogMel`: codes carry less of the
             voice.
         tilt: spectral-tilt augmentation in training, see `LogMel`: they carry less still.
+        noise: least signal-to-noise ratio in dB of white noise that is added to the encoder's input
+            in training, see `add_noise`: codes of noisy speech stay those of clean speech, which
+            the decoder is trained on. None for none.
+        top_db: floor of the bands, in dB under the loudest cell of a clip, see `LogMel`: what noise
+            fills up is not seen. None for none.
 
     Raises:
         ValueError: other `features`.
@@ -347,6 +374,8 @@ class ResidualConvEncoder(Encoder):
         stride: int = 2,
         warp: float = 0.0,
         tilt: float = 0.0,
+        noise: float | None = None,
+        top_db: float | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -358,12 +387,17 @@ class ResidualConvEncoder(Encoder):
         self.stride = stride
         self.warp = warp
         self.tilt = tilt
+        self.noise = noise
+        self.top_db = top_db
+        self.generator = keras.random.SeedGenerator()
         self.batch_norm_momentum = batch_norm_momentum
         self.hop_length = FEATURE_HOP * stride
         spectrum = Mfcc if features == "mfcc" else LogMel
-        self.spectrum = spectrum(hop_length=FEATURE_HOP, warp=warp, tilt=tilt, name="spectrum")
+        self.spectrum = spectrum(
+            hop_length=FEATURE_HOP, top_db=top_db, warp=warp, tilt=tilt, name="spectrum"
+        )
         conv = {"padding": "same", "activation": "relu", "dtype": self.dtype_policy}
-        self.norm = keras.layers.BatchNormalization(
+        self.norm = workers.BatchNormalization(
             momentum=batch_norm_momentum, dtype="float32", name="norm"
         )
         self.first = keras.layers.Conv1D(filters, 3, name="first", **conv)
@@ -385,6 +419,16 @@ class ResidualConvEncoder(Encoder):
         frames = 1 + deltas + 2 + 2 + 3 + self.stride * (2 + 2)
         return self.spectrum.window_length - 1 + (frames - 1) * FEATURE_HOP
 
+    @property
+    def has_floor(self) -> bool:
+        """Whether there is a `top_db`."""
+        return self.top_db is not None
+
+    @property
+    def width(self) -> float:
+        """Numbers per sample in its widest layer."""
+        return max(2 * self.spectrum.n_fft, self.filters) / FEATURE_HOP
+
     def build(self, input_shape=None):
         """Build the spectrum, the normalisation and all convolutions."""
         self.spectrum.build((None, None, 1))
@@ -393,14 +437,32 @@ class ResidualConvEncoder(Encoder):
         for layer in (self.second, self.down, *self.residuals, self.project):
             layer.build((None, None, self.filters))
 
-    def call(self, waveform, training: bool | None = None):
-        """Return z_e (B, N, D)."""
-        x = self.first(self.norm(self.spectrum(waveform, training=training), training=training))
+    def call(self, waveform, training: bool | None = None, loudest=None):
+        """Return z_e (B, N, D); for `loudest` see `LogMel.call`."""
+        if training and self.noise is not None:
+            waveform = add_noise(waveform, self.noise, self.generator)
+        features = self.spectrum(waveform, training=training, loudest=loudest)
+        x = self.first(self.norm(features, training=training))
         x = x + self.second(x)
         x = self.down(x)
         for layer in self.residuals:
             x = x + layer(x)
         return self.project(x)
+
+
+def add_noise(waveform, least: float, seed: keras.random.SeedGenerator):
+    """Return waveforms (B, T, 1), half of them with white noise at a ratio in dB that they draw.
+
+    The ratio of mean powers is uniform between `least` and `least` + 30 dB. The other half stays
+    clean: an encoder that only receives noise has no codes for clean speech.
+    """
+    draws = (ops.shape(waveform)[0], 1, 1)
+    ratio = workers.draw(keras.random.uniform, draws, least, least + NOISE_RANGE, seed=seed)
+    noisy = ops.cast(workers.draw(keras.random.uniform, draws, seed=seed) < 0.5, "float32")
+    power = ops.mean(waveform**2, axis=1, keepdims=True)
+    size = noisy * ops.sqrt(power * 10.0 ** (-ratio / 10.0))
+    noise = workers.draw(keras.random.normal, ops.shape(waveform), seed=seed)
+    return waveform + size * noise
 
 
 def mean_over(x, count: int):

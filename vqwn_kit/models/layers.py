@@ -1,9 +1,14 @@
 """What the parts of the model share: config, shifts in time, frames over samples, jitter."""
 
 import inspect
+from itertools import takewhile
 
 import keras
 from keras import ops
+
+from vqwn_kit.models import workers
+
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class Layer(keras.layers.Layer):
@@ -16,21 +21,31 @@ class Layer(keras.layers.Layer):
         part_names: keywords that are parts of their own, in the order in which they are built.
         part_defaults: settings of those parts that differ from the defaults of their classes.
         provides: by name, what the parts that are built after it are given.
+        fixed: keywords of a base class that this class determines itself.
     """
 
     short_name: str | None = None
     part_names: tuple[str, ...] = ()
     part_defaults: dict[str, dict] = {}
+    fixed: tuple[str, ...] = ()
 
     @property
     def provides(self) -> dict[str, int]:
         """Keywords of other parts that follow from this one; none by default."""
         return {}
 
+    @classmethod
+    def keywords(cls) -> list[str]:
+        """Return the names of its settings: those of its constructor and of its base classes."""
+        ours = takewhile(lambda base: base is not Layer, cls.__mro__)
+        constructors = [vars(base)["__init__"] for base in ours if "__init__" in vars(base)]
+        found = [p for init in constructors for p in inspect.signature(init).parameters.values()]
+        names = dict.fromkeys(p.name for p in found if p.kind not in VARIADIC)
+        return [name for name in names if name not in ("self", *cls.fixed)]
+
     def get_config(self) -> dict:
-        """Return the constructor's keywords."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters]
-        own = {name: getattr(self, name) for name in names if name not in ("self", "kwargs")}
+        """Return the settings, each under its own name."""
+        own = {name: getattr(self, name) for name in self.keywords()}
         serialise = keras.saving.serialize_keras_object
         own = {k: serialise(v) if isinstance(v, Layer) else v for k, v in own.items()}
         return {**super().get_config(), **own}
@@ -118,7 +133,7 @@ class TimeJitter(Layer):
         if not training or not self.probability:
             return frames
         batch, num_frames, _ = ops.shape(frames)
-        drawn = keras.random.uniform((batch, num_frames), seed=self.generator)
+        drawn = workers.draw(keras.random.uniform, (batch, num_frames), seed=self.generator)
         shift = ops.cast(drawn < self.probability, "int32")
         shift = ops.where(drawn < self.probability / 2, -1, shift)
         place = ops.clip(ops.arange(num_frames) + shift, 0, num_frames - 1)

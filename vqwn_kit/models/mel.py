@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vqwn_kit.models import workers
 from vqwn_kit.models.layers import Layer
 
 DELTA_WIDTH = 9  # frames, librosa's default
@@ -87,7 +88,7 @@ class LogMel(Layer):
             dtype=np.float64,
         ).T
 
-    def call(self, waveform, training: bool | None = None):
+    def decibels(self, waveform):
         """Return the bands in dB; computed in float64, since quiet bands lie beside loud ones."""
         half = self.window_length // 2
         num_frames = ops.shape(waveform)[1] // self.hop_length
@@ -95,9 +96,18 @@ class LogMel(Layer):
         parts = ops.conv(padded, ops.convert_to_tensor(self.basis), self.hop_length)[:, :num_frames]
         real, imaginary = ops.split(parts, 2, axis=-1)
         power = ops.matmul(real**2 + imaginary**2, ops.convert_to_tensor(self.mel))
-        decibels = ops.cast(10.0 * ops.log10(ops.maximum(power, 1e-10)), "float32")
+        return ops.cast(10.0 * ops.log10(ops.maximum(power, 1e-10)), "float32")
+
+    def call(self, waveform, training: bool | None = None, loudest=None):
+        """Return the bands in dB.
+
+        Where there is a `top_db` and the waveform is a part of a recording, `loudest` is the
+        level in dB of the recording's loudest cell.
+        """
+        decibels = self.decibels(waveform)
         if self.top_db is not None:
-            loudest = ops.max(decibels, axis=(1, 2), keepdims=True)
+            if loudest is None:
+                loudest = ops.max(decibels, axis=(1, 2), keepdims=True)
             decibels = ops.maximum(decibels, loudest - self.top_db)
         if training and self.warp:
             decibels = self.warped(decibels)
@@ -111,7 +121,9 @@ class LogMel(Layer):
 
         edges = librosa.mel_frequencies(self.n_mels + 2, fmin=self.fmin, fmax=self.fmax)
         draws = (ops.shape(decibels)[0], 1)
-        stretch = ops.exp(keras.random.uniform(draws, -self.warp, self.warp, seed=self.generator))
+        limits = (-self.warp, self.warp)
+        drawn = workers.draw(keras.random.uniform, draws, *limits, seed=self.generator)
+        stretch = ops.exp(drawn)
         hertz = ops.convert_to_tensor(edges[1:-1], "float32") * stretch
         lowest, step = librosa.hz_to_mel(edges[1]), np.diff(librosa.hz_to_mel(edges[:2]))[0]
         place = ops.clip((hz_to_mel(hertz) - lowest) / step, 0.0, self.n_mels - 1.0)
@@ -124,7 +136,7 @@ class LogMel(Layer):
         angle = np.pi * (np.arange(self.n_mels) + 0.5) / self.n_mels
         curves = np.cos(np.arange(1, CURVES + 1)[:, None] * angle)
         draws = (ops.shape(decibels)[0], CURVES)
-        heights = keras.random.normal(draws, 0.0, self.tilt, seed=self.generator)
+        heights = workers.draw(keras.random.normal, draws, 0.0, self.tilt, seed=self.generator)
         return decibels + ops.matmul(heights, ops.convert_to_tensor(curves, "float32"))[:, None]
 
     def compute_output_shape(self, input_shape):
@@ -193,9 +205,9 @@ class Mfcc(LogMel):
         ]
         self.filters = np.stack(filters, axis=1)[:, None]
 
-    def call(self, waveform, training: bool | None = None):
-        """Return coefficients, slopes and curvatures, in this order."""
-        decibels = ops.cast(super().call(waveform, training=training), "float64")
+    def call(self, waveform, training: bool | None = None, loudest=None):
+        """Return coefficients, slopes and curvatures, in this order; see `LogMel.call`."""
+        decibels = ops.cast(super().call(waveform, training, loudest), "float64")
         cepstrum = ops.cast(ops.matmul(decibels, ops.convert_to_tensor(self.dct)), "float32")
         num_frames = ops.shape(cepstrum)[1]
         batch = ops.shape(cepstrum)[0]

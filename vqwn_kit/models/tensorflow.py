@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported without TensorFlow's start-up lines.
+"""TensorFlow and Keras, imported without TensorFlow's start-up lines, and set as is needed here.
 
 No environment variable turns those lines off: TensorFlow writes them to the file descriptor of
 standard error before its own logging is set up. They are shown if the import fails.
@@ -8,17 +8,24 @@ import importlib
 import os
 import sys
 import tempfile
+import warnings
+
+from vqwn_kit.errors import InputError
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow with its start-up lines swallowed; show them if the import fails."""
+    """Import TensorFlow with its start-up lines swallowed; show them if the import fails.
+
+    A first product is computed, too, since some processors have lines of their own for that.
+    """
     if "tensorflow" in sys.modules:
         return
     with tempfile.TemporaryFile() as log:
         stderr = os.dup(2)
         os.dup2(log.fileno(), 2)
         try:
-            importlib.import_module("tensorflow")
+            tensorflow = importlib.import_module("tensorflow")
+            tensorflow.linalg.matmul(tensorflow.ones((8, 8)), tensorflow.ones((8, 8)))
         except BaseException:
             log.seek(0)
             os.write(stderr, log.read())
@@ -28,9 +35,30 @@ def import_tensorflow() -> None:
             os.close(stderr)
 
 
+def check_backend(backend: str | None) -> None:
+    """Raise InputError where the backend of Keras is another than TensorFlow."""
+    if backend not in (None, "", "tensorflow"):
+        raise InputError(
+            f"the backend of Keras is {backend!r}, and vqwn_kit needs TensorFlow: set "
+            "KERAS_BACKEND=tensorflow before Python starts, or import vqwn_kit before keras"
+        )
+
+
+check_backend(os.environ.get("KERAS_BACKEND"))
 import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from keras import ops  # noqa: E402
 
-__all__ = ["keras", "tf"]
+check_backend(keras.backend.backend())
+if (keras.config.image_data_format(), keras.config.floatx()) != ("channels_last", "float32"):
+    warnings.warn(
+        "the settings of Keras (~/.keras/keras.json) are changed for this process: all layers here "
+        "have their channels last and numbers in float32",
+        stacklevel=2,
+    )
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+
+__all__ = ["keras", "ops", "tf"]

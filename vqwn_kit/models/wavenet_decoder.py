@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from vqwn_kit.models.codec import SampleCodec
+from vqwn_kit.models.codec import SampleCodec, Signal
 from vqwn_kit.models.conditioning import Conditioner
 from vqwn_kit.models.decoder import Decoder
 from vqwn_kit.models.distributions import Distribution
@@ -20,9 +20,8 @@ class WaveNetDecoder(Decoder):
 
     Where the codec has an `lpc_order`, the filters of a frame follow from its mel bands, which a
     frozen `MelDecoder` predicts from the conditioning: it and the conditioner are those of a first
-    stage. In training the filters are those of the recording's own bands, so that the residual has
-    no colour; synthesis uses the predicted bands. After
-    [ExcitNet](https://arxiv.org/abs/1811.04769).
+    stage. Synthesis uses these. After [ExcitNet](https://arxiv.org/abs/1811.04769); with a closed
+    loop, see `SampleCodec`, after [LPCNet](https://arxiv.org/abs/1810.11846).
 
     Args:
         conditioner: codes' vectors and speaker -> conditioning (B, N, C).
@@ -30,6 +29,16 @@ class WaveNetDecoder(Decoder):
         distribution: of a level.
         network: past levels and conditioning -> outputs.
         hop_length: samples per frame.
+        trained_filters: where there are LPC filters, those of training: "recording", of the
+            recording's own bands, so that the residual has no colour; or "predicted", of the
+            bands that synthesis will use.
+        contrast: of the mel decoder's bands, see `MelDecoder`; filters are made without it.
+        match_bands: the share, 0 to 1, of the difference in dB by which sampled sound is brought
+            to these bands, see `vqwn_kit.sampling.band_matching`.
+
+    Raises:
+        ValueError: other `trained_filters`; `match_bands` out of range, or for frames as long as a
+            window; it or `contrast` without an `lpc_order`.
 
     Input shape: levels (B, T) int32, conditioning (B, N, C), N = T / hop_length.
     Output shape: (B, T, num_outputs), of each level given those before it.
@@ -47,9 +56,26 @@ class WaveNetDecoder(Decoder):
         distribution: Distribution,
         network: WaveNet,
         hop_length: int,
+        trained_filters: str = "recording",
+        contrast: float = 0.0,
+        match_bands: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if trained_filters not in ("recording", "predicted"):
+            raise ValueError(
+                f"trained_filters is {trained_filters!r}; expected 'recording' or 'predicted'"
+            )
+        if not 0.0 <= match_bands <= 1.0:
+            raise ValueError(f"match_bands is {match_bands}; expected 0, none, to 1")
+        if (match_bands or contrast) and not codec.lpc_order:
+            raise ValueError(
+                f"match_bands is {match_bands} and contrast {contrast} with an lpc_order of 0; "
+                "both are of predicted bands: expected 0 of each, or an lpc_order above 0"
+            )
+        self.match_bands = match_bands
+        self.trained_filters = trained_filters
+        self.contrast = contrast
         self.conditioner = conditioner
         self.codec = codec
         self.distribution = distribution
@@ -58,9 +84,19 @@ class WaveNetDecoder(Decoder):
         self.mel_decoder = None
         if codec.lpc_order:
             self.mel_decoder = MelDecoder(
-                conditioner, hop_length, dtype=self.dtype_policy, name="mel_decoder"
+                conditioner,
+                hop_length,
+                contrast=contrast,
+                dtype=self.dtype_policy,
+                name="mel_decoder",
             )
             self.mel_decoder.trainable = False
+            window = self.mel_decoder.spectrum.window_length
+            if match_bands and hop_length >= window:
+                raise ValueError(
+                    f"match_bands is {match_bands} with {hop_length} samples per frame; expected "
+                    f"fewer than a window of {window}, or match_bands=0"
+                )
 
     def get_mel_decoder(self) -> MelDecoder | None:
         """Return the mel decoder whose bands make the LPC filters, if there is one."""
@@ -76,17 +112,34 @@ class WaveNetDecoder(Decoder):
         self.conditioner.build()
         if self.mel_decoder is not None:
             self.mel_decoder.build()
-        inputs, frames = (
-            (None, None, self.codec.num_inputs),
-            (None, None, self.conditioner.channels),
-        )
         self.network.groups = self.conditioner.groups
-        self.network.build(inputs, frames)
+        inputs = (None, None, self.codec.num_inputs)
+        self.network.build(inputs, (None, None, self.conditioner.channels))
         self.network.out.bias.assign(self.distribution.initial_bias())
 
-    def call(self, levels, conditioning):
-        """Return the network's outputs for each level, given the levels before it."""
-        return self.network(self.codec.inputs(levels, self.compute_dtype), conditioning)
+    def call(self, levels, conditioning, signal: Signal | None = None):
+        """Return the network's outputs for each level, given the levels before it.
+
+        A closed loop also reads a signal: by default that which the levels synthesise, outside a
+        graph.
+        """
+        if signal is None and self.codec.closed_loop:
+            signal = self.codec.signal_of(levels, self.filters(conditioning))
+        inputs = self.codec.inputs(levels, signal, self.compute_dtype)
+        return self.network(inputs, conditioning)
+
+    def outputs_for(self, waveform, conditioning, training: bool | None = None):
+        """Return the outputs (B, T, num_outputs) for a waveform (B, T, 1), teacher-forced.
+
+        Returns:
+            The outputs, the levels (B, T) that they predict, and the `Signal`.
+        """
+        own = training and self.trained_filters == "recording"
+        filters = self.filters(conditioning, waveform if own else None)
+        signal = self.codec.analyse(waveform, filters, training)
+        levels = self.codec.to_levels(signal.residual)
+        known = signal if self.codec.closed_loop else None
+        return self(levels, conditioning, known), levels, signal
 
     def filters(self, conditioning, waveform=None):
         """Return the LPC filters of frames, or None where the codec has no `lpc_order`.
@@ -98,7 +151,10 @@ class WaveNetDecoder(Decoder):
         if self.mel_decoder is None:
             return None
         spectrum = self.mel_decoder.spectrum
-        bands = self.mel_decoder.bands(conditioning) if waveform is None else spectrum(waveform)
+        if waveform is None:
+            bands = self.mel_decoder.plain_bands(conditioning)
+        else:
+            bands = spectrum(waveform)
         return [ops.stop_gradient(part) for part in self.codec.filters(bands, spectrum)]
 
     def levels_of(self, waveform, conditioning):
@@ -106,21 +162,22 @@ class WaveNetDecoder(Decoder):
         return self.codec.encode(waveform, self.filters(conditioning))
 
     def nll(self, waveform, conditioning, training: bool | None = None):
-        """Return the negative log-likelihood in nats, (B, T), of the levels of a waveform.
+        """Return the negative log-likelihood in nats, (B, T), of the samples of a waveform.
 
-        They are the mu-law levels of the pre-emphasised waveform. Of an LPC residual,
-        `log_step_ratio` is added, so that the likelihood of the same sound is compared whatever the
-        filters; and outside training no sample costs less than 0. In training the filters are the
-        recording's own, whose cost is not counted.
+        It is that of the mu-law levels of the pre-emphasised waveform. With an `lpc_order` the
+        levels of the residual are predicted; the density that they imply is integrated over each
+        level of the sound, see `SampleCodec.sound_log_prob`, so that likelihoods compare whatever
+        the filters. In training the levels of the residual are scored instead, and
+        `log_step_ratio` is added, which is nearly the same; where its filters are the recording's
+        own, their cost is not counted.
         """
-        filters = self.filters(conditioning, waveform if training else None)
-        signal = self.codec.analyse(waveform, filters)
-        levels = self.codec.to_levels(signal.residual)
-        nll = -self.distribution.log_prob(self(levels, conditioning), levels)
-        if filters is not None:
-            nll = nll + self.codec.log_step_ratio(signal)
-            nll = nll if training else ops.maximum(nll, 0.0)
-        return nll
+        outputs, levels, signal = self.outputs_for(waveform, conditioning, training)
+        if self.mel_decoder is None:
+            return -self.distribution.log_prob(outputs, levels)
+        if training:
+            ratio = self.codec.log_step_ratio(signal)
+            return ratio - self.distribution.log_prob(outputs, levels)
+        return -self.codec.sound_log_prob(self.distribution(outputs), signal)
 
     def loss(self, waveform, conditioning, training: bool | None = None):
         """Return the mean negative log-likelihood per sample in nats."""

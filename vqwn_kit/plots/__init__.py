@@ -27,7 +27,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "model": ["plot_receptive_fields", "plot_frames", "plot_dilations", "plot_next_sample"],
         "codebook": ["plot_code_usage", "plot_codebook", "plot_speakers", "plot_code_phones"],
         "training": ["plot_history", "plot_code_history", "plot_comparison", "plot_tradeoff"],
+        "diagnosis": ["plot_diagnosis"],
         "prior": ["plot_calibration", "plot_surprisal", "plot_next_codes", "plot_longest_repeats"],
         "score_card": ["plot_score_card"],
+        "units": ["plot_unit_robustness"],
+        "rates": ["plot_rate_quality"],
+        "links": ["plot_links"],
+        "swap": ["plot_swap"],
     },
 )

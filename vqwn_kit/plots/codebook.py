@@ -4,21 +4,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.evaluation.metrics.codes import perplexity
+from vqwn_kit.evaluation.metrics.codes import mean_perplexity
 from vqwn_kit.plots.projection import project_2d
-from vqwn_kit.plots.style import BLUE, GREY, OTHER_STYLE, SEX_STYLE, axes_or_new
+from vqwn_kit.plots.style import BLUE, GREY, SEXES, axes_or_new, group_style, literal
 
 
 def plot_code_usage(counts: np.ndarray, ax=None):
-    """Draw how often each code is used, the commonest first, from counts (K,); logarithmic."""
-    ax = axes_or_new(ax)
-    share = 100.0 * np.sort(counts)[::-1] / max(1, counts.sum())
-    ax.semilogy(np.arange(1, len(share) + 1), np.where(share > 0, share, np.nan), color=BLUE)
+    """Draw how often each code is used, the commonest first; logarithmic.
+
+    Args:
+        counts: (K,), or (Q, K) of several codebooks, which get a line each, the first one darkest.
+        ax: to draw on; new axes by default.
+    """
+    ax, rows = axes_or_new(ax), np.atleast_2d(counts)
+    for number, row in enumerate(rows):
+        share = 100.0 * np.sort(row)[::-1] / max(1, row.sum())
+        style = {"color": BLUE, "alpha": 1.0 - 0.7 * number / len(rows)}
+        ax.semilogy(np.arange(1, len(share) + 1), np.where(share > 0, share, np.nan), **style)
     uniform = {"color": GREY, "linestyle": ":", "linewidth": 0.8, "label": "uniform usage"}
     ax.axhline(100 / len(share), **uniform)
-    title = f"{np.count_nonzero(counts)} of {len(counts)} codes in use"
-    if counts.sum():
-        title += f", perplexity {perplexity(counts):.0f}"
+    title = f"{np.count_nonzero(rows)} of {rows.size} codes in use"
+    if rows.any(axis=1).all():
+        title += f", perplexity {mean_perplexity(rows):.0f}"
     ax.set(xlabel="rank of the code", ylabel="share of frames (%)", title=title)
     ax.set(xlim=(0, len(share) + 1))
     ax.legend(frameon=False)
@@ -45,17 +52,18 @@ def plot_codebook(codebook: np.ndarray, counts: np.ndarray, method: str = "pca",
 def plot_speakers(vectors: np.ndarray, speakers: dict[str, dict[str, str]], ax=None):
     """Draw the speakers' vectors (S, C) as a map (PCA), with names, marked by sex."""
     ax = axes_or_new(ax, (6.0, 4.5))
-    labelled = set()
-    for point, (name, facts) in zip(project_2d(vectors), speakers.items(), strict=True):
-        sex = facts.get("sex", "")
-        colour, marker = SEX_STYLE.get(sex, OTHER_STYLE)
-        label = sex if sex in SEX_STYLE and sex not in labelled else None
-        labelled.add(sex)
-        ax.scatter(*point, color=colour, marker=marker, s=40, label=label)
+    sexes = [facts.get("sex", "") for facts in speakers.values()]
+    known = list(dict.fromkeys([*SEXES, *sorted(set(sexes) - {""})]))
+    for point, name, sex in zip(project_2d(vectors), speakers, sexes, strict=True):
+        colour, marker = group_style(known.index(sex) if sex else -1)
+        ax.scatter(*point, color=colour, marker=marker, s=40)
         if len(speakers) <= 40:
             style = {"textcoords": "offset points", "fontsize": 9, "parse_math": False}
             ax.annotate(name, point, xytext=(5, 4), **style)
-    if labelled & set(SEX_STYLE):
+    for sex in sorted(set(sexes) - {""}):
+        colour, marker = group_style(known.index(sex))
+        ax.scatter([], [], color=colour, marker=marker, s=40, label=literal(sex))
+    if any(sexes):
         ax.legend(title="sex", frameon=False)
     ax.margins(0.15)
     _label_map(ax, "pca", f"{len(speakers)} speakers")
@@ -80,7 +88,7 @@ def plot_code_phones(table: np.ndarray, phones: Sequence[str], ax=None):
     order = np.lexsort((-share.max(axis=1), share.argmax(axis=1)))
     drawing = {"aspect": "auto", "interpolation": "nearest", "cmap": "viridis"}
     image = ax.imshow(share[order].T, norm=PowerNorm(0.5, 0, 1), **drawing)
-    ax.set_yticks(range(len(phones)), phones, fontsize=7)
+    ax.set_yticks(range(len(phones)), list(map(literal, phones)), fontsize=7)
     ax.set_xlabel(f"{len(counts)} of {len(table)} codes, by their most frequent phone")
     ax.set(ylabel="phone", title="Phones of the frames with each code")
     ax.figure.colorbar(image, ax=ax, label="share of the code's frames")

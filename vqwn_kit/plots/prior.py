@@ -28,20 +28,29 @@ def plot_surprisal(
     frame_rate: float,
     silent: np.ndarray | None = None,
     title: str = "",
+    unit: str = "bits per code",
     ax=None,
 ):
-    """Draw the surprisal of each code over time.
+    """Draw the surprisal of each code, or of each frame of several codes, over time.
 
     Args:
-        bits: bits per code, (N,).
-        frame_rate: codes per second.
+        bits: (N,).
+        frame_rate: frames per second.
         silent: bool (N,), shaded where True.
         title: of the figure.
+        unit: of `bits`.
         ax: to draw on.
     """
     ax = axes_or_new(ax, (8.0, 2.6))
     seconds = np.arange(len(bits)) / frame_rate
-    ax.step(seconds, bits, where="post", color=BLUE, linewidth=0.5, label="each code")
+    ax.step(
+        seconds,
+        bits,
+        where="post",
+        color=BLUE,
+        linewidth=0.5,
+        label=unit.replace("bits per", "each"),
+    )
     width = max(1, round(0.1 * frame_rate))
     smooth = np.convolve(bits, np.ones(width) / width, mode="same")
     smooth *= width / np.convolve(np.ones(len(bits)), np.ones(width), mode="same")
@@ -50,7 +59,7 @@ def plot_surprisal(
         style = {"color": GREY, "alpha": 0.25, "linewidth": 0, "label": "silence", "step": "post"}
         style["transform"] = ax.get_xaxis_transform()
         ax.fill_between(seconds, 0, 1, where=silent, **style)
-    ax.set(xlabel="time (s)", ylabel="bits per code", xlim=(0, len(bits) / frame_rate))
+    ax.set(xlabel="time (s)", ylabel=unit, xlim=(0, len(bits) / frame_rate))
     ax.set_ylim(0, None)
     ax.set_title(title, parse_math=False)
     ax.legend(ncols=3, loc="upper right", fontsize=8, **LEGEND)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vqwn_kit.plots.style import BLUE, GREY, ORANGE, sized_figure
+from vqwn_kit.plots.style import BLUE, GREY, ORANGE, literal, sized_figure
 
 LABELS = {"": "errors per phone", "of 5": "of 5, predicted opinion", "bits": "bits per sample"}
 DOTS = {"conversion": ORANGE, "original": GREY, "source to target": GREY}
@@ -13,7 +13,8 @@ def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figu
 
     Args:
         rows: dicts with section, name, value, low, high and unit. At least two rows of a section
-            with the same unit make a panel.
+            with the same unit make a panel. Those of units are left out, see
+            `plot_unit_robustness`.
         divergence: (step, bits) of the codes' divergence from uniform usage, a panel of its own.
         figure: a matplotlib figure to draw on.
 
@@ -22,7 +23,8 @@ def plot_score_card(rows: Sequence[dict], divergence: Sequence[tuple] = (), figu
     """
     groups: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
-        if row["section"] not in ("cost", "codebook") and not row["name"].startswith("bits "):
+        left_out = row["section"] in ("cost", "codebook") or row["section"].startswith("units")
+        if not left_out and not row["name"].startswith("bits "):
             groups.setdefault((row["section"], row["unit"]), []).append(row)
     panels = [(name, group) for name, group in groups.items() if len(group) > 1]
     panels.sort(key=lambda panel: len(panel[1]))
@@ -54,7 +56,7 @@ def _plot_rows(ax, section: str, unit: str, group: Sequence[dict]) -> None:
         text = f"{row['value']:{',.0f' if row['value'] >= 1000 else '.3g'}}"
         style = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
         ax.annotate(text, (row["value"], line), xytext=(0, 5), **style)
-    ax.set_yticks(range(len(group)), [row["name"] for row in group], fontsize=9)
+    ax.set_yticks(range(len(group)), [literal(row["name"]) for row in group], fontsize=9)
     ax.set_ylim(len(group) - 0.5, -0.9)
     low, high = ax.get_xlim()
     if unit == "%":

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vqwn_kit.evaluation.metrics.spectral import log_mel
-from vqwn_kit.plots.style import BLUE, LEGEND, axes_or_new, curve_style, sized_figure
+from vqwn_kit.plots.style import BLUE, LEGEND, axes_or_new, curve_style, literal, sized_figure
 
 
 def plot_waveform(waveform: np.ndarray, sample_rate: int = 16_000, ax=None):
@@ -56,7 +56,7 @@ def plot_curves(
     """Draw named curves over the same x (M,); `settings` are those of the axes, such as `ylim`."""
     ax = axes_or_new(ax)
     for number, (name, y) in enumerate(curves.items()):
-        ax.plot(x, y, label=name, linewidth=1.4, **curve_style(number))
+        ax.plot(x, y, label=literal(name), linewidth=1.4, **curve_style(number))
     ax.set(xlabel=xlabel, ylabel=ylabel, **settings)
     ax.set_title(title, parse_math=False)
     if len(curves) > 1:
@@ -68,7 +68,7 @@ def plot_mu_law(amplitudes: np.ndarray, levels: dict[str, np.ndarray], ax=None):
     """Draw the level of each amplitude (M,), rising in [-1, 1]: levels (M,) by name of a scale."""
     ax = axes_or_new(ax)
     for number, (name, level) in enumerate(levels.items()):
-        ax.step(amplitudes, level, where="mid", label=name, **curve_style(number))
+        ax.step(amplitudes, level, where="mid", label=literal(name), **curve_style(number))
     ax.set(xlabel="amplitude", ylabel="level", xlim=(amplitudes[0], amplitudes[-1]))
     ax.legend(frameon=False)
     return ax
@@ -80,7 +80,9 @@ def plot_level_usage(counts: dict[str, np.ndarray], ax=None):
     for number, (name, count) in enumerate(counts.items()):
         share = 100.0 * np.asarray(count) / max(1, np.sum(count))
         shown = np.where(share > 0, share, np.nan)
-        ax.step(np.arange(len(share)), shown, label=name, linewidth=1, **curve_style(number))
+        ax.step(
+            np.arange(len(share)), shown, label=literal(name), linewidth=1, **curve_style(number)
+        )
         ax.set_xlim(0, len(share) - 1)
     ax.set(xlabel="level", ylabel="share of samples (%)", yscale="log")
     ax.legend(frameon=False)

@@ -4,30 +4,43 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vqwn_kit.plots.style import BLUE, GREY, LEGEND, ORANGE, axes_or_new, sized_figure
+from vqwn_kit.plots.style import BLUE, GREY, LEGEND, ORANGE, axes_or_new, literal, sized_figure
 
 
-def plot_history(history: Sequence[dict], ax=None):
-    """Draw the loss over training: the mean of each logging interval, and held-out utterances."""
+def plot_history(history: Sequence[dict], ax=None, signal: str = "", lpc: bool = False):
+    """Draw the loss over training: the mean of each logging interval, and held-out utterances.
+
+    Args:
+        history: records of a `Run.history`.
+        ax: to draw on; new axes by default.
+        signal: what bits are of, see `SampleCodec.signal`.
+        lpc: whether the decoder models an LPC residual: in training the filters are those of the
+            recording, on held-out speech predicted ones, so that the two cannot be compared.
+    """
     ax = axes_or_new(ax)
     if any("bits" in record for record in history):
         names, label = ("bits", "held_out/bits"), "negative log-likelihood (bits per sample)"
+        label += f"\nof {signal}" if signal else ""
     else:
         names, label = ("mel/mse", "held_out/mse"), "error of the mel bands ((20 dB)²)"
-    styles = (
-        {"color": BLUE, "label": "training"},
-        {"color": ORANGE, "label": "held-out utterances", "marker": "o"},
-    )
-    for name, style in zip(names, styles, strict=True):
+    labels = ("training", "held-out utterances")
+    if lpc:
+        labels = ("training, filters of the recording", "held-out utterances, predicted filters")
+    styles = ({"color": BLUE}, {"color": ORANGE, "marker": "o"})
+    for name, title, style in zip(names, labels, styles, strict=True):
         records = [record for record in history if name in record]
-        ax.plot([r["step"] for r in records], [r[name] for r in records], **style)
+        points = ([r["step"] for r in records], [r[name] for r in records])
+        ax.plot(*points, label=title, **style)
     ax.set(xlabel="training step", ylabel=label)
     ax.legend(**LEGEND)
     return ax
 
 
 def plot_code_history(history: Sequence[dict], num_embeddings: int, ax=None):
-    """Draw how many of K codes each logging interval used, and their perplexity."""
+    """Draw how many of K codes each logging interval used, and their perplexity.
+
+    Of Q codebooks give the number of all codes, Q K; the perplexity is that of one codebook.
+    """
     ax = axes_or_new(ax)
     records = [record for record in history if "vq/codes_used" in record]
     steps = [record["step"] for record in records]
@@ -36,7 +49,7 @@ def plot_code_history(history: Sequence[dict], num_embeddings: int, ax=None):
     ax.plot(steps, used, color=BLUE, label="codes in use")
     ax.plot(steps, perplexities, "--", color=ORANGE, label="perplexity")
     limit = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
-    ax.axhline(num_embeddings, label=f"K = {num_embeddings}", **limit)
+    ax.axhline(num_embeddings, label=f"{num_embeddings} codes", **limit)
     ax.set(xlabel="training step", ylabel="codes", ylim=(0, 1.08 * num_embeddings))
     ax.legend(**LEGEND)
     return ax
@@ -50,7 +63,7 @@ def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarra
         measures: by label, for each model the values of its seeds; empty where it has none.
         figure: to draw on; a new one by default.
     """
-    figure = sized_figure(figure, 10.0, 1.2 + 0.32 * len(names))
+    figure = sized_figure(figure, 3.0 + 2.2 * len(measures), 1.2 + 0.32 * len(names))
     axes = np.atleast_1d(figure.subplots(1, len(measures), sharey=True))
     rows = np.arange(len(names))[::-1]
     for ax, (label, values) in zip(axes, measures.items(), strict=True):
@@ -64,7 +77,7 @@ def plot_comparison(names: Sequence[str], measures: dict[str, Sequence[np.ndarra
         ax.set(xlabel=label, ylim=(-0.7, len(names) - 0.3))
         ax.grid(axis="y", color="0.9")
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(rows, names)
+    axes[0].set_yticks(rows, list(map(literal, names)))
     return figure
 
 

@@ -4,10 +4,11 @@ The program is https://github.com/DongyaoZhu/VQ-VAE-WaveNet (2019), and its file
 `model_parameters.json` and the `wavenet_parameters.json` that it names.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.presets.training_config import TrainingConfig, check_keys
+from vqwn_kit.presets.training_config import TrainingConfig, check_keys, check_whole
 
 MODEL_KEYS = (
     "encoder use_vq speaker_embedding k latent_dim beta learning_rate_schedule wavenet_parameters "
@@ -17,6 +18,15 @@ WAVENET_KEYS = (
     "quantization_channels num_cycles num_cycle_layers dilation_rates kernel_size "
     "dilation_filters skip_filters residual_filters preprocess verbose"
 ).split()
+KINDS = {  # of values that are no whole numbers
+    "encoder": str,
+    "use_vq": bool | int,
+    "beta": float | int,
+    "learning_rate_schedule": dict | float | int,
+    "wavenet_parameters": str,
+    "dilation_rates": list,
+    "preprocess": dict,
+}
 
 
 def read_original(model: dict, path: Path, read_json) -> dict:
@@ -30,16 +40,13 @@ def read_original(model: dict, path: Path, read_json) -> dict:
     Raises:
         InputError: an unknown or missing key, no such file, or values that contradict each other.
     """
-    check_keys(model, MODEL_KEYS, f"key of {path.name}")
+    _check(model, MODEL_KEYS, path)
     wavenet_path = path.parent / model["wavenet_parameters"]
     if not wavenet_path.is_file():
         raise InputError(f"{path} names {wavenet_path}, which does not exist")
     wavenet = read_json(wavenet_path)
-    check_keys(wavenet, WAVENET_KEYS, f"key of {wavenet_path.name}")
-    for keys, content, file in ((MODEL_KEYS, model, path), (WAVENET_KEYS, wavenet, wavenet_path)):
-        missing = [key for key in keys if key not in content and key != "verbose"]
-        if missing:
-            raise InputError(f"{file} lacks {', '.join(missing)}")
+    _check(wavenet, WAVENET_KEYS, wavenet_path)
+    _check(wavenet["preprocess"], ("filters", "kernel_size"), wavenet_path)
     dim = model["latent_dim"]
     bottleneck = {"class_name": "Identity", "config": {"embedding_dim": dim}}
     if model["use_vq"]:
@@ -60,6 +67,20 @@ def read_original(model: dict, path: Path, read_json) -> dict:
         "decoder": {"class_name": "WaveNetDecoder", "config": parts},
         "training": TrainingConfig(**training),
     }
+
+
+def _check(content: dict, keys: Iterable[str], file: Path) -> None:
+    """Raise InputError for unknown or missing keys, and for values of another type."""
+    check_keys(content, list(keys), f"key of {file.name}")
+    missing = [key for key in keys if key not in content and key != "verbose"]
+    if missing:
+        raise InputError(f"{file} lacks {', '.join(missing)}")
+    for key in keys:
+        kind = KINDS.get(key)
+        if kind is None and key != "verbose":
+            check_whole(f"{key} of {file}", content[key])
+        elif kind is not None and not isinstance(content[key], kind):
+            raise InputError(f"{key} of {file} is {content[key]!r:.80}; expected another type")
 
 
 def _network(wavenet: dict, path: Path) -> dict:

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.files import read_text
+from vqwn_kit.files import read_json
 from vqwn_kit.presets.original import read_original
-from vqwn_kit.presets.parts import change_part, hop_length
+from vqwn_kit.presets.parts import change_part, check_part, hop_length, setting_names
+from vqwn_kit.presets.signatures import signature
 from vqwn_kit.presets.training_config import PARTS, TrainingConfig, check_keys
 
 PRESETS = Path(__file__).parent
@@ -30,9 +31,23 @@ class Preset:
     decoder: dict
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
+    def __post_init__(self):
+        """Check the names of classes and settings, and the sizes."""
+        if not isinstance(self.name, str):
+            raise InputError(f"the name of a preset is {self.name!r}; expected a text")
+        for part in PARTS:
+            check_part(part, getattr(self, part))
+
     def to_dict(self) -> dict:
         """Return the preset as it stands in a JSON file."""
         return asdict(self)
+
+    @property
+    def pitch_hop(self) -> int | None:
+        """Samples per frame of the pitch that the model takes as an input; None for no pitch."""
+        conditioner = self.decoder["config"].get("conditioner") or {}
+        levels = conditioner.get("config", {}).get("pitch_levels", 0)
+        return hop_length(self.encoder) if levels else None
 
     def same_as(self, other: "Preset") -> bool:
         """Say whether two presets have the same parts and training, whatever their names."""
@@ -48,23 +63,72 @@ class Preset:
                 `encoder="2019"` or `bottleneck="ema"`, or settings to change, such as
                 `bottleneck={"joint": True}`, in which `class_name` may name another class too.
                 A new class keeps the sizes that both have. Where a new encoder has another hop, the
-                crop becomes the nearest multiple of it, if no `segment_length` is given.
+                crop becomes the nearest multiple of it, if no `segment_length` is given. `K` and
+                `D` are the codes of a codebook and the dimensions of a code.
 
         Raises:
             InputError: no such class or setting; the message names the nearest.
         """
-        settings = [entry.name for entry in fields(TrainingConfig)]
-        check_keys(changes, [*PARTS, *settings], "part or training setting")
+        self._check_names(changes)
+        sizes = {name: changes.pop(name) for name in ("K", "D") if name in changes}
+        if sizes:
+            return self.change(**changes)._resized(**sizes)
         parts = {
             part: change_part(part, getattr(self, part), changes[part])
             for part in PARTS
             if part in changes
         }
+        for part, content in parts.items():  # before a hop is asked for, which takes TensorFlow
+            check_part(part, content)
         training = {**asdict(self.training), **{k: v for k, v in changes.items() if k not in PARTS}}
         if "encoder" in parts and "segment_length" not in changes:
             hop, length = hop_length(parts["encoder"]), training["segment_length"]
             training["segment_length"] = max(1, round(length / hop)) * hop
         return replace(self, **parts, training=TrainingConfig(**training))
+
+    def _check_names(self, changes: dict) -> None:
+        names = [*PARTS, *(entry.name for entry in fields(TrainingConfig)), "K", "D"]
+        inner = setting_names({part: getattr(self, part) for part in PARTS})
+        for key in changes:
+            places = [name for name in inner if name.endswith(f".{key}")]
+            if key not in names and places:
+                given = " or ".join(f"{place}={changes[key]}" for place in places)
+                raise InputError(f"{key} is a setting of a part: give {given}")
+        check_keys(changes, [*names, *inner], "part or training setting")
+        check_keys(changes, names, "part or training setting")
+
+    def _resized(self, K: int | None = None, D: int | None = None) -> "Preset":  # noqa: N803
+        """Return a preset with another K or D."""
+        changes: dict[str, dict] = {"encoder": {}, "bottleneck": {}}
+        if D is not None:
+            changes = {part: {"embedding_dim": D} for part in changes}
+        if K is not None:
+            found = signature("bottleneck", str(self.bottleneck["class_name"]))
+            size = {"num_embeddings": K}
+            inner = self.bottleneck["config"].get("quantizer") if found.part_names else None
+            kind, name = ("quantizer", inner["class_name"]) if inner else ("bottleneck", found.name)
+            if "num_embeddings" not in signature(kind, str(name)).keywords:
+                raise InputError(
+                    f"K={K}: the codes of {found.name} follow from other settings; see "
+                    f"{', '.join(found.keywords)}"
+                )
+            changes["bottleneck"] |= {"quantizer": size} if inner else size
+        return self.change(**{part: change for part, change in changes.items() if change})
+
+    def first_stage(self) -> "Preset":
+        """Return the preset of the first of two stages: a `MelDecoder`, and settings of its own.
+
+        Raises:
+            InputError: the preset has one stage.
+        """
+        training = self.training
+        if not training.first_stage_steps:
+            raise InputError(
+                f"preset {self.name!r} has no first stage: give one with first_stage_steps, such "
+                "as mini or reference"
+            )
+        own = {"first_stage_steps": 0, "first_stage": None, **(training.first_stage or {})}
+        return self.change(decoder="MelDecoder", steps=training.first_stage_steps, **own)
 
 
 def preset_names() -> list[str]:
@@ -78,6 +142,7 @@ def load_preset(preset: str | Path | dict | Preset) -> Preset:
     Args:
         preset: a name of `preset_names()`, the path of a JSON file, of ours or the original's
             `model_parameters.json` (shipped under that name too), or the parts as a dict.
+            `mini/first_stage` is the first stage alone of a preset that has two.
 
     Raises:
         InputError: no such preset, or an unknown key in it; the message names the nearest.
@@ -87,6 +152,8 @@ def load_preset(preset: str | Path | dict | Preset) -> Preset:
     if isinstance(preset, dict):
         return _from_dict(preset, preset.get("name", "own"))
     path = Path(preset)
+    if path.name == "first_stage" and path.parent.name:
+        return load_preset(str(path.parent)).first_stage()
     if path.suffix != ".json":
         path = PRESETS / f"{preset}.json"
     elif not path.is_file() and path.name == str(preset):
@@ -100,29 +167,29 @@ def load_preset(preset: str | Path | dict | Preset) -> Preset:
 
 
 def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no preset: expected an object with keys, such as {PARTS}")
-    return content
+    return read_json(path, f"a preset, an object with the keys {', '.join(PARTS)}")
 
 
 def from_dict(content: dict) -> Preset:
-    """Read a preset back from what `Preset.to_dict` returned."""
-    return _from_dict(content, content["name"])
+    """Read a preset back from what `Preset.to_dict` returned.
+
+    Raises:
+        InputError: something else.
+    """
+    return _from_dict(content, content.get("name", "own"))
 
 
 def _from_dict(content: dict, name: str) -> Preset:
     check_keys(content, [*PARTS, "training", "name"], "part of a preset")
-    for part in PARTS:
-        if "class_name" not in content.get(part, {}):
-            raise InputError(f"preset {name!r} names no class for its {part}: give 'class_name'")
-        check_keys(content[part], ["class_name", "config"], f"key of the {part}")
     training = content.get("training", {})
+    if not isinstance(training, dict):
+        raise InputError(f"the training of preset {name!r} is {training!r:.80}; expected settings")
     check_keys(training, [entry.name for entry in fields(TrainingConfig)], "training setting")
-    parts = [{"config": {}, **content[part]} for part in PARTS]
+    parts = [content.get(part) for part in PARTS]
+    parts = [
+        {"class_name": None, "config": {}, **part} if isinstance(part, dict) else part
+        for part in parts
+    ]
     return Preset(name, *parts, TrainingConfig(**training))
 
 
@@ -160,5 +227,5 @@ def parse_changes(texts: Iterable[str]) -> dict:
 def _json_or_word(text: str):
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a word, or no number that Python reads
         return text.strip()

@@ -7,17 +7,19 @@ history.jsonl                one line per validation; bits per code, times in se
 score_card.*, figures/       measures on held-out utterances; see `score_prior`
 """
 
-import json
+from dataclasses import fields
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import read_text
+from vqwn_kit.files import read_json, reason
+from vqwn_kit.presets.training_config import check_keys
+from vqwn_kit.prior.config import PriorConfig
 from vqwn_kit.prior.model import CodePrior
-from vqwn_kit.runs.codes import need_codebook
+from vqwn_kit.runs.codes import need_codebook, token_vectors
 from vqwn_kit.runs.run import Run, load_run
+from vqwn_kit.runs.weights import load_weights
 
 WEIGHTS, STATE = "weights.weights.h5", "state.npz"
 
@@ -44,11 +46,12 @@ def load_prior(run: Run | str | Path, name: str = "prior") -> CodePrior:
     try:
         prior = CodePrior(**config["prior"], name="prior")
         prior.build()
-        prior.load_weights(file)
-    except (ValueError, KeyError, OSError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{file} does not fit its config.json, or is damaged: {reason}") from error
-    codebook = keras.ops.convert_to_numpy(run.model.bottleneck.vectors())
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{file.with_name('config.json')} describes no prior: {reason(error)}"
+        ) from error
+    load_weights(prior, file)
+    codebook = token_vectors(run.model, PriorConfig(**config["training"]).pitch)
     if codebook.shape != prior.codebook.shape or not np.allclose(codebook, prior.codebook):
         raise InputError(
             f"{file} was trained on the codes of step {config['step']}, and {run.folder} has "
@@ -70,10 +73,15 @@ def read_config(run: Run, name: str = "prior") -> dict:
             f"{run.folder} has no prior {name!r} yet: train one with `vqwn prior {run.folder}`, or "
             "train_prior(run)"
         )
-    try:
-        content = json.loads(read_text(file))
-        return {key: content[key] for key in ("prior", "training", "store", "step", "frame_rate")}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{file} is not the config of a prior, or is damaged ({error!r})"
-        ) from error
+    content = read_json(file, "the config of a prior, as `vqwn prior` writes it")
+    kinds = {"prior": dict, "training": dict, "store": str, "step": int, "frame_rate": float | int}
+    for key, kind in kinds.items():
+        if not isinstance(content.get(key), kind):
+            raise InputError(
+                f"{file} is not the config of a prior, or is damaged: {key!r} is "
+                f"{content.get(key)!r:.60}"
+            )
+    known = [entry.name for entry in fields(PriorConfig)]
+    check_keys(content["training"], known, f"setting in {file}")
+    PriorConfig(**content["training"])
+    return {key: content[key] for key in kinds}

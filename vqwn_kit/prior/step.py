@@ -1,8 +1,9 @@
-"""A prior one code at a time, in NumPy: a code and a state -> logits of the next code."""
+"""A prior one code at a time, in NumPy: a token and a state -> logits of the next code."""
 
 import numpy as np
-from keras import ops
 from scipy.special import expit, softmax
+
+from vqwn_kit.models.tensorflow import ops
 
 
 class Recurrence:
@@ -27,23 +28,28 @@ class Recurrence:
         self.head = head @ outputs.T
         self.head_bias = head_bias @ outputs.T + prior.bias.numpy()
         self.units = prior.units
+        self.codebook_after = prior.codebook_after
+        self.sizes = (prior.num_codebooks, prior.num_embeddings)
 
     def step(
-        self, codes: np.ndarray, state: np.ndarray | None = None
+        self, tokens: np.ndarray, state: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits (B, K) of the codes after `codes` (B,), and the new state (B, units).
+        """Return logits (B, K) of the codes after `tokens` (B,), and the new state (B, units).
+
+        The K codes are those of the codebook that comes after a token.
 
         Args:
-            codes: 0..K-1, or K for the beginning.
+            tokens: 0..Q K - 1, or Q K for the beginning; see `flatten_codes`.
             state: from the step before; None at the first.
         """
         if state is None:
-            state = np.zeros((len(codes), self.units))
-        update, reset, new = np.split(self.inputs[codes] + self.conditioning, 3, axis=1)
+            state = np.zeros((len(tokens), self.units))
+        update, reset, new = np.split(self.inputs[tokens] + self.conditioning, 3, axis=1)
         past = np.split(state @ self.kernel + self.bias, 3, axis=1)
         update, reset = expit(update + past[0]), expit(reset + past[1])
         state = update * state + (1.0 - update) * np.tanh(new + reset * past[2])
-        return state @ self.head + self.head_bias, state
+        logits = (state @ self.head + self.head_bias).reshape(len(tokens), *self.sizes)
+        return logits[np.arange(len(tokens)), self.codebook_after[tokens]], state
 
 
 def draw_codes(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:

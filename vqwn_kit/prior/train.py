@@ -6,28 +6,32 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from vqwn_kit.data.corpus import Corpus, by_sentence
+from vqwn_kit.data.segments import worker_rows
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import replacing
+from vqwn_kit.files import write_bytes
+from vqwn_kit.models import workers
+from vqwn_kit.models.tensorflow import keras, tf
 from vqwn_kit.presets.training_config import check_keys
 from vqwn_kit.prior.config import PriorConfig
-from vqwn_kit.prior.evaluate import score_codes, surprise_of
+from vqwn_kit.prior.evaluate import need_held_out, score_codes, surprise_of
 from vqwn_kit.prior.load import STATE, WEIGHTS, load_prior, read_config
 from vqwn_kit.prior.model import CodePrior
-from vqwn_kit.runs.codes import RunCodes, codes_of, need_codebook
+from vqwn_kit.runs.codes import RunCodes, codes_of, need_codebook, token_vectors
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.history import read_history, write_history
 from vqwn_kit.runs.run import Run, load_run
-from vqwn_kit.training.loop import TrainingLoop
-from vqwn_kit.training.optimizer import Adam, learning_rate
+from vqwn_kit.runs.weights import save_weights
+from vqwn_kit.training.loop import TrainingLoop, check_minutes
+from vqwn_kit.training.optimizer import Adam, extended
 from vqwn_kit.training.validate import BITS_PER_NAT
+from vqwn_kit.training.workers import first_writer
 
 MAY_CHANGE = ("steps", "learning_rate", "validate_every")  # when training is resumed
+NEVER = -30.0  # logit of a code that does not exist
 NETWORK = ("units", "channels", "dropout", "speaker_dropout")  # settings of the network
 
 
@@ -59,18 +63,13 @@ def train_prior(
             a refused call changes nothing.
         KeyboardInterrupt: after Ctrl-C, once the step is done and saved; `restore` continues.
     """
-    run = load_run(run)
-    need_codebook(run)
+    check_minutes(minutes)
+    need_codebook(run := load_run(run))
     check_keys(changes, [entry.name for entry in fields(PriorConfig)], "setting of a prior")
     folder = run.folder / name
-    if restore:
-        begun = read_config(run, name)
-        config = PriorConfig(**{**begun["training"], **changes})
-        for key, value in begun["training"].items():
-            if key not in MAY_CHANGE and getattr(config, key) != value:
-                raise InputError(
-                    f"{key} cannot change in a prior whose training has begun; train another"
-                )
+    begun = read_config(run, name) if restore else None
+    if begun is not None:
+        config = _resumed_config(begun["training"], changes)
         load_prior(run, name)  # refuses the codes of another codebook
     else:
         config = PriorConfig(**changes)
@@ -79,18 +78,38 @@ def train_prior(
                 f"{folder} holds a prior already: continue with restore (--restore), or give "
                 "another name (--name); nothing was overwritten"
             )
-    codes = codes_of(run, store_of(run, data, progress), config.encodings, progress)
-    if restore and begun["store"] != codes.store.identity:
+    store = store_of(run, data, progress)
+    if score:
+        need_held_out(run, store)
+    codes = codes_of(run, store, config.encodings, progress, config.pitch)
+    if begun is not None and begun["store"] != codes.store.identity:
         raise InputError(
             f"{folder} was begun on {begun['store']}, and this is {codes.store.identity}: give the "
             "corpus that it was trained on, or train another under a new name (--name)"
         )
-    trainer = PriorTrainer(run, codes, config, folder, restore)
-    trainer.fit(minutes, progress=progress)
+    with first_writer(folder, "training a prior"):
+        before = None if begun is None else PriorConfig(**begun["training"])
+        trainer = PriorTrainer(run, codes, config, folder, before)
+        trainer.fit(minutes, progress=progress)
     prior = load_prior(run, name)
-    if score:
+    if score and workers.current().is_first:
         score_codes(prior, codes, about={"run": run.folder.name}).save(folder)
     return prior
+
+
+def _resumed_config(begun: dict, changes: dict) -> PriorConfig:
+    """Return the settings of a training that has begun, with changes that may be made.
+
+    Raises:
+        InputError: another change.
+    """
+    config = PriorConfig(**{**begun, **changes})
+    for key, value in begun.items():
+        if key not in MAY_CHANGE and getattr(config, key) != value:
+            raise InputError(
+                f"{key} cannot change in a prior whose training has begun; train another"
+            )
+    return config
 
 
 class PriorTrainer(TrainingLoop):
@@ -101,25 +120,37 @@ class PriorTrainer(TrainingLoop):
         codes: its codes.
         config: the settings.
         folder: for checkpoints and history.
-        restore: resume the training in the folder, instead of starting one.
+        begun: the settings of the training in the folder that is resumed; None starts one.
     """
 
     name = "prior"
     counters = (*TrainingLoop.counters, "best", "nats", "batches_logged")
 
-    def __init__(self, run: Run, codes: RunCodes, config: PriorConfig, folder: Path, restore: bool):
+    def __init__(
+        self,
+        run: Run,
+        codes: RunCodes,
+        config: PriorConfig,
+        folder: Path,
+        begun: PriorConfig | None = None,
+    ):
         self.codes, self.folder, self.best = codes, folder, float("inf")
         keras.utils.set_random_seed(config.seed)
-        codebook = keras.ops.convert_to_numpy(run.model.bottleneck.vectors())
-        names = list(run.speakers) if config.speaker else []
+        codebook = token_vectors(run.model, config.pitch)
+        names = list(run.trained_speakers) if config.speaker else []
         keywords = {key: getattr(config, key) for key in NETWORK}
-        prior = CodePrior(*codebook.shape, names, **keywords, name="prior")
+        keywords["num_codebooks"] = codes.num_codebooks
+        shape = (codes.num_embeddings, codebook.shape[1])
+        prior = CodePrior(*shape, names, **keywords, name="prior")
         prior.build()
         prior.codebook.assign(codebook)
-        rate, decay = learning_rate(config.rate()), config.weight_decay
-        optimizer = Adam(rate, penalty=decay, global_clipnorm=config.clip_norm)
+        if codes.sizes:  # what a smaller codebook lacks never occurs
+            exists = np.arange(codes.num_embeddings) < np.array(codes.sizes)[:, None]
+            prior.bias.assign(np.where(exists, 0.0, NEVER).ravel())
+        optimizer = Adam(penalty=config.weight_decay, global_clipnorm=config.clip_norm)
         optimizer.build(prior.trainable_variables)
         super().__init__(prior, optimizer, config)
+        self.rows = worker_rows(config.batch_size, self.workers.index, self.workers.count)
         self.compiled_step = tf.function(self._update)
         self.reset_metrics()
         members = codes.numbers("train")
@@ -127,11 +158,18 @@ class PriorTrainer(TrainingLoop):
         is_left_out = by_sentence(utterances, config.left_out)
         self.left_out = [n for n, out in zip(members, is_left_out, strict=True) if out]
         self.members = [n for n, out in zip(members, is_left_out, strict=True) if not out]
-        self.load_state(folder / STATE) if restore else self.save()
+        self.tokens = {n: codes.tokens(n) for n in self.members}
+        if begun is not None:
+            self.load_state(folder / STATE)
+            self.config = extended(config, begun, self.position)
+        history = read_history(folder) if begun is not None else []
+        self.workers.wait()  # until all have read what is there
+        if not self.workers.is_first:
+            return
+        if begun is None:
+            self.save()
         self._write_config(run)  # last, since it marks a prior that can be opened
-        write_history(
-            folder, [r for r in read_history(folder) if restore and r["step"] <= self.step]
-        )
+        write_history(folder, [record for record in history if record["step"] <= self.step])
 
     def _write_config(self, run: Run) -> None:
         keywords = self.model.get_config()
@@ -142,64 +180,78 @@ class PriorTrainer(TrainingLoop):
             "step": run.newest,
             "frame_rate": self.codes.frame_rate,
         }
-        with replacing(self.folder / "config.json") as scratch:
-            scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_bytes(self.folder / "config.json", json.dumps(content, indent=1).encode())
 
     def batches(self) -> Iterator[tuple[np.ndarray, ...]]:
         """Return the batches from this step on."""
         return map(self.batch, itertools.count(self.step))
 
     def batch(self, step: int) -> tuple[np.ndarray, ...]:
-        """Return previous codes, next codes, their weights (B, L) and speakers (B,) of a step.
+        """Return previous tokens, next codes, their weights (B, L) and speakers (B,) of a step.
 
         A pure function of seed and step. Utterances are drawn in proportion to their length, then
         an encoding and a start; a quarter of a crop before the beginning counts as the beginning.
+        Of several workers each has its rows.
         """
         rng = np.random.default_rng([self.config.seed, step])
         sizes, start = (self.config.batch_size, self.config.segment_length), self.model.start
-        lengths = np.array([self.codes.codes[n].shape[1] for n in self.members], float)
+        lengths = np.array([self.tokens[n].shape[1] for n in self.members], float)
         chosen = rng.choice(len(self.members), sizes[0], p=lengths / lengths.sum())
         numbers = [self.members[place] for place in chosen]
         previous = np.full(sizes, start, np.int32)
         following, weights = np.zeros(sizes, np.int32), np.zeros(sizes, np.float32)
         for row, number in enumerate(numbers):
-            encodings = self.codes.codes[number]
-            codes = encodings[rng.integers(len(encodings))]
-            first = rng.integers(-sizes[1] // 4, max(1, len(codes) - sizes[1] // 4))
+            encodings = self.tokens[number]
+            tokens = encodings[rng.integers(len(encodings))]
+            first = rng.integers(-sizes[1] // 4, max(1, len(tokens) - sizes[1] // 4))
             first = max(0, int(first))
-            crop = codes[first : first + sizes[1]]
+            crop = tokens[first : first + sizes[1]]
             previous[row, 1 : len(crop)] = crop[:-1]
-            previous[row, 0] = codes[first - 1] if first else start
-            following[row, : len(crop)], weights[row, : len(crop)] = crop, 1.0
-        return previous, following, weights, self.codes.speakers[numbers]
+            previous[row, 0] = tokens[first - 1] if first else start
+            following[row, : len(crop)] = crop % self.codes.num_embeddings
+            weights[row, : len(crop)] = 1.0
+        batch = (previous, following, weights, self.codes.speakers[numbers])
+        return tuple(part[self.rows] for part in batch)
 
-    def train_step(self, batch: tuple[np.ndarray, ...]) -> None:
-        """Take a step on a batch."""
-        self.nats += float(self.compiled_step(*batch))
+    def train_step(self, batch: tuple[np.ndarray, ...]) -> float:
+        """Take a step on a batch, and return its loss."""
+        nats = float(self.compiled_step(*batch))
+        self.nats += nats
         self.batches_logged += 1
+        return nats
 
-    def _update(self, previous, following, weights, speaker):
+    def last_good(self) -> str:
+        """Name the newest checkpoint, from which training can be resumed."""
+        return f"The prior in {self.folder} is that of its best step before (--restore)."
+
+    def _update(self, *batch):
+        loss = workers.share(self._learn, *batch)
+        self.average.update(self.optimizer.iterations)
+        return loss
+
+    def _learn(self, previous, following, weights, speaker):
         prior = self.model
         with tf.GradientTape() as tape:
             logits = prior((previous, speaker), training=True)
             nats = keras.ops.sparse_categorical_crossentropy(following, logits, from_logits=True)
-            loss = keras.ops.sum(nats * weights) / keras.ops.sum(weights)
+            loss = keras.ops.sum(nats * weights) / workers.mean(keras.ops.sum(weights))
         variables = prior.trainable_variables
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, variables)]
+        *gradients, loss = workers.means([*gradients, loss])
         self.optimizer.apply(gradients, variables)
-        self.average.update(self.optimizer.iterations)
         return loss
 
     def metrics(self) -> dict[str, float]:
-        """Return the bits per code of the batches since the last line of the history."""
-        return {"bits": self.nats / self.batches_logged * BITS_PER_NAT}
+        """Return the bits per frame of the batches since the last line of the history."""
+        nats = self.nats / self.batches_logged * self.codes.num_codebooks
+        return {"bits": nats * BITS_PER_NAT}
 
     def reset_metrics(self) -> None:
         """Begin a logging interval."""
         self.nats, self.batches_logged = 0.0, 0
 
     def validate(self) -> dict[str, float]:
-        """Return the bits per code of left-out sentences; write the weights if they are best."""
+        """Return the bits per frame of left-out sentences; write the weights if they are best."""
         bits = [surprise_of(self.model, self.codes, number) for number in self.left_out]
         measured = {"left_out/bits": float(np.concatenate(bits).mean())} if bits else {}
         cost = measured.get("left_out/bits", -self.step)  # without any, the newest is the best
@@ -209,8 +261,7 @@ class PriorTrainer(TrainingLoop):
         return measured
 
     def _write_weights(self) -> None:
-        with replacing(self.folder / WEIGHTS) as scratch:
-            self.model.save_weights(scratch)
+        save_weights(self.model, self.folder / WEIGHTS)
 
     def save(self) -> None:
         """Write the training state, and before the first validation the weights."""

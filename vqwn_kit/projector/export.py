@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqwn_kit.data.arrays import load_array
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.scan import FACTS
 from vqwn_kit.data.store import Store
@@ -19,6 +20,7 @@ from vqwn_kit.evaluation.code_usage import (
 from vqwn_kit.evaluation.context import MAX_TRAIN, EvaluationContext, select_utterances
 from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import KIND_OF, SOUNDS
+from vqwn_kit.presets.build import codebook_sizes
 from vqwn_kit.projector.tables import MOST_POINTS, Table, plain, write_tables
 from vqwn_kit.runs.corpus_of import knows_corpus, store_of
 from vqwn_kit.runs.run import Run, load_run
@@ -76,13 +78,12 @@ def export_projector(
         context = _context(run, store, utterances, train, seed, progress)
     tables, codebook = {}, run.folder / f"embedding_{run.newest}.npy"
     if context is None and codebook.is_file():
-        vectors = np.load(codebook)
-        tables["codebook"] = Table(vectors, ["code"], [[str(code)] for code in range(len(vectors))])
+        vectors, columns = load_array(codebook), _code_columns(*codebook_sizes(run.preset))
+        tables["codebook"] = _table(vectors, columns)
     elif context is not None and run.model.bottleneck.num_embeddings:
         tables["codebook"] = code_table(code_statistics(context), list(run.speakers))
     if len(run.speakers) > 1:
-        vectors = np.load(run.folder / f"speaker_embedding_{run.newest}.npy")
-        tables["speakers"] = speaker_table(vectors, run.speakers, store)
+        tables["speakers"] = speaker_table(run.speaker_embedding(), run.speakers, store)
     if context is not None and frames:
         tables["frames"] = frame_table(sample_frames(context, frames), run.speakers)
     return write_tables(folder, tables)
@@ -100,19 +101,20 @@ def _context(
 def code_table(facts: CodeStatistics, speakers: list[str]) -> Table:
     """Return the table of the codes: usage, most frequent phone and speaker, and their shares.
 
-    The share of the phone or speaker is 0 for an unused code.
+    The rows are the Q K codes, codebook by codebook. The share of the phone or speaker is 0 for an
+    unused code.
     """
-    size = len(facts.counts)
     columns = {
-        "label": [f"code {code}" for code in range(size)],
-        "code": [str(code) for code in range(size)],
+        "label": [f"code {name}" for name in facts.names],
+        **_code_columns(facts.num_codebooks, facts.num_embeddings),
         "uses": [str(count) for count in facts.counts],
         "percent": [f"{percent:.3f}" for percent in facts.percent],
         "log10 uses": [f"{value:.3f}" for value in np.log10(1 + facts.counts)],
     }
     if not isinstance(facts.phones, NotMeasured):
         phones, share = most_frequent(facts.phones, SOUNDS)
-        columns["label"] = [f"{code} {phone}".strip() for code, phone in enumerate(phones)]
+        pairs = zip(facts.names, phones, strict=True)
+        columns["label"] = [f"{name} {phone}".strip() for name, phone in pairs]
         columns |= {"phone": _known(phones), "phone kind": _kinds(phones)}
         columns["phone percent"] = [f"{value:.1f}" for value in np.nan_to_num(share)]
     names, share = most_frequent(facts.voices, speakers)
@@ -121,11 +123,25 @@ def code_table(facts: CodeStatistics, speakers: list[str]) -> Table:
     return _table(facts.vectors, columns)
 
 
+def _code_columns(num_codebooks: int, num_embeddings: int) -> dict[str, list[str]]:
+    """Return the number of each code, and of several codebooks that of its codebook before it."""
+    numbers = np.arange(num_codebooks * num_embeddings)
+    codes = {"code": [str(number % num_embeddings) for number in numbers]}
+    if num_codebooks == 1:
+        return codes
+    return {"codebook": [str(number // num_embeddings) for number in numbers]} | codes
+
+
 def speaker_table(
     vectors: np.ndarray, speakers: dict[str, dict[str, str]], store: Store | None = None
 ) -> Table:
-    """Return the table of the speakers: facts, minutes of speech, number of utterances."""
+    """Return the table of the speakers: facts, minutes of speech, number of utterances.
+
+    Where there are voices that were added to the run, a column says which.
+    """
     columns = {"speaker": _known(speakers)} | _facts(speakers, list(speakers))
+    if any("added" in facts for facts in speakers.values()):
+        columns["voice"] = [facts.get("added", "trained") for facts in speakers.values()]
     if store is not None:
         owners = [utterance.speaker for utterance in store.corpus]
         minutes, utterances = Counter(), Counter(owners)
@@ -145,7 +161,9 @@ def frame_table(facts: FrameSample, speakers: dict[str, dict[str, str]]) -> Tabl
         columns["label"] = _known(f"{phone} {name}" for phone, name in pairs)
         columns |= {"phone": _known(facts.phones), "phone kind": _kinds(facts.phones)}
     if facts.codes is not None and facts.distance is not None:
-        columns["code"] = [str(code) for code in facts.codes]
+        codes = facts.codes.reshape(len(facts.codes), -1).T
+        names = ["code"] if len(codes) == 1 else [f"code {number}" for number in range(len(codes))]
+        columns |= {name: list(map(str, row)) for name, row in zip(names, codes, strict=True)}
         columns["distance"] = [f"{value:.4g}" for value in facts.distance]
     columns["speaker"] = _known(facts.speakers)
     columns |= _facts(speakers, facts.speakers)

@@ -17,6 +17,7 @@ from threading import Thread
 
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.phones import KINDS
+from vqwn_kit.files import read_json
 from vqwn_kit.projector.tables import CONFIG
 
 BUNDLE = "plugins/projector/tf_projector_plugin/projector_binary.js"
@@ -57,15 +58,30 @@ def open_projector(folder: str | Path, height: int = 760) -> "ProjectorPage":
             f"{folder} has no {CONFIG}: write the tables with export_projector (`vqwn visualise`), "
             "and give their folder"
         )
-    try:
-        entries = json.loads(config.read_text(encoding="utf-8"))["embeddings"]
-        names = [entry[key] for entry in entries for key in ("tensorPath", "metadataPath")]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{config} is damaged ({error!r}): export again") from error
-    missing = [name for name in names if not (folder / name).is_file()]
+    names = _named(config)
+    missing = [name for name in names if not _is_served(folder / name, folder)]
     if missing or not names:
         raise InputError(f"{config} names {missing or 'no table'}, which is missing: export again")
     return ProjectorPage(folder, _bundle(), height)
+
+
+def _named(config: Path) -> list[str]:
+    """Return the names of the tables in a config."""
+    content = read_json(config, "a list of tables, as export_projector writes it")
+    try:
+        entries = content["embeddings"]
+        names = [entry[key] for entry in entries for key in ("tensorPath", "metadataPath")]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{config} is damaged ({error!r}): export again") from error
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"{config} is damaged: a name in it is no text; export again")
+    return names
+
+
+def _is_served(path: Path, folder: Path) -> bool:
+    """Return whether a path is a table of the export: in the folder, not hidden, and no link."""
+    named = path.parent == folder and path.suffix in (".json", ".tsv")
+    return named and not path.name.startswith(".") and not path.is_symlink() and path.is_file()
 
 
 def _bundle() -> Path:
@@ -132,8 +148,7 @@ class ProjectorPage(AbstractContextManager):
         if name == self._bundle.name:
             return self._bundle.read_bytes()
         path = self.folder / name
-        served = path.parent == self.folder and path.suffix in (".json", ".tsv")
-        return path.read_bytes() if served and path.is_file() else None
+        return path.read_bytes() if _is_served(path, self.folder) else None
 
     def wait(self) -> None:
         """Wait until the page is closed."""

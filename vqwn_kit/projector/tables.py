@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vqwn_kit.data.arrays import load_array
 from vqwn_kit.data.scan import FACTS
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import replacing
+from vqwn_kit.files import read_json, replacing
+from vqwn_kit.runs.run import CONFIG as CONFIG_OF_RUN, checked_config
 
 CONFIG = "projector_config.json"
 MOST_POINTS = 100_000  # TensorBoard's projector reads no more
@@ -69,18 +71,12 @@ def visualise(
 
 
 def _load_vectors(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise InputError(f"no such file: {path}. Give an .npy file that training saved")
-    try:
-        with path.open("rb") as file:
-            return np.atleast_1d(np.lib.format.read_array(file, allow_pickle=False))
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is no .npy table of vectors, as training saves them") from error
+    return np.atleast_1d(load_array(path))
 
 
 def _known_speakers(config: Path, count: int) -> tuple[list[str], list[list[str]]]:
     if config.is_file():
-        speakers = json.loads(config.read_text(encoding="utf-8"))["speakers"]
+        speakers = checked_config(read_json(config, CONFIG_OF_RUN), config)["speakers"]
         if len(speakers) == count:
             return speaker_rows(speakers)
     return ["speaker"], [[str(number)] for number in range(count)]

@@ -18,8 +18,8 @@ LOADABLE = (*PARTS, "conditioner")
 # does to the signal before its levels, to which the network adapts.
 NOT_COMPARED = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
-    "initializer joint kl_frame kl_mean decay epsilon batch_norm_momentum warp tilt "
-    "lpc_order postfilter hop_length".split()
+    "initializer joint gradient kl_frame kl_mean decay batch_norm_momentum warp tilt noise "
+    "lpc_order postfilter input_noise trained_filters contrast match_bands hop_length".split()
 )
 
 
@@ -107,7 +107,7 @@ def _copy(target, given, model: "VQVAE", run: Run) -> None:
     pairs = [[w for w in part.weights if w.name != "steps"] for part in (target, given)]
     for weight, source in zip(*pairs, strict=True):  # without counters of a warm-up
         if weight is model.decoder.speakers:
-            rows = {speaker: row for row, speaker in enumerate(run.speakers)}
+            rows = {speaker: row for row, speaker in enumerate(run.trained_speakers)}
             table, known = weight.numpy().copy(), source.numpy()
             for row, speaker in enumerate(model.speaker_names):
                 if speaker in rows:
@@ -155,7 +155,7 @@ def check_lpc_sources(model: "VQVAE", frozen: Iterable[str], runs: dict[str, Run
             "parts={'encoder': run, 'bottleneck': run, 'conditioner': run}, and "
             "freeze=['encoder', 'bottleneck']"
         )
-    unknown = sorted(set(model.speaker_names) - set(other.speakers))
+    unknown = sorted(set(model.speaker_names) - set(other.trained_speakers))
     if unknown:
         raise InputError(
             f"{other.folder} does not know {', '.join(unknown)}, and its mel decoder, of which the "

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from vqwn_kit.models.codec import mu_law_decode
 from vqwn_kit.models.distributions import LEAST_LOG_SCALE
-from vqwn_kit.sampling.weights import NetworkWeights
+from vqwn_kit.sampling.weights import PAST, PITCH_LAGS, PITCH_WINDOW, RARE, NetworkWeights
 
 ROWS = 4  # streams that are computed together
 LOOK_AHEAD = 16  # the most coming samples whose past taps are computed at once
@@ -41,7 +42,12 @@ class Memory(NamedTuple):
 
     clock: np.ndarray  # (1,) int64: samples since the beginning
     steps: np.ndarray  # (L,) int64: coming samples whose past taps are computed at once
+    values: np.ndarray  # (levels,) float64: the residuals that they stand for
     recent: np.ndarray  # (R, first taps) int64: levels, the newest last; -1 before the first
+    sound: np.ndarray  # (R, PAST) float64: the sound before de-emphasis, the newest last
+    sharpness: np.ndarray  # (R,) float64: by which the temperature is divided, by voicing
+    predicted: np.ndarray  # (R,) float64: what linear prediction expects of this sample
+    known: np.ndarray  # (R, first taps, 2): companded past sound and prediction, beside `recent`
     inputs: np.ndarray  # (sum over blocks of (K - 1) dilation, R, C): ring buffers of the inputs
     past: np.ndarray  # (L, LOOK_AHEAD, R, 2G): what past taps add to coming samples
     state: np.ndarray  # (R, C + S): a block's input x, and the sum of the skip outputs
@@ -64,6 +70,7 @@ def new_memory(weights: NetworkWeights, streams: int) -> Memory:
     width = blocks * mixed + skips
     dtype = weights.first_bias.dtype
     shapes = {
+        "known": (rows, len(weights.first_kernel), 2),
         "inputs": ((taps - 1) * int(weights.dilations.sum()), rows, channels),
         "past": (blocks, LOOK_AHEAD, rows, mixed),
         "state": (rows, channels + skips),
@@ -80,6 +87,10 @@ def new_memory(weights: NetworkWeights, streams: int) -> Memory:
         clock=np.zeros(1, np.int64),
         steps=np.gcd(weights.dilations, LOOK_AHEAD),
         components=np.zeros((3, weights.num_components)),
+        values=mu_law_decode(np.arange(weights.num_levels), weights.num_levels).astype("float64"),
+        sound=np.zeros((rows, PAST)),
+        sharpness=np.ones(rows),
+        predicted=np.zeros(rows),
         recent=np.full((rows, len(weights.first_kernel)), -1, np.int64),
         **{name: np.zeros(shape, dtype) for name, shape in shapes.items()},
     )
@@ -217,6 +228,11 @@ def _first(weights, memory):
                 scalar = x.dtype.type(level * (2.0 / (weights.num_levels - 1)) - 1.0)
                 for c in range(channels):
                     x[c] += scalar * kernel[c]
+            if weights.closed_loop:
+                both = weights.first_kernel[tap, len(weights.first_kernel[tap]) - 2 :]
+                sound, predicted = memory.known[row, tap, 0], memory.known[row, tap, 1]
+                for c in range(channels):
+                    x[c] += sound * both[0, c] + predicted * both[1, c]
     _add_product(memory.state, weights.first_skip_kernel, memory.state, channels)
 
 
@@ -289,15 +305,22 @@ def _most_likely(score):
 
 
 @compiled
-def _masses(score, mass, settings):
+def _masses(score, mass, temperature, settings):
     """Write to mass what is in proportion to the probabilities of the levels, given logits."""
     top = score[_most_likely(score)]
     if score.itemsize == 8:
         for level in range(len(score)):
-            mass[level] = math.exp((score[level] - top) / settings.temperature)
+            mass[level] = math.exp((score[level] - top) / temperature)
     else:
         for level in range(len(score)):
-            mass[level] = _exp(np.float32((score[level] - top) / np.float32(settings.temperature)))
+            mass[level] = _exp(np.float32((score[level] - top) / np.float32(temperature)))
+    if settings.voiced:
+        total = 0.0
+        for level in range(len(score)):
+            total += mass[level]
+        rare = mass.dtype.type(total * RARE / len(score))
+        for level in range(len(score)):
+            mass[level] = max(mass[level] - rare, 0)
     if settings.top_k:
         for level in range(len(score)):
             greater = 0
@@ -308,14 +331,15 @@ def _masses(score, mass, settings):
 
 
 @compiled
-def _choose(score, memory, weights, settings, uniform):
+def _choose(score, memory, weights, temperature, settings, uniform):
     """Return the most likely level, or the first whose cumulative probability passes `uniform`."""
     if weights.num_components:
-        return _choose_of_mixture(score, memory.components, weights, settings, uniform)
+        temperature = 1.0 if settings.greedy else temperature
+        return _choose_of_mixture(score, memory.components, weights, temperature, settings, uniform)
     if settings.greedy:
         return _most_likely(score)
     mass = memory.mass
-    _masses(score, mass, settings)
+    _masses(score, mass, temperature, settings)
     total = 0.0
     for level in range(len(mass)):
         total += mass[level]
@@ -346,13 +370,12 @@ def _cumulative(level, components, weights):
 
 
 @compiled
-def _choose_of_mixture(score, components, weights, settings, uniform):
+def _choose_of_mixture(score, components, weights, temperature, settings, uniform):
     """Return a level as `_choose` does, given the parameters (3M,) of a mixture.
 
     Writes to components (3, M) their probabilities, means and scales.
     """
     count, levels = weights.num_components, weights.num_levels
-    temperature = 1.0 if settings.greedy else settings.temperature
     top, total = score[_most_likely(score[:count])], 0.0
     for m in range(count):
         components[0, m] = math.exp((score[m] - top) / temperature)
@@ -407,12 +430,47 @@ def _interpolate(memory, n, line):
 
 
 @compiled
-def _remember(memory, row, level):
-    """Put a stream's newest level at the end of those that the first convolution reads."""
-    last = memory.recent.shape[1] - 1
-    for tap in range(last):
-        memory.recent[row, tap] = memory.recent[row, tap + 1]
-    memory.recent[row, last] = level
+def _push(line, value):
+    """Drop the oldest of the last values (n,), and append a new one."""
+    last = len(line) - 1
+    for n in range(last):
+        line[n] = line[n + 1]
+    line[last] = value
+
+
+@compiled
+def _compand(sound, num_levels):
+    """Return the mu-law companded value of a sample."""
+    mu, size = num_levels - 1, min(abs(sound), 1.0)
+    return math.copysign(math.log1p(mu * size) / math.log1p(mu), sound)
+
+
+@compiled
+def _predict(weights, memory, row, filters):
+    """Write what linear prediction (P,) expects of this sample, and what a closed loop reads."""
+    past, predicted = memory.sound[row], 0.0
+    for lag in range(len(filters)):
+        predicted += past[PAST - 1 - lag] * filters[lag]
+    memory.predicted[row] = predicted
+    if weights.closed_loop:
+        kind = memory.known.dtype.type
+        _push(memory.known[row, :, 0], kind(_compand(past[PAST - 1], weights.num_levels)))
+        _push(memory.known[row, :, 1], kind(_compand(predicted, weights.num_levels)))
+
+
+@compiled
+def _pitch_correlation(past):
+    """Return how periodic a sound (PAST,) is; see `reference.pitch_correlation`."""
+    window, most = past[PAST - PITCH_WINDOW :], 0.0
+    for lag in range(PITCH_LAGS[0], PITCH_LAGS[1] + 1):
+        earlier = past[PAST - PITCH_WINDOW - lag : PAST - lag]
+        product, energy, earlier_energy = 0.0, 0.0, 0.0
+        for n in range(PITCH_WINDOW):
+            product += window[n] * earlier[n]
+            energy += window[n] * window[n]
+            earlier_energy += earlier[n] * earlier[n]
+        most = max(most, product / math.sqrt(energy * earlier_energy + 1e-16))
+    return min(most, 1.0)
 
 
 def _run(weights, memory, settings, block):
@@ -432,6 +490,11 @@ def _run(weights, memory, settings, block):
         n, sample = 1 + t // hop_length, t % hop_length
         if sample == 0:
             _project(weights, memory, block.frames, n + 1)
+        for row in range(streams):
+            _predict(weights, memory, row, block.filters[row, n - 1])
+            if sample == 0 and settings.voiced:
+                periodic = _pitch_correlation(memory.sound[row])
+                memory.sharpness[row] = 1.0 + max(0.0, 1.5 * periodic - 0.5)
         condition = memory.projected[n % 3]
         if weights.interpolate:
             _interpolate(memory, n, block.interpolation[sample])
@@ -443,9 +506,13 @@ def _run(weights, memory, settings, block):
                 level = block.forced[row, t]
                 _copy(score, block.outputs[row, t])
             else:
-                level = _choose(score, memory, weights, settings, block.uniform[row, t])
+                temperature = settings.temperature / memory.sharpness[row]
+                uniform = block.uniform[row, t]
+                level = _choose(score, memory, weights, temperature, settings, uniform)
             block.levels[row, t] = level
-            _remember(memory, row, level)
+            _push(memory.recent[row], level)
+            sound = memory.predicted[row] + block.scale[row, n - 1] * memory.values[level]
+            _push(memory.sound[row], sound)
         memory.clock[0] += 1
 
 

@@ -7,11 +7,18 @@ import numpy as np
 
 from vqwn_kit.data.audio import SAMPLE_RATE
 from vqwn_kit.errors import InputError
-from vqwn_kit.models.vqvae import VQVAE, as_batch, as_floats
-from vqwn_kit.sampling.sampler import Sampler
-
-# A name, a number, None for 'no speaker', or a voice's vector (speaker_dim,).
-Speaker = str | int | None | np.ndarray
+from vqwn_kit.models.vqvae import VQVAE, as_batch
+from vqwn_kit.sampling.codes import checked_codes, quantize
+from vqwn_kit.sampling.parts import (
+    Speaker,
+    condition_codes,
+    condition_waveform,
+    conditioning_for,
+    side_by_side,
+    sound_of,
+)
+from vqwn_kit.sampling.pitch import checked_pitch, waveform_pitch
+from vqwn_kit.waveforms import as_waveform
 
 
 def generate(
@@ -19,8 +26,10 @@ def generate(
     codes: np.ndarray,
     speakers: Iterable[Speaker],
     *,
+    pitch: np.ndarray | None = None,
+    codebooks: int | None = None,
     mode: str = "sample",
-    temperature: float = 1.0,
+    temperature: float | str = 1.0,
     top_k: int | None = None,
     seed: int = 0,
     precision: str = "float32",
@@ -30,13 +39,21 @@ def generate(
 ) -> np.ndarray:
     """Synthesise codes in the voices of speakers; all are sampled as one batch.
 
+    A first stage has no WaveNet: its mel bands are synthesised by `griffin_lim`, for which of the
+    settings only `seed` and `progress` matter.
+
     Args:
         model: a trained model.
-        codes: int (N,), (1, N): the same for all speakers, or (S', N), one row per speaker.
+        codes: int (N,), (1, N): the same for all speakers, or (S', N), one row per speaker. Of a
+            model with Q codebooks (N, Q), (1, N, Q) or (S', N, Q).
         speakers: names or numbers of S' speakers; None for no speaker; or vectors of voices, such
             as `interpolate_voices` returns.
+        pitch: of each frame, (N,), (1, N) or (S', N), in semitones relative to the speaker's mean,
+            NaN where unvoiced; for models with `pitch_levels` only, which choose one by default.
+        codebooks: use only the first so many of the Q codes of each frame, which lowers the bit
+            rate; all by default. Only residual codes can be decoded from fewer.
         mode: `sample` or `greedy`.
-        temperature: below 1 is less noisy and less lively.
+        temperature: below 1 is less noisy; "voiced" is so in vowels only, see `Sampler.stream`.
         top_k: draw from the most likely so many levels only.
         seed: the same seed gives the same sound.
         precision: of the weights; see `Sampler`.
@@ -48,24 +65,18 @@ def generate(
         float32 (S', N * hop_length) in [-1, 1]; shorter if stopped.
 
     Raises:
-        InputError: no such speaker, codes out of range, or no codebook.
+        InputError: no such speaker, codes of another shape or out of range, no codebook, a number
+            of codebooks that cannot be decoded, or pitch that is not an input.
         Interrupted: by the keyboard; it holds the waveforms up to then.
 
     Example:
         generate(model, model.encode(waveform), ["alpha", "joe"], temperature=0.9)    # (2, T)
     """
-    return synthesise(
-        model,
-        _conditioning_of_codes(model, codes, speakers),
-        precision=precision,
-        progress=progress,
-        stop=stop,
-        mode=mode,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-        threads=threads,
-    )
+    codes = checked_codes(model, codes)
+    parts = condition_codes(model, codes, speakers, pitch, codebooks)
+    settings = {"mode": mode, "temperature": temperature, "top_k": top_k, "seed": seed}
+    settings |= {"precision": precision, "threads": threads, "progress": progress, "stop": stop}
+    return synthesise(model, parts, codes.shape[1], **settings)
 
 
 def stream(
@@ -73,6 +84,8 @@ def stream(
     codes: np.ndarray,
     speakers: Iterable[Speaker],
     precision: str = "float32",
+    codebooks: int | None = None,
+    pitch: np.ndarray | None = None,
     **settings,
 ) -> Iterator[np.ndarray]:
     """Synthesise codes as `generate` does, but yield the sound in parts: float32 (S', t).
@@ -84,92 +97,68 @@ def stream(
         codes: see `generate`.
         speakers: see `generate`.
         precision: of the weights.
+        codebooks: see `generate`.
+        pitch: see `generate`.
         **settings: mode, temperature, top_k, seed and threads of `generate`.
 
     Raises:
         InputError: see `generate`.
     """
-    conditioning = _conditioning_of_codes(model, codes, speakers)
-    return stream_conditioning(model, conditioning, precision, **settings)
+    parts = condition_codes(model, codes, speakers, pitch, codebooks)
+    return sound_of(model, parts, precision, **settings)
 
 
-def stream_conditioning(
-    model: VQVAE, conditioning: np.ndarray, precision: str = "float32", **settings
+def stream_waveform(
+    model: VQVAE,
+    waveform: np.ndarray,
+    speakers: Sequence[Speaker],
+    precision: str = "float32",
+    **settings,
 ) -> Iterator[np.ndarray]:
-    """Synthesise what `conditioning_for` returned, float32 (S', N, C), as `stream` does codes."""
-    sampler = Sampler(model.decoder, precision)
-    synthesis = _synthesis(model, conditioning)
-    return map(synthesis, sampler.stream(conditioning, model.hop_length, **settings))
+    """Convert a waveform (T,) as `convert_voice` does, but yield the sound in parts, as `stream`.
 
-
-def _synthesis(model: VQVAE, conditioning: np.ndarray, postfilter: float | None = None):
-    """Return what turns sampled levels (S', t) into waveforms, part after part."""
-    filters = model.decoder.filters(conditioning)
-    return model.decoder.codec.synthesis(filters, model.hop_length, postfilter)
-
-
-def _conditioning_of_codes(
-    model: VQVAE, codes: np.ndarray, speakers: Iterable[Speaker]
-) -> np.ndarray:
-    """Return the conditioning of codes and speakers, float32 (S', N, C)."""
-    size = model.bottleneck.num_embeddings
-    codes = np.atleast_2d(np.asarray(codes))
-    if not size:
-        raise InputError("this model has no codebook (an autoencoder): use reconstruct()")
-    if codes.ndim != 2 or not codes.size or codes.min() < 0 or codes.max() >= size:
-        raise InputError(f"codes of shape {codes.shape}; expected (N,) or (S', N) of 0..{size - 1}")
-    return conditioning_for(model, np.array(model.bottleneck.embed(codes)), speakers)
-
-
-def conditioning_for(model: VQVAE, z_q: np.ndarray, speakers: Iterable[Speaker]) -> np.ndarray:
-    """Return the conditioning of the decoder, float32 (S', N, C).
-
-    Args:
-        model: a trained model with a WaveNet.
-        z_q: (1, N, D): the same for all speakers, or (S', N, D).
-        speakers: S' of them.
-
-    Raises:
-        InputError: no such speaker, or a first-stage model, which has no WaveNet.
+    The last part reaches to the end of the last frame.
     """
-    if not model.is_autoregressive:
-        raise InputError(
-            "this is a first-stage model (mel decoder only), which does not synthesise samples: "
-            "train a second stage on it with parts={'encoder': run, 'bottleneck': run} and "
-            "freeze=['encoder', 'bottleneck']"
-        )
-    voices = model.speaker_vectors([speakers] if isinstance(speakers, str) else list(speakers))
-    if not len(voices):
-        raise InputError(f"no speakers given; there are {', '.join(model.speaker_names)}")
-    rows = np.repeat(z_q, len(voices), axis=0) if len(z_q) == 1 else z_q
-    if len(rows) != len(voices):
-        raise InputError(f"{len(rows)} rows of codes for {len(voices)} speakers; expected one each")
-    return np.array(model.decoder.conditioner(rows, voices), np.float32)
+    waveform = as_waveform(waveform)
+    pitch = waveform_pitch(model, waveform) if model.pitch_levels else None
+    parts = condition_waveform(model, [waveform], speakers, pitch)
+    return sound_of(model, parts, precision, **settings)
 
 
 def reconstruct(model: VQVAE, waveform: np.ndarray, speaker: Speaker, **settings) -> np.ndarray:
     """Encode a waveform (T,) and synthesise it in the voice of a speaker; return float32 (T,).
 
-    The settings are those of `generate`.
+    The settings are those of `generate`; for the pitch see `convert_voice`.
     """
     return convert_voice(model, waveform, [speaker], **settings)[0]
 
 
 def convert_voice(
-    model: VQVAE, waveform: np.ndarray, speakers: Iterable[Speaker], **settings
+    model: VQVAE,
+    waveform: np.ndarray,
+    speakers: Iterable[Speaker],
+    *,
+    pitch: np.ndarray | None = None,
+    **settings,
 ) -> np.ndarray:
     """Encode a waveform (T,) and synthesise it in the voices of S' speakers; float32 (S', T).
 
-    A batch of one, (1, T) or (1, T, 1), is accepted too. The settings are those of `generate`.
+    Other forms of a waveform are those of `as_waveform`. The settings are those of `generate`.
+    Where the model is conditioned on pitch, it is by default that of the waveform, relative to its
+    mean; see `waveform_pitch`.
     """
     speakers = [speakers] if isinstance(speakers, str) else list(speakers)
-    return convert_many(model, [waveform], [speakers], **settings)[0]
+    tracks = None if pitch is None else [pitch]
+    return convert_many(model, [waveform], [speakers], pitch=tracks, **settings)[0]
 
 
 def convert_many(
     model: VQVAE,
     waveforms: Sequence[np.ndarray],
     speakers: Sequence[Sequence[Speaker]],
+    codebooks: int | None = None,
+    *,
+    pitch: Sequence[np.ndarray | None] | None = None,
     **settings,
 ) -> list[np.ndarray]:
     """Convert several waveforms, each to the voices of its own speakers, as one batch.
@@ -178,6 +167,9 @@ def convert_many(
         model: a trained model.
         waveforms: U waveforms, (T_u,) each.
         speakers: for each waveform its S_u speakers.
+        codebooks: see `generate`.
+        pitch: of each waveform, see `generate`; where it is None and the model is conditioned on
+            pitch, that of the waveform, see `waveform_pitch`.
         **settings: those of `generate`: mode, temperature, seed, threads and the others.
 
     Returns:
@@ -186,36 +178,24 @@ def convert_many(
     Raises:
         Interrupted: by the keyboard; it holds the waveforms up to then, in the same form.
     """
-    waveforms = [_single(waveform) for waveform in waveforms]
-    parts = [
-        conditioning_for(model, np.array(model.vector_quantize(waveform).z_q), names)
-        for waveform, names in zip(waveforms, speakers, strict=True)
-    ]
-    longest = max(part.shape[1] for part in parts)
-    padded = [
-        np.pad(part, ((0, 0), (0, longest - part.shape[1]), (0, 0)), mode="edge") for part in parts
-    ]
+    waveforms = [as_waveform(waveform) for waveform in waveforms]
+    speakers = [[names] if isinstance(names, str) else list(names) for names in speakers]
+    tracks, parts, frames = [None] * len(waveforms) if pitch is None else pitch, [], []
+    for waveform, names, track in zip(waveforms, speakers, tracks, strict=True):
+        if model.pitch_levels and track is None:
+            track = waveform_pitch(model, waveform)
+        frames.append(-(-len(waveform) // model.hop_length))
+        track = checked_pitch(model, track, len(names), frames[-1])
+        parts.append(condition_waveform(model, [waveform], names, track, codebooks))
 
     def split(converted: np.ndarray) -> list[np.ndarray]:
-        rows = np.split(converted, np.cumsum([len(part) for part in parts])[:-1])
+        rows = np.split(converted, np.cumsum([len(names) for names in speakers])[:-1])
         return [row[:, : len(wave)] for row, wave in zip(rows, waveforms, strict=True)]
 
     try:
-        return split(synthesise(model, np.concatenate(padded), **settings))
+        return split(synthesise(model, side_by_side(parts), max(frames), **settings))
     except Interrupted as interrupt:
         raise Interrupted(str(interrupt), split(interrupt.waveforms)) from None
-
-
-def _single(waveform: np.ndarray) -> np.ndarray:
-    """Return the (T,) of (T,), (1, T) or (1, T, 1)."""
-    waveform = as_floats(waveform)
-    if waveform.ndim > 1 and waveform.shape[0] == 1:
-        waveform = waveform.reshape(-1) if waveform.ndim < 3 or waveform.shape[2] == 1 else waveform
-    if waveform.ndim != 1:
-        raise InputError(
-            f"a waveform of shape {waveform.shape}; expected (T,): give a batch to convert_many"
-        )
-    return waveform
 
 
 def interpolate_voices(model: VQVAE, first: Speaker, second: Speaker, share: float) -> np.ndarray:
@@ -249,46 +229,60 @@ class Interrupted(KeyboardInterrupt):
 
 def synthesise(
     model: VQVAE,
-    conditioning: np.ndarray,
+    parts: Iterable[np.ndarray],
+    frames: int,
     *,
     precision: str = "float32",
     progress: bool = False,
     stop: threading.Event | None = None,
     **settings,
 ) -> np.ndarray:
-    """Sample the decoder for conditioning (S', N, C); return float32 (S', T) in [-1, 1].
+    """Return the sound of conditioning that comes in parts, float32 (S', T) in [-1, 1].
 
-    The settings are those of `generate`.
+    Args:
+        model: a trained model.
+        parts: (S', n, C), see `sound_of`.
+        frames: the sum of all n.
+        precision: see `generate`.
+        progress: show a progress bar with the time left.
+        stop: see `generate`.
+        **settings: mode, temperature, top_k, seed and threads of `generate`.
+
+    Raises:
+        Interrupted: by the keyboard; it holds the waveforms up to then.
     """
     from tqdm import tqdm
 
-    total = conditioning.shape[1] * model.hop_length
-    parts = [np.zeros((len(conditioning), 0), np.int32)]
-    sampler = Sampler(model.decoder, precision)
-    interrupted = False
-    with tqdm(total=total, desc="synthesise", unit="sample", disable=not progress) as bar:
-        try:
-            for part in sampler.stream(conditioning, model.hop_length, **settings):
-                parts.append(part)
+    total, done, waveforms = frames * model.hop_length, 0, np.zeros((0, 0), np.float32)
+    bar = tqdm(total=total, desc="synthesise", unit="sample", disable=not progress)
+    try:
+        with bar:
+            for part in sound_of(model, parts, precision, **settings):
+                if not waveforms.size:
+                    waveforms = np.zeros((len(part), total), np.float32)
+                waveforms[:, done : done + part.shape[1]] = part
+                done += part.shape[1]
                 bar.update(part.shape[1])
                 if stop is not None and stop.is_set():
                     break
-        except KeyboardInterrupt:
-            interrupted = True
-    waveforms = _synthesis(model, conditioning)(np.concatenate(parts, axis=1))
-    if interrupted:
-        done = waveforms.shape[1] / SAMPLE_RATE
-        message = f"stopped after {done:.2f} s of {total / SAMPLE_RATE:.2f} s"
-        raise Interrupted(message, waveforms)
-    return waveforms
+    except KeyboardInterrupt:
+        message = f"stopped after {done / SAMPLE_RATE:.2f} s of {total / SAMPLE_RATE:.2f} s"
+        raise Interrupted(message, waveforms[:, :done]) from None
+    return waveforms[:, :done]
 
 
-def round_to_levels(model: VQVAE, waveform: np.ndarray, speaker: Speaker) -> np.ndarray:
+def round_to_levels(
+    model: VQVAE, waveform: np.ndarray, speaker: Speaker, pitch: np.ndarray | None = None
+) -> np.ndarray:
     """Return a waveform (T,) rounded to a decoder's levels, float32 (T,).
 
-    With an `lpc_order` the levels depend on its codes and on the speaker.
+    With an `lpc_order` the levels depend on its codes, its pitch and the speaker.
     """
     padded = as_batch(waveform, model.hop_length)
-    conditioning = conditioning_for(model, np.array(model.vector_quantize(waveform).z_q), [speaker])
+    if pitch is None and model.pitch_levels:
+        pitch = waveform_pitch(model, waveform)
+    conditioning = conditioning_for(model, quantize(model, waveform), [speaker], pitch)
     levels = np.array(model.decoder.levels_of(padded, conditioning))
-    return _synthesis(model, conditioning, postfilter=0.0)(levels)[0, : len(waveform)]
+    filters = model.decoder.filters(conditioning)
+    synthesis = model.decoder.codec.synthesis(filters, model.hop_length, postfilter=0.0)
+    return synthesis(levels)[0, : len(waveform)].clip(-1.0, 1.0)

@@ -2,7 +2,7 @@
 
 It computes in float64, some ten times slower than the compiled engine. Shapes: B streams, L gated
 blocks, K taps, C residual channels, G gate channels, S skip channels, O outputs, D channels that
-condition a frame. @ is the matrix product.
+condition a frame, P coefficients of linear prediction. @ is the matrix product.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, softmax
 
+from vqwn_kit.models.codec import mu_law_decode
 from vqwn_kit.models.distributions import LEAST_LOG_SCALE
-from vqwn_kit.sampling.weights import Block, NetworkWeights, Settings
+from vqwn_kit.sampling.weights import (
+    PAST,
+    PITCH_LAGS,
+    PITCH_WINDOW,
+    RARE,
+    Block,
+    NetworkWeights,
+    Settings,
+)
 
 
 class Memory(NamedTuple):
@@ -19,6 +28,8 @@ class Memory(NamedTuple):
 
     clock: np.ndarray  # (1,): samples since the beginning
     recent: np.ndarray  # (B, first taps): levels, the newest last; -1 before the first
+    sound: np.ndarray  # (B, PAST): the sound before de-emphasis, the newest last
+    known: np.ndarray  # (B, first taps, 2): companded past sound and prediction, beside `recent`
     inputs: list[np.ndarray]  # ((K - 1) dilation, B, C) of each block, a ring: time t is at t % len
 
 
@@ -27,30 +38,63 @@ def new_memory(weights: NetworkWeights, streams: int) -> Memory:
     _, taps, channels, _ = weights.conv_kernel.shape
     inputs = [np.zeros(((taps - 1) * d, streams, channels)) for d in weights.dilations]
     recent = np.full((streams, len(weights.first_kernel)), -1, np.int64)
-    return Memory(np.zeros(1, np.int64), recent, inputs)
+    sound, known = np.zeros((streams, PAST)), np.zeros((*recent.shape, 2))
+    return Memory(np.zeros(1, np.int64), recent, sound, known, inputs)
 
 
 def run(weights: NetworkWeights, memory: Memory, settings: Settings, block: Block) -> None:
     """Step through a block of samples, and fill in its levels, and outputs if levels are forced."""
-    length = block.levels.shape[1]
+    length, past = block.levels.shape[1], memory.sound
     hop_length = length // (block.frames.shape[1] - 2)
+    values = mu_law_decode(np.arange(weights.num_levels), weights.num_levels).astype(np.float64)
+    sharpness = np.ones(len(past))
     for t in range(length):
         frame, sample = divmod(t, hop_length)
+        if sample == 0 and settings.voiced:
+            sharpness = 1 + np.maximum(0, 1.5 * pitch_correlation(past) - 0.5)  # (B,)
+        filters = block.filters[:, frame]
+        predicted = (past[:, : -filters.shape[1] - 1 : -1] * filters).sum(axis=1)
+        push(memory.known, compand(np.stack([past[:, -1], predicted], axis=1), weights))
         line = block.interpolation[sample] if weights.interpolate else np.array([0.0, 1.0, 0.0])
         score = step(weights, memory, line @ block.frames[:, frame : frame + 3])
         if block.forced.shape[1]:
             block.outputs[:, t], block.levels[:, t] = score, block.forced[:, t]
         else:
-            block.levels[:, t] = choose(weights, settings, score, block.uniform[:, t])
-        memory.recent[:, :-1] = memory.recent[:, 1:]
-        memory.recent[:, -1] = block.levels[:, t]
+            block.levels[:, t] = choose(weights, settings, score, block.uniform[:, t], sharpness)
+        push(memory.recent, block.levels[:, t])
+        push(past, predicted + block.scale[:, frame] * values[block.levels[:, t]])
         memory.clock[0] += 1
+
+
+def push(line: np.ndarray, value: np.ndarray) -> None:
+    """Drop the oldest of the last values (B, n, …), and append a new one (B, …)."""
+    line[:, :-1], line[:, -1] = line[:, 1:], value
+
+
+def compand(sound: np.ndarray, weights: NetworkWeights) -> np.ndarray:
+    """Return the mu-law companded sound, any shape; see `mu_law_compand`."""
+    mu, clipped = weights.num_levels - 1, sound.clip(-1, 1)
+    return np.sign(clipped) * np.log1p(mu * np.abs(clipped)) / np.log1p(mu)
+
+
+def pitch_correlation(past: np.ndarray) -> np.ndarray:
+    """Return how periodic the newest PITCH_WINDOW samples of a sound (B, PAST) are, 0 to 1, (B,).
+
+    It is the greatest normalised correlation with the same window earlier by one of the lags.
+    """
+    window = past[:, -PITCH_WINDOW:]
+    first, last = PITCH_LAGS
+    earlier = np.stack(
+        [past[:, PAST - PITCH_WINDOW - d : PAST - d] for d in range(first, last + 1)]
+    )
+    energy = (earlier**2).sum(axis=2) * (window**2).sum(axis=1)
+    return ((earlier * window).sum(axis=2) / np.sqrt(energy + 1e-16)).max(axis=0).clip(0, 1)
 
 
 def step(weights: NetworkWeights, memory: Memory, frame: np.ndarray) -> np.ndarray:
     """Return the outputs (B, O) of one sample, given what conditions it, (B, D)."""
-    # x = b + sum over taps of W[tap] h[tap], where h is one-hot or a number in [-1, 1], (B, C);
-    # before the first sample it is 0
+    # x = b + sum over taps of W[tap] h[tap], where h is one-hot or a number in [-1, 1], and beside
+    # it the past sound and its prediction in a closed loop, (B, C); before the first sample it is 0
     recent, past = memory.recent, (memory.recent >= 0)[..., None]
     if weights.one_hot:
         terms = weights.first_kernel[np.arange(recent.shape[1]), recent]  # (B, first taps, C)
@@ -59,6 +103,8 @@ def step(weights: NetworkWeights, memory: Memory, frame: np.ndarray) -> np.ndarr
             :, 0
         ]
     x = weights.first_bias + (past * terms).sum(axis=1)
+    if weights.closed_loop:
+        x = x + np.einsum("btf,tfc->bc", memory.known, weights.first_kernel[:, -2:])
     total = x @ weights.first_skip_kernel + weights.skip_bias  # (B, S)
     for block, dilation in enumerate(weights.dilations):
         # f, g = V h + b + sum over taps k of x[t - (K - 1 - k) dilation] W[k], each (B, G)
@@ -78,10 +124,19 @@ def step(weights: NetworkWeights, memory: Memory, frame: np.ndarray) -> np.ndarr
     return np.maximum(hidden, 0) @ weights.final_kernel + weights.final_bias
 
 
-def choose(weights: NetworkWeights, settings: Settings, score: np.ndarray, uniform) -> np.ndarray:
-    """Return levels (B,) given outputs (B, O) and random numbers (B,) in [0, 1)."""
-    temperature = 1.0 if settings.greedy else settings.temperature
+def choose(
+    weights: NetworkWeights, settings: Settings, score: np.ndarray, uniform, sharpness
+) -> np.ndarray:
+    """Return levels (B,) given outputs (B, O), random numbers in [0, 1) and sharpness, both (B,).
+
+    By voicing the temperature is divided by the sharpness, and rare levels are left out, as in
+    [LPCNet](https://arxiv.org/abs/1810.11846), section 3.3.
+    """
+    sharpness = sharpness[:, None] if settings.voiced else 1.0
+    temperature = 1.0 if settings.greedy else settings.temperature / sharpness
     mass = probabilities(weights, score, temperature)
+    if settings.voiced and not weights.num_components:
+        mass = np.maximum(mass - RARE / weights.num_levels, 0)
     if settings.top_k:
         mass[score < np.sort(score, axis=1)[:, -settings.top_k, None]] = 0
     if settings.greedy:
@@ -91,7 +146,7 @@ def choose(weights: NetworkWeights, settings: Settings, score: np.ndarray, unifo
     return chosen.clip(max=weights.num_levels - 1)
 
 
-def probabilities(weights: NetworkWeights, score: np.ndarray, temperature: float) -> np.ndarray:
+def probabilities(weights: NetworkWeights, score: np.ndarray, temperature) -> np.ndarray:
     """Return the probabilities (B, levels) of outputs (B, O): softmax, or mixture of logistics.
 
     P(level <= l) = sum over components m of w_m sigmoid((edge_l - mean_m) / scale_m), where edge_l
@@ -99,6 +154,7 @@ def probabilities(weights: NetworkWeights, score: np.ndarray, temperature: float
     """
     if not weights.num_components:
         return softmax(score / temperature, axis=1)
+    temperature = np.reshape(temperature, (-1, 1, 1))
     logits, means, log_scales = np.split(score[:, None], 3, axis=2)  # (B, 1, M)
     scales = np.exp(np.maximum(log_scales, LEAST_LOG_SCALE)) * temperature
     edges = (2 * np.arange(weights.num_levels)[:, None] + 1) / (weights.num_levels - 1) - 1

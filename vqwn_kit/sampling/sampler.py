@@ -9,7 +9,7 @@ the same compiled by Numba.
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,11 +17,13 @@ import numpy as np
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.models.layers import interpolation_weights
+from vqwn_kit.models.lpc import RESIDUAL_RANGE
 from vqwn_kit.models.wavenet_decoder import WaveNetDecoder
 from vqwn_kit.sampling import reference
 from vqwn_kit.sampling.weights import Block, NetworkWeights, Settings, network_weights
 
 MODES = ("sample", "greedy")
+VOICED = "voiced"  # a temperature
 PRECISIONS = ("float32", "bfloat16", "float64")
 PERIOD = 16  # blocks between two comparisons of threads with one thread
 BLOCK_SECONDS = 0.2  # between two looks at the progress bar and the stop button
@@ -63,82 +65,97 @@ class Sampler:
 
     def stream(
         self,
-        frames: np.ndarray,
+        frames: np.ndarray | Iterable[tuple],
         hop_length: int,
         mode: str = "sample",
-        temperature: float = 1.0,
+        temperature: float | str = 1.0,
         top_k: int | None = None,
         seed: int = 0,
         forced: np.ndarray | None = None,
         threads: int | None = None,
+        filters: tuple[np.ndarray, np.ndarray] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield levels, int32 (B, t), block after block of about 0.2 seconds of work.
 
-        What is kept between blocks does not grow with their number.
+        What is kept between blocks does not grow with their number. Frames that come in parts give
+        the levels of all frames at once, to the last bit.
 
         Args:
-            frames: conditioning (B, N, D), as the decoder's `conditioner` gives.
+            frames: conditioning (B, N, D), as the decoder's `conditioner` gives; or parts of it,
+                pairs of frames (B, n, D) and their filters (or None), read as they are needed.
             hop_length: samples per frame.
             mode: `sample` draws from the distribution, `greedy` takes the most likely level.
             temperature: divides the logits before the softmax; below 1 is less noisy. Of a mixture
-                it divides the components' logits and multiplies their scales.
+                it divides the components' logits and multiplies their scales. "voiced" lowers it
+                frame by frame from 1 towards 0.5, the more the last 20 ms of the sound repeat what
+                was a pitch period earlier, and never draws levels of a probability below 0.002 (of
+                256 levels), after [LPCNet](https://arxiv.org/abs/1810.11846).
             top_k: draw from the most likely so many levels only; None draws from all.
             seed: of the random numbers; each stream has its own.
             forced: levels (B, T) to feed back instead of those drawn; the network's outputs are
                 yielded then.
-            threads: the most that share the streams, in groups of 4, so that up to 4 streams have
-                one thread; by default as many as there are cores.
+            threads: the most that share the streams, in groups of 4; by default one per core.
+            filters: of linear prediction, coefficients (B, N, P) and scale (B, N), if the levels
+                are of its residual; see `WaveNetDecoder.filters`.
+            numbers: of the streams, which their random numbers depend on; by default 0..B-1.
 
         Yields:
             The levels, or with `forced` the network's outputs for them, (B, t, num_outputs).
 
         Raises:
-            InputError: an unknown mode, a temperature that is not above 0, a `top_k` outside
-                1..levels or for a mixture, or fewer than 1 thread.
+            InputError: an unknown mode, a seed below 0, a temperature of neither kind, a `top_k`
+                that does not fit, fewer than 1 thread, or a closed loop without filters.
         """
-        levels = self.weights.num_levels
         if mode not in MODES:
             raise one_of("mode", mode, MODES)
-        if not temperature > 0:
-            raise InputError(f"temperature is {temperature}; expected a number above 0")
+        check_temperature(temperature)
+        check_seed(seed)
         if top_k is not None and self.weights.num_components:
             raise InputError("top_k needs a softmax over levels; this decoder gives a mixture")
-        if top_k is not None and not 1 <= top_k <= levels:
-            raise InputError(f"top_k={top_k}: expected 1..{levels}, or None for all levels")
+        if top_k is not None and not 1 <= top_k <= self.weights.num_levels:
+            most = self.weights.num_levels
+            raise InputError(f"top_k={top_k}: expected 1..{most}, or None for all levels")
         if threads is not None and threads < 1:
             raise InputError(f"threads={threads}: expected 1 or more, or None for one per core")
-        settings = Settings(mode == "greedy", float(temperature), top_k or 0)
-        return self._stream(frames, hop_length, settings, seed, forced, threads or _cores())
+        voiced = temperature == VOICED
+        divisor = 1.0 if voiced else float(temperature)
+        settings = Settings(mode == "greedy", divisor, top_k or 0, voiced)
+        parts = [(frames, filters)] if isinstance(frames, np.ndarray) else frames
+        return self._stream(parts, hop_length, settings, seed, forced, threads or _cores(), numbers)
 
-    def _stream(self, frames, hop_length, settings, seed, forced, threads):
-        batch, num_frames, _ = frames.shape
-        around = np.pad(frames, ((0, 0), (1, 1), (0, 0)), mode="edge").astype(self.dtype)
+    def _stream(self, parts, hop_length, settings, seed, forced, threads, numbers):
+        frames = _Frames(parts, self.dtype, self.weights.closed_loop)
+        batch, start = frames.batch, 0
         interpolation = np.array(interpolation_weights(hop_length), self.dtype)
-        generators = [np.random.default_rng([seed, stream]) for stream in range(batch)]
+        numbers = range(batch) if numbers is None else numbers
+        generators = [np.random.default_rng([seed, number]) for number in numbers]
         size = GROUP * -(-batch // (GROUP * threads))  # streams of a thread, in whole groups
         shares = [slice(first, min(first + size, batch)) for first in range(0, batch, size)]
         memories = [self.engine.new_memory(self.weights, s.stop - s.start) for s in shares]
-        start, count, pace = 0, 1, _Pace(len(shares))
+        count, pace = 1, _Pace(len(shares))
         with ThreadPoolExecutor(len(shares)) as pool:
-            while start < num_frames:
+            while (taken := frames.take(count)) is not None:
                 began = time.perf_counter()
-                part = np.ascontiguousarray(around[:, start : start + count + 2])
-                first, length = start * hop_length, (part.shape[1] - 2) * hop_length
+                around, coefficients, scale = taken
+                length = scale.shape[1] * hop_length
                 known = np.zeros((batch, 0), np.int32)
                 if forced is not None:
-                    known = np.asarray(forced[:, first : first + length], np.int32)
+                    known = np.asarray(forced[:, start : start + length], np.int32)
                 block = Block(
-                    part,
+                    around,
                     interpolation,
                     np.stack([generator.random(length) for generator in generators]),
                     known,
                     np.zeros((batch, length), np.int32),
                     np.zeros((batch, known.shape[1], self.weights.outputs), self.dtype),
+                    coefficients,
+                    scale,
                 )
                 run_all = pool.map if pace.use_threads() else map
-                parts = [block.share(streams) for streams in shares]
-                list(run_all(partial(self._run, settings), memories, parts))
-                start += count
+                blocks = [block.share(streams) for streams in shares]
+                list(run_all(partial(self._run, settings), memories, blocks))
+                start += length
                 seconds = time.perf_counter() - began
                 pace.note(length / seconds)
                 count = max(1, min(2 * count, int(count * BLOCK_SECONDS / seconds)))
@@ -150,6 +167,53 @@ class Sampler:
     def __call__(self, frames: np.ndarray, hop_length: int, *args, **settings) -> np.ndarray:
         """Return as one array all that `stream` yields for the same arguments."""
         return np.concatenate(list(self.stream(frames, hop_length, *args, **settings)), axis=1)
+
+
+class _Frames:
+    """Frames that come in parts, and are taken in blocks of any size with a neighbour at each end.
+
+    Args:
+        parts: pairs of frames (B, n, D) and their filters, or None.
+        dtype: of the frames that are taken.
+        need_filters: raise an InputError where there are none.
+    """
+
+    def __init__(self, parts: Iterable[tuple], dtype: np.dtype, need_filters: bool):
+        self.parts, self.dtype, self.need_filters = iter(parts), dtype, need_filters
+        frames, *filters = self._read(next(self.parts))
+        self.batch, self.ended = len(frames), False
+        # the frame before the next one, and all that have come since; the filters begin one later
+        self.kept = [np.concatenate([frames[:, :1], frames], axis=1), *filters]
+
+    def _read(self, part: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        frames, filters = part
+        if filters is None and self.need_filters:
+            raise InputError("this decoder has a closed loop; expected the filters of the frames")
+        if filters is None:
+            size = frames.shape[:2]
+            return frames.astype(self.dtype), np.zeros((*size, 0)), np.ones(size)
+        coefficients, scale = (np.asarray(array, np.float64) for array in filters)
+        return frames.astype(self.dtype), coefficients, scale * RESIDUAL_RANGE
+
+    def take(self, count: int) -> tuple[np.ndarray, ...] | None:
+        """Return frames (B, n + 2, D), coefficients (B, n, P) and scale (B, n); None at the end.
+
+        n is `count`, or less at the end, where the first and the last frame are their own
+        neighbours.
+        """
+        while not self.ended and self.kept[0].shape[1] < count + 2:
+            part = next(self.parts, None)
+            self.ended = part is None
+            more = [self.kept[0][:, -1:]] if part is None else self._read(part)
+            for place, array in enumerate(more):
+                self.kept[place] = np.concatenate([self.kept[place], array], axis=1)
+        count = min(count, self.kept[0].shape[1] - 2)
+        if not count:
+            return None
+        sizes = (count + 2, count, count)
+        taken = [x[:, :size] for x, size in zip(self.kept, sizes, strict=True)]
+        self.kept = [array[:, count:] for array in self.kept]
+        return tuple(np.ascontiguousarray(array) for array in taken)
 
 
 class _Pace:
@@ -188,6 +252,20 @@ def choose_engine(compiled: bool = True):
         )
         return reference
     return reference if engine.numba.config.DISABLE_JIT else engine
+
+
+def check_seed(seed) -> None:
+    """Raise InputError where a seed is no whole number from 0 on."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; expected a whole number from 0 on")
+
+
+def check_temperature(temperature: float | str) -> None:
+    """Raise an InputError unless a temperature is a number above 0, or "voiced"."""
+    if temperature != VOICED and (isinstance(temperature, str) or not temperature > 0):
+        raise InputError(
+            f"temperature is {temperature!r}; expected a number above 0, or {VOICED!r}"
+        )
 
 
 def _cores() -> int:

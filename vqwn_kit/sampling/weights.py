@@ -4,9 +4,15 @@ from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
-from keras import ops
 
+from vqwn_kit.errors import InputError
+from vqwn_kit.models.tensorflow import ops
 from vqwn_kit.models.wavenet_decoder import WaveNetDecoder
+
+PITCH_LAGS = 40, 266  # samples at 16 kHz: 400 to 60 Hz
+PITCH_WINDOW = 320  # samples
+PAST = PITCH_WINDOW + PITCH_LAGS[1]  # samples of the sound that are kept
+RARE = 0.512  # over the number of levels: a probability under which no level is drawn by voicing
 
 
 class NetworkWeights(NamedTuple):
@@ -19,9 +25,10 @@ class NetworkWeights(NamedTuple):
     num_levels: int  # mu-law levels
     num_components: int  # logistic components of the output; 0 is a softmax over the levels
     one_hot: bool  # a past level is one of `num_levels` input channels, not one number
+    closed_loop: bool  # two input channels more: the companded past sound, and its prediction
     interpolate: bool  # the conditioning of frames is interpolated, instead of repeated
     dilations: np.ndarray  # (L,) int64
-    first_kernel: np.ndarray  # (first taps, levels or 1, C), the oldest sample first
+    first_kernel: np.ndarray  # (first taps, levels or 1, + 2, C), the oldest sample first
     first_bias: np.ndarray  # (C,)
     first_skip_kernel: np.ndarray  # (C, S)
     skip_bias: np.ndarray  # (S,): the sum of the biases of all skip outputs
@@ -75,11 +82,21 @@ def _aligned(array: np.ndarray, dtype) -> np.ndarray:
 
 
 def network_weights(decoder: WaveNetDecoder) -> NetworkWeights:
-    """Return the weights of a built decoder, float32. All that is read of it is read here."""
+    """Return the weights of a built decoder, float32. All that is read of it is read here.
+
+    Raises:
+        InputError: they are not finite.
+    """
     wavenet, codec = decoder.network, decoder.codec
 
     def array(variable) -> np.ndarray:
-        return np.asarray(ops.convert_to_numpy(variable), np.float32)
+        values = np.asarray(ops.convert_to_numpy(variable), np.float32)
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"the weights {variable.path} are not finite (NaN): the training diverged, and "
+                "nothing can be sampled; use an earlier checkpoint"
+            )
+        return values
 
     blocks, channels = wavenet.blocks, wavenet.residual_channels
     out_bias = np.stack([array(block.out.bias) for block in blocks])
@@ -88,6 +105,7 @@ def network_weights(decoder: WaveNetDecoder) -> NetworkWeights:
         num_levels=codec.num_levels,
         num_components=decoder.distribution.num_components,
         one_hot=codec.one_hot,
+        closed_loop=codec.closed_loop,
         interpolate=wavenet.interpolate,
         dilations=np.array(wavenet.dilations, np.int64),
         first_kernel=array(wavenet.input_conv.kernel),
@@ -113,6 +131,7 @@ class Settings(NamedTuple):
     greedy: bool = False  # take the most likely level
     temperature: float = 1.0  # divides the logits, and multiplies the scales of a mixture
     top_k: int = 0  # draw from so many of the most likely levels; 0 for all
+    voiced: bool = False  # temperature falls, and rare levels are left out, by voicing
 
 
 class Block(NamedTuple):
@@ -124,6 +143,8 @@ class Block(NamedTuple):
     forced: np.ndarray  # (B, T) int32 levels that are fed back instead of drawn ones, or (B, 0)
     levels: np.ndarray  # (B, T) int32, filled in
     outputs: np.ndarray  # (B, T, O), filled in where levels are forced, or (B, 0, O)
+    filters: np.ndarray  # (B, N, P) float64, of linear prediction; P = 0 for none
+    scale: np.ndarray  # (B, N) float64: of the residual in the sound, 1 without filters
 
     def share(self, streams: slice) -> "Block":
         """Return the block of some of the streams; what is filled in is filled in here, too."""

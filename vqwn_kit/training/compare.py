@@ -4,7 +4,7 @@ import gc
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.intervals import Estimate, ratio
 from vqwn_kit.evaluation.metrics.tables import markdown_table
-from vqwn_kit.files import replacing, results
+from vqwn_kit.files import only_writer, read_json, replacing, results, write_bytes
 from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset
@@ -26,20 +26,25 @@ from vqwn_kit.training.train import train
 from vqwn_kit.training.validate import validate
 from vqwn_kit.training.variants import presets_of
 
+MAX_UTTERANCES = 30  # held-out ones that a variant is measured on; see `choose_utterances`
 COLUMNS = {  # measure: heading, format
     "bits": ("bits per sample", ".3f"),
+    "mse": ("mel error", ".4f"),
     "codes_used": ("codes used", ".0f"),
     "perplexity": ("perplexity", ".0f"),
     "nominal_rate": ("bits/s nominal", ".0f"),
     "entropy_rate": ("bits/s by entropy", ".0f"),
+    "pitch_rate": ("bits/s of pitch, nominal", ".0f"),
     "z_e_rms": ("size of z_e", ".2f"),
     "code_rms": ("of codes", ".2f"),
     "samples_per_second": ("samples/s", ",.0f"),
     "seconds": ("training (s)", ".0f"),
     "parameters": ("parameters", ",.0f"),
 }
+LOSSES = {"bits": "bits per sample", "mse": "error of the mel bands"}  # of samples or of bands
 PLOTTED = {  # measure: label, scale
     "bits": ("held out (bits per sample)", 1.0),
+    "mse": ("mel error, held out", 1.0),
     "perplexity": ("perplexity (codes)", 1.0),
     "samples_per_second": ("training (1000 samples/s)", 1e-3),
 }
@@ -54,7 +59,8 @@ class Comparison:
         steps: that each variant was trained.
         utterances: number of held-out utterances that were measured.
         rows: for each variant, in order, a dict for each seed: `variant`, `seed`, `run` and the
-            measures of `COLUMNS`; without a codebook those of codes are missing.
+            measures of `COLUMNS`; without a codebook those of codes are missing. `scores` are
+            measures by name that a `score` of `compare` gave.
     """
 
     corpus: str
@@ -72,22 +78,36 @@ class Comparison:
         """The seeds of each variant."""
         return list(dict.fromkeys(row["seed"] for row in self.rows))
 
-    def measured(self, variant: str, measure: str) -> dict[int, float]:
-        """Return a measure of a variant by seed; empty where it has none."""
-        rows = [row for row in self.rows if row["variant"] == variant and measure in row]
-        return {row["seed"]: float(row[measure]) for row in rows}
+    @property
+    def loss(self) -> str:
+        """What the variants are compared by: `bits` per sample, or `mse` of mel bands."""
+        return next(name for name in LOSSES if any(name in row for row in self.rows))
 
-    def difference(self, variant: str, measure: str = "bits") -> Estimate:
+    @property
+    def scores(self) -> list[str]:
+        """The names of the scores."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.get("scores", {})))
+
+    def measured(self, variant: str, measure: str) -> dict[int, float]:
+        """Return a measure or score of a variant by seed; empty where it has none."""
+        rows = [row for row in self.rows if row["variant"] == variant]
+        values = {row["seed"]: (row | row.get("scores", {})).get(measure) for row in rows}
+        return {seed: float(value) for seed, value in values.items() if value is not None}
+
+    def difference(self, variant: str, measure: str | None = None) -> Estimate:
         """Return the difference of a variant from the first, with its 95 % interval.
+
+        The measure is `loss` by default.
 
         Student's t over the seeds that both have, in pairs, since all variants of a seed see the
         same crops. A single seed has no interval.
         """
+        measure = measure or self.loss
         first, values = (self.measured(name, measure) for name in (self.variants[0], variant))
         return ratio([values[seed] - first[seed] for seed in values if seed in first])
 
     def verdict(self, variant: str) -> str:
-        """Return the difference in bits from the first variant, if it is distinguishable."""
+        """Return the difference in `loss` from the first variant, if it is distinguishable."""
         if variant == self.variants[0]:
             return "-"
         difference = self.difference(variant)
@@ -99,15 +119,23 @@ class Comparison:
 
     def table(self) -> str:
         """Return the table in Markdown: means over the seeds, ± half the 95 % interval."""
-        head = ["variant", *(head for head, _ in COLUMNS.values())]
-        rows = [[name, *(self._cell(name, m) for m in COLUMNS)] for name in self.variants]
+        columns = self._columns()
+        head = ["variant", *(head for head, _ in columns.values())]
+        rows = [[name, *(self._cell(name, m) for m in columns)] for name in self.variants]
         verdicts = ["against the first", *map(self.verdict, self.variants)]
         for row, verdict in zip((head, *rows), verdicts, strict=True):
             row.insert(2, verdict)
         return markdown_table(head, rows, "l" + "r" * (len(head) - 1))
 
+    def _columns(self) -> dict[str, tuple[str, str]]:
+        """Return heading and format of each measure that a variant has, the loss first."""
+        known = {name: COLUMNS[name] for name in COLUMNS if any(name in row for row in self.rows)}
+        loss = {self.loss: known.pop(self.loss)}
+        return loss | {name: (name, ".2f") for name in self.scores} | known
+
     def _cell(self, variant: str, measure: str) -> str:
-        values, style = list(self.measured(variant, measure).values()), COLUMNS[measure][1]
+        values = list(self.measured(variant, measure).values())
+        style = self._columns()[measure][1]
         if not values:
             return "-"
         mean = ratio(values)
@@ -119,8 +147,9 @@ class Comparison:
         """Return what the numbers are of."""
         seeds = ("seed " if len(self.seeds) == 1 else "seeds ") + ", ".join(map(str, self.seeds))
         return (
-            f"{self.corpus}, {self.steps} steps each, {seeds}; bits and codes on {self.utterances} "
-            "held-out utterances, at most 10 s of each. Steps of a first stage are additional."
+            f"{self.corpus}, {self.steps} steps each, {seeds}; {LOSSES[self.loss]} and codes on "
+            f"{self.utterances} held-out utterances, at most 10 s of each. Steps of a first stage "
+            "are additional."
         )
 
     def __str__(self) -> str:
@@ -130,58 +159,83 @@ class Comparison:
     _repr_markdown_ = __str__
 
     def plot(self, figure=None):
-        """Draw bits, perplexity and training speed of all variants; return the figure."""
+        """Draw loss, scores, perplexity and speed of all variants; return the figure.
+
+        Scores that are the same for all, such as those of k-means, are left out.
+        """
+        known = {name: PLOTTED[name] for name in PLOTTED if name in self._columns()}
+        scores = [name for name in self.scores if len(set(self._all_values(name))) > 1]
+        known = {self.loss: known.pop(self.loss), **{name: (name, 1.0) for name in scores}, **known}
         values = {}
-        for measure, (label, scale) in PLOTTED.items():
+        for measure, (label, scale) in known.items():
             each = [self.measured(name, measure).values() for name in self.variants]
             values[label] = [scale * np.array(list(numbers)) for numbers in each]
         return plot_comparison(self.variants, values, figure)
+
+    def _all_values(self, measure: str) -> list[float]:
+        return [value for name in self.variants for value in self.measured(name, measure).values()]
 
     def save(self, folder: str | Path) -> Path:
         """Write `compare.json`, `compare.md` and `compare.png`; return the folder."""
         from matplotlib.figure import Figure
 
         folder = Path(folder)
-        with replacing(folder / "compare.json") as scratch:
-            scratch.write_text(json.dumps(asdict(self), indent=1), "utf-8")
-        with replacing(folder / "compare.md") as scratch:
-            scratch.write_text(f"{self}\n", encoding="utf-8")
+        write_bytes(folder / "compare.json", json.dumps(asdict(self), indent=1).encode())
+        write_bytes(folder / "compare.md", f"{self}\n".encode())
         with replacing(folder / "compare.png") as scratch:
             self.plot(Figure()).savefig(scratch, dpi=110, format="png")
         return folder
 
     @classmethod
     def load(cls, folder: str | Path) -> "Comparison":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
         file = Path(folder) / "compare.json"
         if not file.is_file():
             raise InputError(f"no comparison at {folder}: expected {file.name}, see vq.compare")
-        return cls(**json.loads(file.read_text(encoding="utf-8")))
+        content = read_json(file, "a comparison, as vq.compare writes it")
+        kinds = {"corpus": str, "steps": int, "utterances": int, "rows": list}
+        if content.keys() != kinds.keys() or not all(
+            isinstance(content[key], kind) for key, kind in kinds.items()
+        ):
+            raise InputError(f"{file} is no comparison, or is damaged: compare again")
+        for row in content["rows"]:
+            whole = isinstance(row, dict) and {"variant", "seed", "run"} <= row.keys()
+            if not whole or not isinstance(row.get("scores", {}), dict):
+                raise InputError(f"{file} is damaged, in the row {row!r:.80}: compare again")
+        return cls(**content)
 
 
 def compare(
-    variants: Iterable | dict | None,
+    variants: Iterable | dict | str,
     data: Corpus | Store,
     *,
-    base: str | Path | dict | Preset = "mini",
+    base: str | Path | dict | Preset = "paper",
     seeds: Iterable[int] | int = (0,),
     save: str | Path | None = None,
+    score: Callable[[Run, Store], dict[str, float]] | None = None,
     progress: bool = True,
     **changes,
 ) -> Comparison:
     """Train several variants on the same crops in the same order, and measure all of them.
 
-    Each is a run in the folder. A finished run is not trained again, a stopped one is resumed.
+    Each is a run in the folder. A finished run is neither trained nor measured again, a stopped one
+    is resumed.
 
     Args:
         variants: a list, or a dict by name, of changes to `base` as `Preset.change` takes them, or
-            as text, "bottleneck=ema,steps=500"; or of presets. The first is the reference. None is
-            `FAMILY`: every encoder, bottleneck and way to train. All take the batches of the base,
-            whose length is rounded to a multiple of every hop.
+            as text, "bottleneck=ema,steps=500"; or of presets. The first is the reference. A name
+            is one of `FAMILIES`: `wavenet`, every encoder, bottleneck and way to train, or `units`,
+            every quantizer. All take the batches of the base, whose length is rounded to a multiple
+            of every hop.
         data: a corpus or its store.
         base: the preset that variants change.
         seeds: of weights and crops, one run each, or their number; two or more give intervals.
         save: a folder; by default `compare-CORPUS` in `results()`.
+        score: measures by name of a run on the corpus, such as `unit_scores`, for columns more.
         progress: show progress bars.
         **changes: to all variants, such as `steps=300`; `seed=3` stands for `seeds=[3]`.
 
@@ -197,24 +251,44 @@ def compare(
         raise InputError(f"compare needs a corpus or its store; given {type(data).__name__}")
     if "seed" in changes:  # one seed, by the name that it has in training
         seeds = [changes.pop("seed")]
-    seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    presets = presets_of(variants, load_preset(base), changes)
     folder = Path(save) if save else results() / f"compare-{store.corpus.name}"
-    jobs = []
-    for name, preset in presets.items():
-        slug = re.sub(r"\W+", "-", name).strip("-").lower()
-        jobs += [(name, s, preset.change(seed=s), folder / f"{slug}-seed{s}") for s in seeds]
+    jobs = _jobs(presets_of(variants, load_preset(base), changes), seeds, folder)
     steps = _check_jobs(jobs, store)
-    utterances, rows = len(store.numbers("held_out")), []
-    for number, (name, seed, preset, place) in enumerate(jobs):
-        print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
-        run = _trained(store, preset, place, progress)
-        rows.append({"variant": name, "seed": seed, "run": run.folder.name})
-        rows[-1] |= _measure(run, store, utterances)
-        del run
-        gc.collect()
-        Comparison(store.corpus.name, steps, utterances, rows).save(folder)
+    utterances, rows = min(MAX_UTTERANCES, len(store.numbers("held_out"))), []
+    known = _known_rows(folder, steps, ["scores"] if score is not None else [])
+    with only_writer(folder, "comparing variants"):
+        for number, (name, seed, preset, place) in enumerate(jobs):
+            print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
+            row = known.get(place.name)
+            if row is None:
+                run = _trained(store, preset, place, progress)
+                row = {"run": place.name, **_measure(run, store, utterances)}
+                row |= {"scores": score(run, store)} if score is not None else {}
+                del run
+                gc.collect()
+            rows.append({**row, "variant": name, "seed": seed})
+            Comparison(store.corpus.name, steps, utterances, rows).save(folder)
     return Comparison.load(folder)
+
+
+def _known_rows(folder: Path, steps: int, needed: Iterable[str]) -> dict[str, dict]:
+    """Return the rows of an earlier call by run, of runs that are finished, with what is needed."""
+    if not (folder / "compare.json").is_file():
+        return {}
+    rows = {row["run"]: row for row in Comparison.load(folder).rows if {*needed} <= {*row}}
+    runs = {name: Run(folder / name) for name in rows if (folder / name / "config.json").is_file()}
+    return {name: rows[name] for name, run in runs.items() if run.steps and run.newest == steps}
+
+
+def _jobs(presets: dict[str, Preset], seeds: Iterable[int] | int, folder: Path) -> list[tuple]:
+    """Return name, seed, preset and folder of each run; all variants of a seed stand together."""
+    seeds = range(seeds) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    jobs = []
+    for seed in seeds:  # so that a stopped comparison is complete in its first seeds
+        for name, preset in presets.items():
+            slug = re.sub(r"\W+", "-", name).strip("-").lower()
+            jobs.append((name, seed, preset.change(seed=seed), folder / f"{slug}-seed{seed}"))
+    return jobs
 
 
 def _check_jobs(jobs: list[tuple], store: Store) -> int:
@@ -249,19 +323,19 @@ def _check_jobs(jobs: list[tuple], store: Store) -> int:
 
 def _check_models(presets: dict[str, Preset], speakers: list[str]) -> None:
     """Raise InputError for models that cannot be built, or whose bits cannot be compared."""
-    levels = {}
+    signals = {}
     for name, preset in presets.items():
         model = build_model(preset, speakers)
         if not model.is_autoregressive:
-            raise InputError(f"{name} has no WaveNet, so its bits cannot be compared")
+            signals["mel bands, not samples"] = name
+            continue
         if not preset.training.first_stage_steps:
             check_lpc_sources(model, preset.training.freeze, {})
-        codec = model.decoder.codec
-        levels[codec.num_levels, codec.pre_emphasis] = name
-    if len(levels) > 1:
-        given = [f"{n}: {k} levels, pre-emphasis {a}" for (k, a), n in levels.items()]
+        signals[model.decoder.codec.signal] = name
+    if len(signals) > 1:
+        given = [f"{name}: {signal}" for signal, name in signals.items()]
         raise InputError(
-            f"bits per sample of different levels cannot be compared ({'; '.join(given)}): give "
+            f"bits per sample of different signals cannot be compared ({'; '.join(given)}): give "
             "all variants the same decoder.codec.num_levels and decoder.codec.pre_emphasis"
         )
 
@@ -279,13 +353,16 @@ def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
     """Return the measures of a run."""
     model, history = run.model, run.history
     measured = validate(model, store, utterances=utterances)
-    names = ("bits", "codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms")
+    names = (*LOSSES, "codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms")
     row = {name: measured[name] for name in names if name in measured}
     rate = audio.SAMPLE_RATE / model.hop_length
+    codebooks = model.bottleneck.num_codebooks
     soft = getattr(model.bottleneck, "straight_through", True) is False
     if "perplexity" in row and not soft:  # a weighted mean of codes carries more than one code
-        row["nominal_rate"] = rate * model.bits_per_code
-        row["entropy_rate"] = rate * math.log2(row["perplexity"])
+        row["nominal_rate"] = rate * model.bits_per_frame
+        row["entropy_rate"] = rate * codebooks * math.log2(row["perplexity"])
+    if model.pitch_levels:
+        row["pitch_rate"] = rate * math.log2(model.pitch_levels)
     first, last = history[0] if len(history) > 1 else {"samples": 0, "seconds": 0.0}, history[-1]
     elapsed = max(last["seconds"] - first["seconds"], 0.01)  # after the compilation
     seconds = last["seconds"]

@@ -1,19 +1,27 @@
 """Adam with its schedule, and the moving average of the weights that generation uses."""
 
+import math
+import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from vqwn_kit.errors import InputError
+from vqwn_kit.models.tensorflow import keras, tf
 from vqwn_kit.presets.training_config import TrainingConfig
 
-UNPENALISED = ("bias", "gamma", "beta", "codebook", "speakers", "nobody")
+UNPENALISED = ("bias", "gamma", "beta", "codebook", "speakers", "pitches", "nobody")
+
+
+def name_of(variable) -> str:
+    """Return the own name of a variable: `codebook` of `vqvae/codebook:0`."""
+    return variable.name.partition(":")[0].rpartition("/")[2]
 
 
 @keras.saving.register_keras_serializable("vqwn_kit")
 class Adam(keras.optimizers.Adam):
-    """Adam with an L2 penalty, and with other learning rates for some variables.
+    """Adam with an L2 penalty, and with other learning rates for some variables, all float32.
 
     Args:
         learning_rate: a number or a schedule.
@@ -35,13 +43,31 @@ class Adam(keras.optimizers.Adam):
         self.multiples = multiples or {}
         self.penalty = penalty
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Update a variable by its gradient."""
-        name = variable.name.partition(":")[0].rpartition("/")[2]  # codebook of codebook:0
-        if self.penalty and name not in UNPENALISED:
-            gradient = gradient + self.penalty * variable
-        multiple = self.multiples.get(name, 1.0)
-        super().update_step(gradient, variable, learning_rate * multiple)
+    def apply(self, grads, trainable_variables=None) -> None:
+        """Update variables by their gradients; that of the penalty is clipped with them."""
+        if self.penalty:
+            variables = trainable_variables or self._trainable_variables
+            grads = [
+                g if g is None or name_of(v) in UNPENALISED else g + self.penalty * v
+                for g, v in zip(grads, variables, strict=True)
+            ]
+        super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Update a variable by its gradient, in one fused operation."""
+        index, step = self._get_variable_index(variable), tf.cast(self.iterations + 1, tf.float32)
+        moments = (state[index].value.handle for state in (self._momentums, self._velocities))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            **dict(zip("mv", moments, strict=True)),
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, tf.float32) * self.multiples.get(name_of(variable), 1.0),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
     def get_config(self) -> dict:
         """Return the keywords of the constructor."""
@@ -49,32 +75,77 @@ class Adam(keras.optimizers.Adam):
 
 
 def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """Return Adam with the learning rates, gradient clipping and weight decay of a config."""
+    """Return Adam with the gradient clipping, weight decay and codebook rate of a config.
+
+    Its learning rate is the highest of the schedule; `TrainingLoop` sets it before each step.
+    """
+    schedule = config.schedule
+    if isinstance(schedule, dict):
+        schedule = schedule["peak"] if "peak" in schedule else max(schedule.values())
     return Adam(
-        learning_rate(config),
+        schedule,
         {"codebook": config.codebook_rate},
         config.weight_decay,
         global_clipnorm=config.clip_norm,
     )
 
 
-def learning_rate(config: TrainingConfig):
-    """Return the learning rate of a config: a number, or a schedule of the step from 0 on."""
-    rate = config.learning_rate
-    if not isinstance(rate, dict):
-        return rate
-    if "peak" in rate:
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if rate["warm_up"] else rate["peak"],
-            max(1, config.steps - rate["warm_up"]),
-            alpha=rate["end"] / rate["peak"],
-            warmup_target=rate["peak"] if rate["warm_up"] else None,
-            warmup_steps=rate["warm_up"],
-        )
-    if len(rate) == 1:
-        return rate[0]
-    boundaries = [step - 1 for step in rate if step > 0]
-    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(rate.values()))
+def scheduled_rate(schedule: float | dict, steps: int, position: float) -> float:
+    """Return the learning rate at a position in a schedule.
+
+    Args:
+        schedule: see `TrainingConfig.learning_rate`.
+        steps: of the whole training.
+        position: steps taken so far; more where the time runs out before the steps, see
+            `TrainingLoop`. 0 to `steps`.
+    """
+    if not isinstance(schedule, dict):
+        return schedule
+    if "peak" not in schedule:
+        return schedule[max(step for step in schedule if step <= position)]
+    peak, warm_up, end = (schedule[name] for name in ("peak", "warm_up", "end"))
+    if position < warm_up:
+        return peak * position / warm_up
+    share = min(1.0, (position - warm_up) / max(1, steps - warm_up))
+    return end + (peak - end) * (1.0 + math.cos(math.pi * share)) / 2.0
+
+
+def extended(config, begun, position: float):
+    """Return the config of a training that takes more steps than it had; warn of its rate.
+
+    A cosine that was at its end is not begun again: the rate at its end is kept. One that was not
+    becomes longer.
+
+    Args:
+        config: the new one.
+        begun: that of the training so far.
+        position: in the schedule so far, see `scheduled_rate`.
+
+    Raises:
+        InputError: the rate at the end was 0.
+    """
+    before, after = begun.schedule, config.schedule
+    cosine = isinstance(before, dict) and "peak" in before
+    if not cosine or config.steps <= begun.steps or config.learning_rate != begun.learning_rate:
+        return config
+    if position >= begun.steps:
+        if not before["end"]:
+            raise InputError(
+                f"the learning rate of {begun.steps} steps ended at 0: give that of more steps, "
+                "such as learning_rate=1e-4 (--set)"
+            )
+        config = replace(config, learning_rate=before["end"])
+        what = f"was at its end; more steps are taken at its last rate, {before['end']:g}"
+    else:
+        rates = (scheduled_rate(before, begun.steps, position),)
+        rates += (scheduled_rate(after, config.steps, position),)
+        what = f"becomes longer: the rate is {rates[1]:.3g} from here; it was {rates[0]:.3g}"
+    warnings.warn(
+        f"the schedule of the learning rate over {begun.steps} steps {what}. For another, give "
+        "learning_rate (--set learning_rate=...)",
+        stacklevel=3,
+    )
+    return config
 
 
 class WeightAverage:

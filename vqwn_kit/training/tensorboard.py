@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from vqwn_kit.data.audio import SAMPLE_RATE
 from vqwn_kit.errors import InputError
+from vqwn_kit.models.tensorflow import tf
 from vqwn_kit.models.vqvae import VQVAE
 from vqwn_kit.sampling.generate import Speaker, convert_many
 
@@ -29,9 +29,10 @@ def scalar_log(log_dir: str | Path) -> Callable[[dict, VQVAE], None]:
     def write(record: dict, model: VQVAE) -> None:
         with writer.as_default(step=record["step"]):
             for name, value in record.items():
-                tf.summary.scalar(name, value)
+                if not isinstance(value, str):  # such as why it ended
+                    tf.summary.scalar(name, value)
             if model.code_usage is not None:
-                counts = model.code_usage.counts.numpy().astype(int)
+                counts = model.code_usage.counts.numpy().astype(int).ravel()  # of all codebooks
                 codes = np.repeat(np.arange(len(counts)), counts)
                 tf.summary.histogram("vq/codes", codes, buckets=min(64, len(counts)))
         writer.flush()

@@ -1,33 +1,39 @@
 """Training a model on speech: a corpus and a preset -> a run folder, in one stage or two."""
 
-import time
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-
-import keras
 
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.segments import Source
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
 from vqwn_kit.files import results, unused
+from vqwn_kit.models.tensorflow import keras
+from vqwn_kit.models.workers import current
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.presets.training_config import PARTS
+from vqwn_kit.runs.corpus_of import corpus_facts, same_content, store_of
 from vqwn_kit.runs.history import write_history
-from vqwn_kit.runs.run import Run, run_name
+from vqwn_kit.runs.naming import run_name
+from vqwn_kit.runs.run import Run
 from vqwn_kit.runs.transfer import check_lpc_sources, load_parts, matching_parts
-from vqwn_kit.training.loop import Callback
+from vqwn_kit.training.loop import Callback, check_minutes
+from vqwn_kit.training.optimizer import extended
 from vqwn_kit.training.tensorboard import scalar_log
 from vqwn_kit.training.trainer import Trainer
+from vqwn_kit.training.workers import first_writer, wait_until
 
+STAGES = ("stage 1 of 2, codes", "stage 2 of 2, WaveNet")
 # What cannot change in a run that has begun, beside its parts.
 FIXED = ("seed", "precision", "average_decay", "warm_start_batches", "freeze")
 
 
 def train(
-    data: Corpus | Store | Iterable,
+    data: Corpus | Store | Iterable | None = None,
     preset: str | Path | dict | Preset = "mini",
     *,
     speakers: Iterable[str] | None = None,
@@ -44,15 +50,20 @@ def train(
     """Train a model and return its run.
 
     Args:
-        data: a corpus or its store, or an iterable of (waveform, speaker), see `IterableSegments`.
+        data: a corpus or its store, or an iterable of (waveform, speaker), see `IterableSegments`;
+            with `decoder.conditioner.pitch_levels` of (waveform, speaker, pitch). With `restore`
+            the corpus of the run by default.
         preset: see `load_preset`.
         speakers: names of the speakers, where `data` is an iterable.
         save: folder and prefix of the checkpoints, such as `saved_model/weights`; by default
             `weights` in a new folder of `results/`, named by the parts and the date.
-        restore: a run folder or checkpoint to resume exactly, with its own preset.
+        restore: a run folder or checkpoint to resume exactly, with its own preset. On another
+            corpus with the same speakers it is not exact, which is said and noted in its config.
         parts: runs from which parts are loaded, such as `{"encoder": "results/mini"}`; add
             `freeze=["encoder"]` to keep them as they are. See `load_part`.
-        minutes: end after this time even if steps are left.
+        minutes: end after this time even if steps are left; the learning rate follows the time
+            then, so that its schedule ends, too. Of two stages the first takes at most
+            `first_stage_share` of it.
         log_dir: write scalars and histograms of codes for TensorBoard there.
         callbacks: called with each line of the history and the model; see `audio_log`.
         progress: show a progress bar with the time left.
@@ -61,31 +72,140 @@ def train(
         **changes: such as `encoder="2019"` or `steps=2000` (in all); see `Preset.change`.
 
     Returns:
-        The run; of the first of two stages if the time ends there: the same call continues it.
+        The run; of the first of two stages if it is stopped there: the same call continues it.
 
     Raises:
-        InputError: see `load_preset`, `build_model` and `prepare`; a refused call changes nothing.
+        InputError: see `load_preset`, `build_model` and `prepare`; or another process trains in the
+            folder; a refused call changes nothing. Also where the training diverges, see
+            `TrainingLoop.fit`.
         KeyboardInterrupt: after Ctrl-C, once the checkpoint is written; `restore` continues.
     """
-    logs = [] if log_dir is None else [scalar_log(log_dir)]
+    check_minutes(minutes)
+    logs = [scalar_log(log_dir)] if log_dir is not None and current().is_first else []
     fitting = ([*callbacks, *logs], progress, after_step)
-    if restore is not None:
-        if parts:
-            raise InputError(
-                f"restore continues with all parts of {restore}: give either restore or parts"
-            )
-        trainer = resume_run(data, restore, speakers, save, **changes)
+    sources = (data, speakers, parts)
+    if restore is None:
+        save, trainers = _begun(*sources, load_preset(preset).change(**changes), save)
     else:
-        preset = load_preset(preset).change(**changes)
-        source = as_source(data, preset, speakers)
-        save = Path(save or default_save(source, preset))
-        refuse_checkpoints(save)
-        if preset.training.first_stage_steps:
-            sources = (as_source(data, first_preset(preset), speakers), source)
-            return train_two_stages(sources, preset, save, dict(parts or {}), minutes, fitting)
-        trainer = start_run(source, preset, save, parts)
-    trainer.fit(minutes, *fitting)
-    return trainer.run
+        save, trainers = _resumed(*sources, Run(restore), save, changes)
+    with first_writer(save.parent):
+        return fit_stages(trainers, minutes, *fitting).run
+
+
+def _begun(data, speakers, parts, preset: Preset, save) -> tuple[Path, Iterator[Trainer]]:
+    """Return where a new run is saved, and its trainers, each made when it is asked for."""
+    if data is None:
+        raise InputError("nothing to train on: give a corpus, its store, or an iterable")
+    save = save or default_save(as_source(data, preset, speakers), preset)
+    save = Path(current().text_of_first(str(save)))
+    refuse_checkpoints(save)
+
+    def trainers() -> Iterator[Trainer]:
+        refuse_checkpoints(save)  # of a training that has just ended here
+        yield from stages(data, preset, save, parts, speakers)
+
+    return save, trainers()
+
+
+def _resumed(
+    data, speakers, parts, run: Run, save, changes: dict
+) -> tuple[Path, Iterator[Trainer]]:
+    """Return where a run that is resumed is saved, and its trainer, made when it is asked for."""
+    if parts:
+        raise InputError(
+            f"restore continues with all parts of {run.folder}: give either restore or parts"
+        )
+    data = store_of(run) if data is None else data
+    save = Path(save or run.folder / run.prefix)
+    return save, (resume_run(data, run, speakers, save, **changes) for _ in range(1))
+
+
+def fit_stages(
+    trainers: Iterable[Trainer],
+    minutes: float | None,
+    *fitting,
+    finished: Callable[[Trainer], None] = lambda trainer: None,
+) -> Trainer:
+    """Train each of the stages; return the trainer of the last, or of the one that was stopped.
+
+    Args:
+        trainers: of the stages, see `stages`.
+        minutes: of all, see `train`.
+        *fitting: callbacks, progress and after_step, see `TrainingLoop.fit`.
+        finished: called with the trainer of each stage at its end.
+    """
+    for trainer in trainers:
+        before = trainer.seconds
+        limit = None if minutes is None else minutes * trainer.time_share
+        trainer.fit(limit, *fitting)
+        if minutes:  # the next stage takes a step, however slow this one was
+            minutes = max(1e-6, minutes - (trainer.seconds - before) / 60.0)
+        if trainer.ended == "request":
+            break
+        finished(trainer)
+    return trainer
+
+
+def stages(
+    data, preset: Preset, save: Path, parts: dict | None = None, speakers=None
+) -> Iterator[Trainer]:
+    """Yield the trainer of each stage, the next one when the one before has been trained.
+
+    A preset with `first_stage_steps` has two: encoder and codebook with a light decoder of mel
+    bands, then the decoder with both frozen. A decoder with `local_layers` starts from the
+    conditioner of the first stage; one with an `lpc_order` keeps it, and makes its LPC filters of
+    it. Errors of the second stage are raised before the first.
+
+    Args:
+        data: see `train`.
+        preset: of the whole.
+        save: folder and prefix of the checkpoints. A first stage in it that is not at its end is
+            resumed; one that is, is not trained again.
+        parts: see `train`; each is given to the stage that trains it.
+        speakers: see `train`.
+
+    Raises:
+        InputError: see `train`.
+    """
+    source, parts = as_source(data, preset, speakers), dict(parts or {})
+    if not preset.training.first_stage_steps:
+        yield start_run(source, preset, save, parts)
+        return
+    first_source = as_source(data, preset.first_stage(), speakers)
+    loaded = _check_stages(preset, list(source.speakers), parts)
+    names = ("encoder", "bottleneck", "conditioner")
+    first_parts = {name: parts.pop(name) for name in names if name in parts}
+    first = first_stage(first_source, preset, save, first_parts)
+    first.name = STAGES[0]
+    first.how_to_continue = f"repeat the call with save={str(save)!r}"
+    first.time_share = preset.training.first_stage_share
+    if not first.finished:
+        yield first
+    wait_until(lambda: first.run.steps)
+    preset = preset.change(freeze=("encoder", "bottleneck"))
+    second = start_run(source, preset, save, parts | dict.fromkeys(loaded, first.run))
+    second.name = STAGES[1]
+    yield second
+
+
+def _check_stages(preset: Preset, speakers: list[str], parts: dict) -> list[str]:
+    """Return the parts that the second of two stages takes from the first.
+
+    Raises:
+        InputError: something in either stage would fail.
+    """
+    if preset.training.freeze:
+        raise InputError(
+            f"freeze={list(preset.training.freeze)} with first_stage_steps: the second stage "
+            "freezes encoder and bottleneck itself, and the first trains them"
+        )
+    first, second = (build_model(p, speakers) for p in (preset.first_stage(), preset))
+    load_parts(second, parts)
+    loaded, decoder = ["encoder", "bottleneck"], second.decoder
+    if decoder.conditioner.local_layers or decoder.get_mel_decoder():
+        matching_parts(second, "conditioner", first, "the first stage")
+        loaded.append("conditioner")
+    return loaded
 
 
 def as_source(data, preset: Preset, speakers=None) -> Source:
@@ -95,7 +215,8 @@ def as_source(data, preset: Preset, speakers=None) -> Source:
     config = preset.training
     drawing = {name: getattr(config, name) for name in ("sampling", "gain_db", "shift")}
     sizes = (config.segment_length, config.batch_size, config.seed)
-    return Source(data, *sizes, speakers, **drawing)
+    drawing["workers"] = (current().index, current().count)
+    return Source(data, *sizes, speakers, pitch_hop=preset.pitch_hop, **drawing)
 
 
 def default_save(source: Source, preset: Preset) -> Path:
@@ -124,85 +245,74 @@ def start_run(source: Source, preset: Preset, save: Path, parts: dict | None = N
     trainer = Trainer(preset, model, source)
     trainer.codebook_started = "bottleneck" in runs
     checkpoints = {part: str(run.weights_file(run.newest)) for part, run in runs.items()}
-    trainer.run = Run.create(save, preset, source.name, source.speakers, checkpoints)
-    write_history(trainer.folder, [])
+    facts = {"data": corpus_facts(source.store)}
+    described = (preset, source.name, source.speakers, checkpoints)
+    return _create_run(trainer, save, [], *described, **facts)
+
+
+def _create_run(trainer: Trainer, save: Path, history: list, *described, **facts) -> Trainer:
+    """Give a trainer its run, which the first worker writes when all have read what was there."""
+    first = trainer.workers.is_first
+    trainer.workers.wait()
+    trainer.run = Run.create(save, *described, write=first, **facts)
+    if first:
+        write_history(trainer.folder, history)
     return trainer
 
 
-def resume_run(data, path: str | Path, speakers=None, save=None, **changes) -> Trainer:
+def resume_run(data, path: str | Path | Run, speakers=None, save=None, **changes) -> Trainer:
     """Return the trainer of a run as it was at a checkpoint; see `train`.
 
     Raises:
         InputError: something does not fit; the folder is unchanged then.
     """
-    run = Run(path)
+    run = path if isinstance(path, Run) else Run(path)
     preset = run.preset.change(**changes)
     for name in (*FIXED, *PARTS):
         before, after = (p if name in PARTS else p.training for p in (run.preset, preset))
         if getattr(before, name) != getattr(after, name):
             raise InputError(f"{name} cannot change in a run that has begun; train a new run")
     source = as_source(data, preset, speakers)
-    if list(source.speakers) != list(run.speakers):
+    if list(source.speakers) != list(run.trained_speakers):
         raise InputError(
-            f"{path} was trained on the speakers {', '.join(run.speakers)}; this corpus has "
-            f"{', '.join(source.speakers)}. Give the corpus that it was trained on"
+            f"{run.folder} was trained on the speakers {', '.join(run.trained_speakers)}; this "
+            f"corpus has {', '.join(source.speakers)}. Give the corpus that it was trained on"
         )
-    trainer = Trainer(preset, build_model(preset, list(run.speakers)), source)
+    trainer = Trainer(preset, build_model(preset, list(run.trained_speakers)), source)
     trainer.codebook_started = True
+    if (run.folder / "first_stage").is_dir():
+        trainer.name = STAGES[1]
     trainer.load_state(run.state_file(run.newest))
+    trainer.config = extended(preset.training, run.preset.training, trainer.position)
+    trainer.preset = replace(preset, training=trainer.config)
     save = Path(save or run.folder / run.prefix)
     if save.resolve() != (run.folder / run.prefix).resolve():
         refuse_checkpoints(save)
     history = [record for record in run.history if record["step"] <= trainer.step]
-    parts = run.config.get("parts")
-    trainer.run = Run.create(save, preset, run.config["corpus"], run.speakers, parts)
-    write_history(trainer.folder, history)
-    return trainer
+    facts = _facts_of_corpus(run, source)
+    described = (trainer.preset, source.name, run.trained_speakers, run.config.get("parts"))
+    return _create_run(trainer, save, history, *described, **facts)
 
 
-def train_two_stages(sources, preset: Preset, save: Path, parts: dict, minutes, fitting) -> Run:
-    """Train encoder and codebook first, then the decoder on them frozen; return the last run.
-
-    See `train`. Errors of the second stage are raised before the first. A decoder with
-    `local_layers` starts from the conditioner of the first stage; one with an `lpc_order` keeps
-    it, and makes its LPC filters of it.
-    """
-    begun, loaded = time.perf_counter(), ["encoder", "bottleneck"]
-    if preset.training.freeze:
-        raise InputError(
-            f"freeze={list(preset.training.freeze)} with first_stage_steps: the second stage "
-            "freezes encoder and bottleneck itself, and the first trains them"
+def _facts_of_corpus(run: Run, source: Source) -> dict:
+    """Return what the config of a resumed run says of its corpus; warn where it is another one."""
+    before, facts = run.config.get("data"), corpus_facts(source.store)
+    earlier = run.config.get("earlier", [])
+    if before and facts:
+        same = same_content(before, facts)
+    else:
+        same = not before and run.config["corpus"] == source.name
+    if not same:
+        given = f" ({before['store']})" if before else ""
+        warnings.warn(
+            f"{run.folder} was trained on the corpus {run.config['corpus']}{given}, and is resumed "
+            f"on {source.name} ({facts['store'] if facts else 'an iterable'}), which has other "
+            "recordings, sentences held out or settings; its config.json names both",
+            stacklevel=4,
         )
-    models = [build_model(p, list(sources[0].speakers)) for p in (first_preset(preset), preset)]
-    load_parts(models[1], parts)
-    decoder = models[1].decoder
-    if decoder.conditioner.local_layers or decoder.get_mel_decoder():
-        matching_parts(models[1], "conditioner", models[0], "the first stage")
-        loaded.append("conditioner")
-    names = ("encoder", "bottleneck", "conditioner")
-    first_parts = {name: parts.pop(name) for name in names if name in parts}
-    first = first_stage(sources[0], preset, save, first_parts)
-    try:
-        first.fit(minutes, *fitting)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"stopped in the first of two stages, at step {first.step} of {first.config.steps}, "
-            f"and saved; to continue, repeat the call with save={str(save)!r}"
-        ) from stop
-    if first.step < first.config.steps:
-        return first.run
-    if minutes is not None:
-        minutes = max(0.0, minutes - (time.perf_counter() - begun) / 60)
-    preset = preset.change(freeze=("encoder", "bottleneck"))
-    second = start_run(sources[1], preset, save, parts | dict.fromkeys(loaded, first.run))
-    second.fit(minutes, *fitting)
-    return second.run
-
-
-def first_preset(preset: Preset) -> Preset:
-    """Return the preset of the first of two stages: a `MelDecoder`, and settings of its own."""
-    own = {"first_stage_steps": 0, "first_stage": None, **(preset.training.first_stage or {})}
-    return preset.change(decoder="MelDecoder", steps=preset.training.first_stage_steps, **own)
+        noted = {"corpus": run.config["corpus"], "data": before, "until": run.newest}
+        earlier = [*earlier, noted]
+    return {"data": facts, **({"earlier": earlier} if earlier else {})}
 
 
 def first_stage(source: Source, preset: Preset, save: Path, parts: dict) -> Trainer:
@@ -214,13 +324,15 @@ def first_stage(source: Source, preset: Preset, save: Path, parts: dict) -> Trai
     Raises:
         InputError: the folder holds a first stage of other settings, or of another corpus.
     """
-    preset, name = first_preset(preset), preset.name
+    preset, name = preset.first_stage(), preset.name
     steps, folder = preset.training.steps, save.parent / "first_stage"
     if not (folder / "config.json").is_file() or not Run(folder).steps:
         return start_run(source, preset, folder / "weights", parts)
     run = Run(folder)
-    same = run.preset.change(steps=steps).same_as(preset)
-    if not same or run.config["corpus"] != source.name:
+    rate, begun = preset.training.learning_rate, run.preset.training
+    ended = isinstance(rate, dict) and begun.learning_rate == rate.get("end")  # see `extended`
+    same = run.preset.change(steps=steps, **({"learning_rate": rate} if ended else {}))
+    if not same.same_as(preset) or run.config["corpus"] != source.name:
         raise InputError(
             f"{folder} holds a first stage of other settings than the preset {name!r} has, or of "
             f"another corpus ({run.config['corpus']}): save into another folder; nothing was "

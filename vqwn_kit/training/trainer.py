@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from vqwn_kit.data.segments import Batch, Source
+from vqwn_kit.errors import InputError
+from vqwn_kit.models import workers
+from vqwn_kit.models.tensorflow import tf
 from vqwn_kit.models.vqvae import VQVAE
 from vqwn_kit.presets.preset import Preset
 from vqwn_kit.runs.run import Run
@@ -27,7 +29,10 @@ class Trainer(TrainingLoop):
         run: the run folder, once there is one.
         codebook_started: whether the codebook has its start: from data, another run or a
             checkpoint.
+        time_share: of a time limit for all stages that are left, the share that this one takes.
     """
+
+    time_share = 1.0
 
     def __init__(self, preset: Preset, model: VQVAE, source: Source | None = None):
         config = preset.training
@@ -39,6 +44,8 @@ class Trainer(TrainingLoop):
         self.preset, self.source = preset, source
         self.run: Run | None = None
         self.codebook_started = False
+        if self.workers.count > 1 and config.jit_compile:
+            raise InputError("jit_compile is true: several workers train without (--set)")
         self.compiled_step = tf.function(self._update, jit_compile=config.jit_compile or None)
 
     @property
@@ -55,7 +62,7 @@ class Trainer(TrainingLoop):
         """Return the batches from this step on; before the first, start a codebook from data."""
         batches = self.source.batches(self.step)
         bottleneck = self.model.bottleneck
-        if self.codebook_started or getattr(bottleneck, "initializer", None) != "data":
+        if self.codebook_started or not bottleneck.starts_from_data:
             return batches
         count = self.config.warm_start_batches
         if self.source.store is None:  # an iterable may last for the steps alone
@@ -70,28 +77,43 @@ class Trainer(TrainingLoop):
         return itertools.chain(first, batches)
 
     def _frames(self, waveform: np.ndarray) -> np.ndarray:
-        """Return the frames (M, D) of a batch as the codebook sees them in training."""
-        model = self.model
-        z_e = model.encoder(waveform, training=model.encoder.trainable)
-        z_e = model.bottleneck.normalise(z_e, training=model.bottleneck.trainable)
-        return np.array(z_e, np.float32).reshape(-1, model.bottleneck.embedding_dim)
+        """Return the frames (M, D) of a batch in training, of all workers."""
+        encoder = self.model.encoder
+        z_e = workers.share(
+            lambda x: workers.gather(encoder(x, training=encoder.trainable)), waveform
+        )
+        z_e = np.array(z_e, np.float32)
+        return z_e.reshape(-1, z_e.shape[-1])
 
-    def train_step(self, batch: Batch) -> None:
-        """Take a step on a batch; every `reset_dead_every` steps reset dead codes."""
-        self.compiled_step(*map(tf.constant, batch))
+    def train_step(self, batch: Batch) -> float:
+        """Take a step on a batch, and return its loss; reset dead codes where that is due."""
+        loss = float(self.compiled_step(*map(tf.constant, batch)))
+        self._reset_dead_codes()
+        return loss
+
+    def _reset_dead_codes(self) -> None:
         step, every = self.step + 1, self.config.reset_dead_every
         recent, bottleneck = self.model.recent, self.model.bottleneck
         if recent is None or every is None or step % every or not bottleneck.trainable:
             return
-        unused = recent.counts.numpy() == 0
+        unused, frames = recent.counts.numpy() == 0, recent.seen()
         recent.reset_counts()
         rng = np.random.default_rng([self.config.seed, 3, step])
-        moved = bottleneck.reset_dead_codes(recent.seen(), unused, rng)
-        self.average.restart_codes(bottleneck.per_code_weights, moved)
+        for number, codebook in enumerate(bottleneck.get_codebooks()):
+            moved = codebook.reset_dead_codes(frames[:, number], unused[number], rng)
+            self.average.restart_codes(codebook.per_code_weights, moved)
 
-    def _update(self, waveform, speaker) -> None:
-        self.model.train_step((waveform, speaker))
+    def _update(self, *batch):
+        loss = workers.share(self.model.learn, batch)
         self.average.update(self.model.optimizer.iterations)
+        return loss
+
+    def last_good(self) -> str:
+        """Name the newest checkpoint, from which training can be resumed."""
+        if not self.run.steps:
+            return "No checkpoint was written yet."
+        checkpoint = self.folder / f"{self.run.prefix}-{self.run.newest}"
+        return f"The last good step is {self.run.newest}: resume from {checkpoint} (--restore)."
 
     def metrics(self) -> dict[str, float]:
         """Return samples, learning rate, losses and code usage of the logging interval."""

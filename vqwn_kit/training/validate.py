@@ -3,9 +3,11 @@
 import numpy as np
 from tqdm import tqdm
 
+from vqwn_kit.data.choice import choose_utterances
 from vqwn_kit.data.store import Store
 from vqwn_kit.models.codebook import CodeUsage
 from vqwn_kit.models.vqvae import VQVAE, as_batch
+from vqwn_kit.sampling.pitch import utterance_pitch
 
 BITS_PER_NAT = 1.0 / np.log(2.0)
 MAX_UTTERANCES = 10
@@ -27,7 +29,7 @@ def validate(
         model: the model.
         store: the prepared corpus.
         split: `held_out` or `train`.
-        utterances: how many, evenly spaced over the split.
+        utterances: how many at most; see `choose_utterances`.
         progress: show a progress bar.
 
     Returns:
@@ -39,16 +41,18 @@ def validate(
     members = store.numbers(split)
     if not len(members):
         return {}
-    places = np.linspace(0, len(members) - 1, min(utterances, len(members))).round().astype(int)
-    size = model.bottleneck.num_embeddings
-    usage = CodeUsage(size) if size else None
+    chosen = choose_utterances(store.corpus, members, utterances)
+    size, hop = model.bottleneck.num_embeddings, model.hop_length
+    usage = CodeUsage(size, model.bottleneck.num_codebooks) if size else None
     names = (model.decoder.loss_name, "vq/z_e_rms", "vq/code_rms")
     sums, samples = np.zeros(len(names)), 0
-    for number in tqdm(members[places], desc="validate", unit="utterance", disable=not progress):
+    for number in tqdm(chosen, desc="validate", unit="utterance", disable=not progress):
         waveform = store.waveform(number)[: MAX_SECONDS * store.sample_rate]
-        waveform = waveform[: max(1, len(waveform) // model.hop_length) * model.hop_length]
-        batch = as_batch(waveform, model.hop_length)
-        measured, codes = model.measure(batch, store.speaker_ids[[number]])
+        waveform = waveform[: max(1, len(waveform) // hop) * hop]
+        batch = as_batch(waveform, hop)
+        pitch = utterance_pitch(model, store, number, batch.shape[1] // hop)
+        inputs = (batch, store.speaker_ids[[number]], *([] if pitch is None else [pitch]))
+        measured, codes = model.measure(*inputs)
         loss, *sizes = (float(measured[name]) for name in names)
         sums += np.array([loss, *np.square(sizes)]) * batch.shape[1]
         samples += batch.shape[1]
@@ -60,4 +64,4 @@ def validate(
     if usage is not None:
         result |= {name.removeprefix("vq/"): value for name, value in usage.result().items()}
     result = {name: float(value) for name, value in result.items()}
-    return {**result, "frames": samples // model.hop_length}
+    return {**result, "frames": samples // hop}

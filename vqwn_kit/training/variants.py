@@ -6,28 +6,35 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from vqwn_kit.errors import InputError
+from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.presets.parts import hop_length
-from vqwn_kit.presets.preset import Preset, load_preset, parse_changes
+from vqwn_kit.presets.preset import Preset, load_preset, parse_changes, preset_names
 from vqwn_kit.presets.training_config import PARTS
 
 SHARED = {"seed", "segment_length", "batch_size", "sampling"}  # they determine the crops
-# Every encoder, bottleneck and way to train, as changes of the first, the base.
-FAMILY = json.loads(Path(__file__).with_name("family.json").read_text(encoding="utf-8"))
+# By name: `wavenet`, every encoder, bottleneck and way to train; `units`, every quantizer. Each is
+# changes of its first variant, the base.
+FAMILIES = json.loads(Path(__file__).with_name("families.json").read_text(encoding="utf-8"))
 
 
-def presets_of(variants: Iterable | dict | None, base: Preset, changes: dict) -> dict[str, Preset]:
+def presets_of(variants: Iterable | dict | str, base: Preset, changes: dict) -> dict[str, Preset]:
     """Return presets by name that take the same crops, of a length that every hop divides.
 
     Args:
-        variants: see `compare`; None for `FAMILY`.
+        variants: see `compare`.
         base: the preset that variants change.
         changes: of all variants.
 
     Raises:
-        InputError: variants of the same name, or one that changes a setting in `SHARED`.
+        InputError: no such family, variants of the same name, or one that changes a setting in
+            `SHARED`.
     """
-    variants = FAMILY if variants is None else variants
+    if isinstance(variants, str) and variants in FAMILIES:
+        variants = FAMILIES[variants]
+    elif isinstance(variants, str):
+        if variants not in preset_names() and not variants.endswith(".json"):
+            raise one_of("family of variants or preset", variants, [*FAMILIES, *preset_names()])
+        variants = [variants]
     if isinstance(variants, dict):
         pairs = [(str(name), variant) for name, variant in variants.items()]
     else:

@@ -6,41 +6,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from vqwn_kit.errors import InputError
+from vqwn_kit.evaluation.metrics.spectral import mel_power
 
 SILENT = -70.0  # dBFS; a track below this has no level to match
 BANDS, FRAME, WINDOW = 64, 128, 512  # of the spectrogram: mel bands, samples per column, samples
-# Okabe and Ito's colours, safe for colour-blind readers, neighbours far apart.
-GROUP_COLOURS = "#0072B2 #E69F00 #009E73 #CC79A7 #56B4E9 #D55E00 #B8A800 #8C6BB1".split()
 
 
-def checked_waveform(name: str, waveform: np.ndarray) -> np.ndarray:
-    """Return a waveform (T,) as float32; (1, T) and (1, T, 1) are accepted too.
+def checked_codes(codes) -> list:
+    """Return codes (N,) or (1, N) as a list; of Q codebooks, (N, Q) or (1, N, Q), as N lists.
 
-    Raises:
-        InputError: another shape, no samples, integers, or values that are not finite.
+    None gives an empty list. A single frame of Q codes must be (1, 1, Q): (1, Q) are Q frames.
     """
-    array = np.asarray(waveform)
-    if array.dtype.kind != "f":
-        raise InputError(
-            f"{name}: an array of {array.dtype}; expected floats in [-1, 1]: divide 16-bit samples "
-            "by 32768"
-        )
-    if array.ndim > 1 and array.size == max(array.shape):
-        array = array.reshape(-1)
-    if array.ndim != 1 or not array.size:
-        raise InputError(f"{name}: a waveform of shape {array.shape}; expected (T,) with T > 0")
-    if not np.isfinite(array).all():
-        raise InputError(f"{name}: some samples are not finite; expected floats in [-1, 1]")
-    return array.astype(np.float32)
-
-
-def checked_codes(codes) -> list[int]:
-    """Return codes (N,) or (1, N) as a list; an empty one for None."""
     array = np.asarray([] if codes is None else codes)
-    if array.ndim == 2 and len(array) == 1:
+    if array.ndim > 1 and len(array) == 1:
         array = array[0]
-    if array.size and (array.ndim != 1 or array.dtype.kind not in "iu" or array.min() < 0):
-        raise InputError(f"codes {array.dtype} {array.shape}; expected whole numbers (N,) from 0")
+    if array.size and (array.ndim > 2 or array.dtype.kind not in "iu" or array.min() < 0):
+        raise InputError(
+            f"codes {array.dtype} {array.shape}; expected whole numbers (N,), or (N, Q) of Q "
+            "codebooks, from 0"
+        )
     return array.tolist()
 
 
@@ -80,14 +64,10 @@ def mel_picture(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     255 is the loudest cell and 0 is 80 dB below it. Windows of 512 samples, every 128. It is made
     here, not in the browser: this adds a quarter to what is sent, and figure and page agree.
     """
-    import librosa
-
-    short = max(0, WINDOW - len(waveform))
-    power = librosa.feature.melspectrogram(
-        y=np.pad(waveform, (0, short)), sr=sample_rate, n_fft=WINDOW, hop_length=FRAME, n_mels=BANDS
-    )
+    whole = np.pad(waveform, (0, max(0, WINDOW - len(waveform))))
+    power = mel_power(whole, sample_rate, WINDOW, FRAME, BANDS)
     loudest = max(1e-8, float(power.max()))  # digital silence stays black
-    level = librosa.power_to_db(power, ref=loudest, amin=1e-16, top_db=None)
+    level = 10.0 * np.log10(np.maximum(power, 1e-16) / loudest)
     return np.round(255 * np.clip(1 + level / 80, 0, 1)).astype(np.uint8)
 
 
@@ -109,6 +89,31 @@ def colour_map(name: str, count: int = 256) -> bytes:
 
     table = matplotlib.colormaps[name](np.linspace(0.0, 1.0, count))[:, :3]
     return np.round(255 * table).astype(np.uint8).tobytes()
+
+
+def paint_codes(codes: np.ndarray | Sequence, palette: np.ndarray | None = None) -> np.ndarray:
+    """Return colours of codes (N,) or (N, Q), uint8 (N, 3) or (N, Q, 3).
+
+    Args:
+        codes: whole numbers from 0.
+        palette: uint8 (Q K, 3), the colours of all codes, codebook by codebook; by default those of
+            `code_colours`, which mean nothing.
+
+    Raises:
+        InputError: a code that the palette does not have.
+    """
+    codes = np.asarray(codes)
+    if palette is None:
+        return code_colours(codes)
+    codebooks = codes.shape[1] if codes.ndim > 1 else 1
+    size = len(palette) // codebooks
+    if codes.max(initial=0) >= size:
+        raise InputError(
+            f"a palette of {len(palette)} colours and {codebooks} codebooks; expected more than "
+            f"{codes.max()} of each codebook, one for each code"
+        )
+    first = size * np.arange(codebooks) if codes.ndim > 1 else 0
+    return np.asarray(palette, np.uint8)[codes + first]
 
 
 def code_colours(codes: np.ndarray | Sequence[int]) -> np.ndarray:

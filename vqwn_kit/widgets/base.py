@@ -1,25 +1,24 @@
 """What all widgets share: one self-contained ES module each, a static figure, and an HTML page."""
 
 import base64
-import html
-import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.files import replacing
+from vqwn_kit.widgets.page import EXPORT, write_page
 
 try:
     import anywidget
     import traitlets as t
+    from ipywidgets import widget_serialization
 except ModuleNotFoundError as error:
     raise InputError(
         f"widgets need the package {error.name}, which is not installed: pip install -e .[lab]"
     ) from error
 
 HERE = Path(__file__).parent
-EXPORT = "export default { render };"  # the last line of each widget's .js
 # Of traits that the page sets: the echo that Jupyter sends to it by default comes late where the
 # kernel is busy, and would undo later changes.
 BY_PAGE: dict[str, Any] = {"sync": True, "echo_update": False}
@@ -114,35 +113,56 @@ class Widget(anywidget.AnyWidget):
         Returns:
             The path.
         """
-        path = Path(path)
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{path}: cannot write a page: give a name that ends in .html")
-        state = json.dumps(packed(self._page_state()), allow_nan=False).replace("<", "\\u003c")
-        module = str(self._esm)
-        if EXPORT not in module or "</script" in module.lower():
-            raise AssertionError(f"the module of {type(self).__name__} cannot be part of a page")
-        page = (
-            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<meta name="color-scheme" content="light dark">'
-            f"<title>{html.escape(self.title or type(self).__name__)}</title>"
-            f"<style>{self._css}</style></head><body class='vq-page'><div id='widget'></div>\n"
-            f'<script type="application/json" id="state">{state}</script>\n'
-            f'<script type="module">\n{module.replace(EXPORT, "")}\n'
-            "render({ model: pageModel(document.getElementById('state').textContent),"
-            " el: document.getElementById('widget') });\n</script></body></html>\n"
-        )
-        with replacing(path) as scratch:
-            scratch.write_text(page, encoding="utf-8")
-        return path
+        return write_page(path, [self], self.title or type(self).__name__)
 
 
-def packed(value: Any) -> Any:
-    """Make traits ready for JSON: bytes become {"base64": ...}, which `pageModel` unpacks."""
-    if isinstance(value, bytes | memoryview):
-        return {"base64": base64.b64encode(value).decode()}
-    if isinstance(value, dict):
-        return {str(key): packed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [packed(item) for item in value]
-    return value
+Open = Callable[[int], Widget]  # number of what was clicked -> the widget that is shown below
+
+
+class OpeningWidget(Widget):
+    """A widget that shows another one below itself, such as the page of a code that is clicked.
+
+    A page of its own cannot ask Python; it has links instead, where `hrefs` names files.
+
+    Attributes:
+        opens: what is opened, written on the button, such as `page of the code`; "" for nothing.
+        opened: the widget that is shown below, or None.
+        refused: why the last one could not be opened, or "".
+        hrefs: the file beside the saved page that each number links to; {} for none.
+    """
+
+    opens = t.Unicode("").tag(sync=True)
+    opened: Widget | None = t.Instance(Widget, allow_none=True).tag(  # pyright: ignore[reportAssignmentType]
+        sync=True, **widget_serialization
+    )
+    refused = t.Unicode("").tag(sync=True)
+    hrefs = t.Dict().tag(sync=True)
+
+    def __init__(self, open: Open | None = None, opens: str = "", **traits):
+        self._open = open
+        super().__init__(opens=opens if open else "", **traits)
+
+    def open_page(self, number: int) -> Widget:
+        """Show below the widget what belongs to a number, such as the page of a code; return it.
+
+        Raises:
+            InputError: this widget opens nothing, or there is no such number.
+        """
+        if self._open is None:
+            raise InputError("this widget was made without pages to open")
+        self.refused = ""
+        self.opened = self._open(int(number))
+        return self.opened
+
+    def _receive_open(self, message: dict) -> bool:
+        """Open what the page asks for; return whether it was such a message."""
+        if message.get("do") != "open":
+            return False
+        try:
+            self.open_page(message["number"])
+        except InputError as error:
+            self.refused = str(error)
+        return True
+
+    def _page_state(self) -> dict[str, Any]:
+        return super()._page_state() | {"opens": "", "opened": None, "refused": ""}

@@ -14,6 +14,9 @@ function h(tag, props = {}, ...children) {
   return node;
 }
 
+/** The content of a button: a symbol, which is not read out, and its text. */
+const symbol = (sign, text) => [h("span", { "aria-hidden": "true" }, `${sign} `), text];
+
 /** Copy the bytes of a trait (a DataView) into a typed array. */
 function bytesOf(view, Type = Uint8Array) {
   if (!view || !view.byteLength) return new Type(0);
@@ -21,6 +24,9 @@ function bytesOf(view, Type = Uint8Array) {
   const start = view.byteOffset ?? 0;
   return new Type(buffer.slice(start, start + view.byteLength));
 }
+
+/** Codes of a trait, N numbers or N lists of Q numbers, as N lists. */
+const framesOf = (codes) => codes.map((code) => [code].flat());
 
 const floatsOf = (view) => Float32Array.from(bytesOf(view, Int16Array), (sample) => sample / 32767);
 
@@ -48,6 +54,50 @@ function prepareRoot(el, name, label, onkey) {
   el.addEventListener("click", (event) => { if (event.detail && event.target.closest("button")?.closest(".vq") === el) el.focus({ preventScroll: true }); });
 }
 
+const GONE = "The kernel of this widget is gone: run its cell again. Sounds that are in the page still play.";
+
+/** The keys of the widgets on the page whose kernel is gone. */
+const goneKeys = () => (globalThis.vqwnGone ??= new Set());
+
+/** Jupyter calls this once per widget, before it is shown; later it says that the kernel is lost. */
+const hooks = { initialize({ model }) { model.on("comm_live_update", () => { goneKeys().add(model.get("key")); }); } };
+
+/**
+ * Watch the kernel of a widget. When it is restarted, dies or is shut down, a notice is shown in `el`
+ * and `changed` is called. Returns { gone, leave }.
+ */
+function watchKernel(model, el, changed) {
+  const notice = h("div", { class: "vq-problem vq-gone", role: "alert" });
+  const kernel = { gone: false, leave: () => model.off("comm_live_update", lose) };
+  function lose() {
+    kernel.gone = true;
+    goneKeys().add(model.get("key"));
+    notice.textContent = GONE;
+    if (!el.parentElement?.closest(".vq")) el.prepend(notice); // else the outer widget shows it
+    changed();
+  }
+  model.on("comm_live_update", lose);
+  if (goneKeys().has(model.get("key"))) setTimeout(lose); // shown again later
+  return kernel;
+}
+
+/** Enable a control; or disable it and say why, as its tooltip and description. */
+function allow(node, reason = "") {
+  node.hint ??= node.title;
+  node.disabled = Boolean(reason);
+  node.title = reason || node.hint;
+}
+
+/** Disable the controls in an element that need the kernel, which is gone. */
+const disableAll = (el) => el.querySelectorAll("button:not(.vq-part), select, input").forEach((node) => allow(node, GONE));
+
+/** Black or white, whichever has the higher contrast on a colour of 0 to 255: at least 4.5. */
+function readableOn(red, green, blue) {
+  const [r, g, b] = [red, green, blue].map((part) => (part <= 10 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
+
+const OPEN_HELP = ["O", "open the page"];
 const helpOf = (keys) => keys.flatMap(([key, what]) => [h("span", {}, h("kbd", {}, key), ` ${what}`), " "]);
 
 /** Replace an element's children; the button that had the focus keeps it. */
@@ -269,4 +319,78 @@ async function modelWithin(model, name) {
   const value = model.get(name);
   if (!value) return null;
   return typeof value === "string" ? model.widget_manager.get_model(value.slice("IPY_MODEL_".length)) : modelOf(value);
+}
+
+/**
+ * Opens what belongs to a number, such as the page of a code, in `box`: the widget that Python makes
+ * of it, while the `kernel` is not gone, or in a page of its own the file that `hrefs` names.
+ */
+function openerOf(model, box, kernel) {
+  let gone = false, shown = null;
+  const waiting = h("div", { class: "vq-note", role: "status" });
+  const hrefs = () => model.get("hrefs") ?? {};
+  async function show() {
+    const inner = await modelWithin(model, "opened"), refused = model.get("refused");
+    if (gone) return;
+    if (refused) box.replaceChildren(h("div", { class: "vq-problem", role: "alert" }, refused));
+    if (!inner || inner === shown || !model.widget_manager) return;
+    shown = inner;
+    const view = await model.widget_manager.create_view(inner);
+    if (gone) return;
+    box.replaceChildren(view.el);
+    requestAnimationFrame(() => view.el.scrollIntoView?.({ block: "nearest", behavior: "smooth" }));
+  }
+  const unfollow = follow(model, { "opened refused": show }), lose = () => waiting.remove();
+  model.on("comm_live_update", lose);
+  show();
+  return {
+    ready: () => Boolean(model.get("opens")) || Object.keys(hrefs()).length > 0,
+    text: (number) => `${model.get("opens") || "page of code"}${number === undefined ? "" : ` ${number}`}`,
+    /** Why what belongs to a number cannot be opened; "" where it can. */
+    refusal(number) {
+      if (hrefs()[number]) return "";
+      if (kernel.gone) return GONE;
+      return model.get("opens") ? "" : "this file has no page of it";
+    },
+    open(number) {
+      const file = hrefs()[number];
+      if (file) { location.href = file; return; }
+      if (!model.get("opens") || kernel.gone) return;
+      waiting.textContent = `Opening ${model.get("opens")} ${number} …`;
+      box.replaceChildren(waiting);
+      shown = null;
+      model.send({ do: "open", number });
+    },
+    leave: () => { gone = true; unfollow(); model.off("comm_live_update", lose); },
+  };
+}
+
+/** Decode any sound that the browser knows to 16-bit samples of one channel at a rate. */
+async function decode(blob, name, wanted, most) {
+  const rate = wanted >= 8000 && wanted <= 96000 ? wanted : 48000; // the rates that every browser supports
+  let sound;
+  try { sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await blob.arrayBuffer()); }
+  catch { throw new Error(`${name}: this browser cannot decode it${blob.type ? ` (${blob.type})` : ""}. Give a WAV, FLAC, MP3 or Ogg file.`); }
+  if (!sound.length) throw new Error(`${name}: it contains no sound.`);
+  const length = Math.min(sound.length, Math.ceil(most * rate) + 1), pcm = new Int16Array(length);
+  const channels = [...Array(sound.numberOfChannels).keys()].map((n) => sound.getChannelData(n));
+  for (let k = 0; k < length; k++) {
+    let sum = 0;
+    for (const channel of channels) sum += channel[k];
+    pcm[k] = Math.round(32767 * clamp(sum / channels.length, -1, 1));
+  }
+  return { pcm, rate };
+}
+
+/** Take a file that is dropped on a widget, where `ready` says so. */
+function takeDrops(el, ready, take) {
+  el.addEventListener("dragover", (event) => { if ([...event.dataTransfer.types].includes("Files")) { event.preventDefault(); event.stopPropagation(); el.classList.toggle("vq-drop", ready()); } });
+  el.addEventListener("dragleave", () => el.classList.remove("vq-drop"));
+  el.addEventListener("drop", (event) => {
+    const dropped = event.dataTransfer.files[0];
+    el.classList.remove("vq-drop");
+    if (!dropped) return;
+    event.preventDefault(); event.stopPropagation();
+    if (ready()) take(dropped);
+  });
 }

@@ -2,14 +2,14 @@
 
 const MARGIN = 30, MAP_HEIGHT = 470;
 const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
-  ["+ − 0", "zoom"], ["Esc", "clear selection"]];
+  ["+ − 0", "zoom"], ["Shift drag", "choose points"], ["Esc", "clear selection"]];
 
 function render({ model, el }) {
   const names = model.get("names"), count = names.length;
   const numbers = bytesOf(model.get("numbers"), Int32Array), sizes = bytesOf(model.get("sizes"), Float32Array);
   const crosses = bytesOf(model.get("crosses")), viridis = bytesOf(model.get("viridis")), palette = model.get("palette");
   const maps = model.get("maps").map(({ name, xy }) => ({ name, xy: unit(bytesOf(xy, Float32Array)) }));
-  const colours = model.get("colours").map((colour) => ({ ...colour, values: bytesOf(colour.values, colour.kind === "number" ? Float32Array : Int32Array) }));
+  const colours = model.get("colours").map((colour) => ({ ...colour, values: bytesOf(colour.values, { number: Float32Array, rgb: Uint8Array, name: Int32Array }[colour.kind]) }));
   const links = model.get("links").map((link) => ({ ...link, to: bytesOf(link.to, Int32Array), weights: bytesOf(link.weights, Float32Array) }));
   const facts = model.get("facts"), sounds = model.get("sounds");
   const rate = model.get("sample_rate");
@@ -27,14 +27,17 @@ function render({ model, el }) {
   const search = h("input", { class: "vq-search", size: 12, placeholder: "name, number", "aria-label": "find by number or name", onkeydown: onsearch });
   const zoomBar = h("span", { class: "vq-bar", style: "margin:0" }, ...[["−", "zoom out", () => zoom(0.6)], ["+", "zoom in", () => zoom(1 / 0.6)], ["all", "show all", () => put(model, { view: [] })]]
     .map(([text, title, onclick]) => h("button", { title, "aria-label": title, onclick }, text)));
-  const base = h("canvas"), over = h("canvas"), tip = h("div", { class: "vq-tip", hidden: true });
-  const stack = h("div", { class: "vq-stack vq-map" }, base, over, tip);
+  const base = h("canvas", { "aria-hidden": "true" }), over = h("canvas", { "aria-hidden": "true" }), tip = h("div", { class: "vq-tip", hidden: true });
+  const stack = h("div", { class: "vq-stack vq-map", tabindex: 0, role: "application", "aria-label": `map of ${count} points: arrow keys move, Enter plays` }, base, over, tip);
+  const announced = h("div", { class: "vq-unseen", role: "status" }); // what a screen reader says of the selected point
   const side = h("div", { class: "vq-side" }), legend = h("div", { class: "vq-legend" });
   const status = h("div", { class: "vq-note vq-status", role: "status" });
-  const help = h("div", { class: "vq-help" }, ...helpOf(HELP));
+  const kernel = watchKernel(model, el, () => { pending = null; message = ""; dress(); });
+  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel), opens = (n) => door.ready() && (model.get("opens") || (model.get("hrefs") ?? {})[n]);
+  const help = h("div", { class: "vq-help" }, ...helpOf([...HELP, ...(door.ready() ? [OPEN_HELP] : [])]));
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
     h("div", { class: "vq-bar" }, mapBar, colours.length ? h("label", {}, "colour", colourSelect) : null, h("label", {}, "find", search), h("span", { class: "vq-grow" }), zoomBar),
-    h("div", { class: "vq-columns" }, stack, side), legend, status, help].filter(Boolean));
+    h("div", { class: "vq-columns" }, stack, side), legend, status, announced, help, below].filter(Boolean));
   prepareRoot(el, "explorer", model.get("title") || "explorer", onkey);
 
   // ---- where things are drawn
@@ -52,6 +55,7 @@ function render({ model, el }) {
   function paint() { // a function of a point's number: its fill
     const faint = colourOf(el, "--faint"), accent = colourOf(el, "--accent"), chosen = colour();
     if (!chosen) return () => accent;
+    if (chosen.kind === "rgb") return (n) => rgb(chosen.values, n);
     if (chosen.kind === "name") return (n) => (chosen.values[n] < 0 ? faint : palette[chosen.values[n] % palette.length]);
     const scale = chosen.log ? Math.log : (value) => value, [low, high] = rangeOf(chosen.values).map(scale);
     return (n) => (Number.isFinite(chosen.values[n]) ? rgb(viridis, Math.round(255 * clamp((scale(chosen.values[n]) - low) / (high - low || 1), 0, 1))) : faint);
@@ -88,8 +92,7 @@ function render({ model, el }) {
       if (crosses[n] || !text || radius(n) < 7 || wide > 2 * radius(n) || (focus >= 0 && chosen.values[n] !== focus)) continue;
       if (taken.some(([a, b]) => Math.abs(a - x) < 17 && Math.abs(b - y) < 13)) continue;
       taken.push([x, y]);
-      const [r, green, b] = fill(n).startsWith("#") ? [1, 3, 5].map((at) => parseInt(fill(n).slice(at, at + 2), 16)) : [255, 255, 255];
-      g.fillStyle = 0.299 * r + 0.587 * green + 0.114 * b > 120 ? "#000" : "#fff";
+      g.fillStyle = readableOn(...(fill(n).startsWith("#") ? [1, 3, 5].map((at) => parseInt(fill(n).slice(at, at + 2), 16)) : fill(n).match(/\d+/g).map(Number)));
       g.fillText(text, x, y + 0.5);
     }
     g.restore();
@@ -114,6 +117,11 @@ function render({ model, el }) {
   function drawOver() {
     const g = fitCanvas(over, width, MAP_HEIGHT), ink = colourOf(el, "--ink"), mark = colourOf(el, "--mark"), accent = colourOf(el, "--accent");
     const selected = model.get("selected");
+    g.strokeStyle = accent; g.lineWidth = 2;
+    for (const n of model.get("lit") ?? []) { g.fillStyle = mark; drawMark(g, 0, positions[2 * n], positions[2 * n + 1], radius(n) + 4); g.globalAlpha = 0.35; g.fill(); g.globalAlpha = 1; g.strokeStyle = mark; g.stroke(); }
+    g.strokeStyle = accent;
+    for (const n of model.get("chosen")) { g.beginPath(); g.arc(positions[2 * n], positions[2 * n + 1], radius(n) + 2, 0, 7); g.stroke(); }
+    if (drag?.box) { const [a, b, c, d] = drag.box; g.globalAlpha = 0.15; g.fillStyle = accent; g.fillRect(a, b, c - a, d - b); g.globalAlpha = 1; g.strokeRect(a, b, c - a, d - b); }
     if (selected >= 0) {
       links.forEach((link, k) => {
         g.strokeStyle = g.fillStyle = k % 2 ? mark : accent; g.lineWidth = 1.6;
@@ -149,9 +157,9 @@ function render({ model, el }) {
     const n = model.get("selected");
     const rows = [h("h4", {}, n < 0 ? "Nothing selected" : names[n])];
     if (n < 0) rows.push(h("div", {}, sounds.length ? "Click a point to play it, or move with the arrow keys." : "Click a point, or move with the arrow keys."));
-    if (sounds.length) rows.push(h("div", { class: "vq-chips" }, ...sounds.map((name, k) => h("button", { class: "vq-sound", "aria-pressed": String(k === model.get("sound")),
-      title: `key ${k + 1}`, onclick: () => { put(model, { sound: k }); if (n >= 0) play(n, k); } }, `▶ ${name}`))));
+    if (sounds.length) rows.push(h("div", { class: "vq-chips" }, ...sounds.map((name, k) => soundButton(name, k, n))));
     if (n >= 0) {
+      if (opens(n)) rows.push(h("div", { class: "vq-chips" }, openButton(n)));
       rows.push(...factsOf(n));
       links.forEach((link, k) => {
         const others = leadsTo(link, n);
@@ -160,9 +168,23 @@ function render({ model, el }) {
           ...others.map((other, rank) => h("button", { onclick: () => select(other, true) }, short(other) + weight(link, n, rank)))));
       });
     }
+    const chosen = model.get("chosen").length;
+    rows.push(h("div", { class: "vq-chips vq-take" }, h("button", { class: "vq-csv", title: "a CSV file of the points that were chosen by a drag with Shift, or of all", onclick: saveTable }, `Save ${chosen ? `${chosen} points` : "all points"} as CSV`),
+      ...(chosen ? [h("button", { onclick: () => { put(model, { chosen: [] }); light([]); } }, "choose none")] : [])));
     refill(side, ...rows);
+    announced.textContent = n < 0 ? "" : [names[n], ...facts.filter(({ values }) => values[n]).map(({ name, values }) => `${name} ${values[n]}`)].join(", ");
     status.textContent = message; status.hidden = !message;
     dressLegend();
+  }
+  function openButton(n) {
+    const node = h("button", { class: "vq-open", title: "key O", onclick: () => door.open(n) }, model.get("opens") || "open the page", h("span", { "aria-hidden": "true" }, " ▸"));
+    allow(node, door.refusal(n));
+    return node;
+  }
+  function soundButton(name, k, n) {
+    const node = h("button", { class: "vq-sound", "aria-pressed": String(k === model.get("sound")), title: `key ${k + 1}`, onclick: () => { put(model, { sound: k }); play(n, k); } }, ...symbol("▶", name));
+    allow(node, n < 0 ? "select a point first" : kernel.gone && !played.has(`${n} ${k}`) ? GONE : "");
+    return node;
   }
   const short = (n) => names[n].replace(/^(code|frame) /, "");
   const weight = (link, n, rank) => { const w = link.weights[n * link.count + rank]; return w === undefined ? "" : link.unit ? ` · ${w.toFixed(0)} ${link.unit}` : ` · ${w.toPrecision(2)}`; };
@@ -173,8 +195,9 @@ function render({ model, el }) {
       for (let x = 0; x < 160; x++) { g.fillStyle = rgb(viridis, Math.round((x / 159) * 255)); g.fillRect(x, 0, 1, 12); }
       const text = (value) => `${Number(value.toPrecision(2))}${chosen.unit ? ` ${chosen.unit}` : ""}`;
       items.push(h("span", {}, chosen.name), h("span", {}, text(low)), bar, h("span", {}, text(high)), chosen.log ? "logarithmic" : "");
-    } else if (chosen) {
-      items.push(...chosen.groups.map((name, n) => h("button", { "aria-pressed": null, title: "show only these", style: focus === n ? "outline:2px solid var(--accent)" : "", onclick: () => { focus = focus === n ? -1 : n; dress(); draw(); } }, swatch(n), name)));
+    } else if (chosen?.kind === "rgb") items.push(h("span", {}, `colour: ${chosen.name}`));
+    else if (chosen) {
+      items.push(...chosen.groups.map((name, n) => !chosen.values.includes(n) ? "" : h("button", { "aria-pressed": String(focus === n), title: "show only these", onclick: () => { focus = focus === n ? -1 : n; dress(); draw(); } }, swatch(n), name)));
     }
     if (model.get("size_name")) items.push(h("span", {}, `area: ${model.get("size_name")}`));
     if (crosses.some(Boolean)) items.push(h("span", {}, `× ${model.get("cross_name")}`));
@@ -189,8 +212,37 @@ function render({ model, el }) {
   }
 
   // ---- what the user does
+  /** Save the columns of `Explorer.table`, without the sizes, of the chosen points, or of all. */
+  function saveTable() {
+    const chosen = model.get("chosen"), rows = chosen.length ? chosen : [...Array(count).keys()];
+    const columns = [["point", (n) => n], ["name", (n) => names[n]],
+      ...maps.flatMap((map, m) => [0, 1].map((axis) => [`${map.name} ${axis + 1}`, (n) => bytesOf(model.get("maps")[m].xy, Float32Array)[2 * n + axis]])),
+      ...colours.map((colour) => [colour.unit ? `${colour.name} (${colour.unit})` : colour.name, (n) => (colour.kind === "number" ? colour.values[n] : colour.labels[n] ?? colour.groups[colour.values[n]] ?? "")]),
+      ...facts.map(({ name, values }) => [name, (n) => values[n]])];
+    const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : Number.isNaN(value) ? "" : value);
+    const text = [columns.map(([name]) => cell(name)), ...rows.map((n) => columns.map(([, of]) => cell(of(n))))].map((row) => row.join(",")).join("\r\n");
+    const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: "points.csv" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+  /** Light in the maps of other runs what belongs to points of this one. */
+  function light(points) {
+    if ((model.get("partners") ?? []).length) put(model, { lit: [] });
+    for (const { key, from, count, to } of model.get("partners") ?? []) {
+      const link = { count, to: bytesOf(to, Int32Array) }, of = points.length === 1 ? names[points[0]] : `${points.length} points`;
+      const detail = { key, points: [...new Set(points.flatMap((n) => leadsTo(link, n)))], of: points.length ? `${of} of ${from}` : "" };
+      window.dispatchEvent(new CustomEvent("vq-light", { detail }));
+    }
+  }
+  function onlight({ detail }) {
+    if (detail.key !== model.get("key")) return;
+    message = detail.of && `lit: ${detail.points.length} points at the same frames as ${detail.of}`;
+    put(model, { lit: detail.points, selected: -1, chosen: [] });
+    dress(); drawOver();
+  }
   function select(n, audible) {
     put(model, { selected: n });
+    light(n < 0 ? [] : [n]);
     if (n >= 0) bringIntoView(n);
     if (audible && n >= 0) play(n, model.get("sound"));
   }
@@ -200,6 +252,7 @@ function render({ model, el }) {
     pending = null;
     if (known) { message = `${names[n]}: ${sounds[sound]}, ${(known.length / rate).toFixed(2)} s`; transport.load([known]); transport.play(); dress(); return; }
     if (model.get("page")) { message = `This page does not contain the sound of ${names[n]}.`; dress(); return; }
+    if (kernel.gone) { message = GONE; dress(); return; }
     pending = `${n} ${sound}`;
     message = `${names[n]}: requesting ${sounds[sound]} …`;
     dress();
@@ -245,7 +298,8 @@ function render({ model, el }) {
     if (event.key === "Enter") { find(search.value); event.preventDefault(); }
     if (["Enter", "Escape"].includes(event.key)) el.focus({ preventScroll: true });
   }
-  function onkey({ key }) {
+  function onkey({ key, target }) {
+    if (target.closest(".vq") !== el) return false; // of the page that is opened below
     const n = model.get("selected"), digit = "123456789".indexOf(key);
     if (key === "ArrowLeft") move(-1, 0);
     else if (key === "ArrowRight") move(1, 0);
@@ -253,13 +307,14 @@ function render({ model, el }) {
     else if (key === "ArrowDown") move(0, 1);
     else if (key === "Enter" || key === " ") { if (n >= 0) play(n, model.get("sound")); }
     else if (digit >= 0 && digit < sounds.length) { put(model, { sound: digit }); if (n >= 0) play(n, digit); }
+    else if ((key === "o" || key === "O") && n >= 0 && opens(n)) door.open(n);
     else if (key === "/") { search.value = ""; search.focus(); }
     else if (key === "c" || key === "C") { if (colours.length) put(model, { colour: (model.get("colour") + 1) % colours.length }); }
     else if (key === "m" || key === "M") put(model, { map: (model.get("map") + 1) % maps.length, view: [] });
     else if (key === "+" || key === "=") zoom(1 / 0.6);
     else if (key === "-") zoom(0.6);
     else if (key === "0") put(model, { view: [] });
-    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1 }); dress(); draw(); }
+    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1, chosen: [] }); light([]); dress(); draw(); }
     else return false;
     return true;
   }
@@ -274,12 +329,13 @@ function render({ model, el }) {
     }
     return best;
   }
-  over.onpointerdown = (event) => { if (event.button === 0) { over.setPointerCapture(event.pointerId); drag = { at: pointer(event), view: view(), moved: false }; el.focus({ preventScroll: true }); } };
+  over.onpointerdown = (event) => { if (event.button === 0) { over.setPointerCapture(event.pointerId); drag = { at: pointer(event), view: view(), moved: false, choosing: event.shiftKey }; el.focus({ preventScroll: true }); } };
   over.onpointermove = (event) => {
     const at = pointer(event);
     if (drag) {
       const [dx, dy] = [at[0] - drag.at[0], at[1] - drag.at[1]], [cx, cy, scale] = drag.view;
       drag.moved ||= Math.hypot(dx, dy) > 5;
+      if (drag.moved && drag.choosing) { drag.box = [Math.min(at[0], drag.at[0]), Math.min(at[1], drag.at[1]), Math.max(at[0], drag.at[0]), Math.max(at[1], drag.at[1])]; hover = -1; drawOver(); return; }
       if (drag.moved && scale > 1) { put(model, { view: [cx - dx / (width - 2 * MARGIN) / scale, cy + dy / (MAP_HEIGHT - 2 * MARGIN) / scale, scale] }); return; }
     }
     hover = under(at);
@@ -287,6 +343,12 @@ function render({ model, el }) {
   };
   over.onpointerup = (event) => {
     const was = drag; drag = null;
+    if (was?.box) {
+      const [a, b, c, d] = was.box, within = (n) => positions[2 * n] >= a && positions[2 * n] <= c && positions[2 * n + 1] >= b && positions[2 * n + 1] <= d;
+      put(model, { chosen: [...Array(count).keys()].filter(within) });
+      light(model.get("chosen"));
+      return;
+    }
     if (!was || was.moved) return;
     const n = under(pointer(event));
     if (n >= 0) select(n, true);
@@ -301,17 +363,18 @@ function render({ model, el }) {
   }, { passive: false });
 
   const unfollow = follow(model, {
-    selected: () => { dress(); drawOver(); },
+    "selected chosen opens": () => { dress(); drawOver(); },
     colour: () => { focus = -1; dress(); draw(); },
     "map view": () => { hover = -1; dress(); draw(); },
-    sound: dress,
+    sound: dress, lit: drawOver,
   });
   model.on("msg:custom", onmessage);
+  window.addEventListener("vq-light", onlight);
   const resize = new ResizeObserver(draw);
   resize.observe(stack);
   const unwatch = watchTheme(el, () => { dress(); draw(); });
   dress(); draw();
-  return () => { unfollow(); model.off("msg:custom", onmessage); unwatch(); resize.disconnect(); leave(); };
+  return () => { kernel.leave(); unfollow(); model.off("msg:custom", onmessage); window.removeEventListener("vq-light", onlight); unwatch(); resize.disconnect(); door.leave(); leave(); };
 }
 
 /** Scale positions (x, y, x, y, …) to 0 to 1, each axis separately. */
@@ -356,4 +419,4 @@ function drawArrow(g, positions, from, to, gap, head) {
   g.beginPath(); g.moveTo(s, t); g.lineTo(s - 8 * a - 4 * b, t - 8 * b + 4 * a); g.lineTo(s - 8 * a + 4 * b, t - 8 * b - 4 * a); g.fill();
 }
 
-export default { render };
+export default { ...hooks, render };

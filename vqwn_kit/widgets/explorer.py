@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,18 @@ import numpy as np
 import traitlets as t
 
 from vqwn_kit.errors import InputError
-from vqwn_kit.widgets.arrays import GROUP_COLOURS, checked_waveform, colour_map, from_pcm, to_pcm
-from vqwn_kit.widgets.base import BY_PAGE, Widget, module_of
+from vqwn_kit.evaluation.metrics.tables import write_csv
+from vqwn_kit.plots.style import GROUP_COLOURS
+from vqwn_kit.waveforms import as_waveform
+from vqwn_kit.widgets.arrays import colour_map, from_pcm, to_pcm
+from vqwn_kit.widgets.base import BY_PAGE, Open, OpeningWidget, module_of
 from vqwn_kit.widgets.points import Colour, Link, areas
 
 Hear = Callable[[int], np.ndarray]  # number of a point -> waveform (T,)
 PAGE_SOUNDS = 40  # points whose sounds a page contains by default
 
 
-class Explorer(Widget):
+class Explorer(OpeningWidget):
     """A map of points that play a sound when they are clicked: codes, speakers, frames.
 
     Args:
@@ -32,11 +36,18 @@ class Explorer(Widget):
             (T,). It is called when it is needed, and its sounds are kept.
         crosses: bool (M,), points that are drawn as crosses, such as unused codes.
         numbers: int (M,), what a search by number finds; 0 to M - 1 by default.
+        open: a function of a point's number that returns a widget to show below the map, such as
+            the page of a code; `opens` is what its button says.
         **settings: `title`, `sample_rate` of the sounds (16,000), `size_name` and `cross_name` for
             the legend, and any trait below.
 
     Attributes:
         selected: number of the selected point, or -1.
+        chosen: numbers of the points that were chosen by a drag with Shift; see `table`.
+        partners: maps whose points belong to these: `key` of the other explorer, `from`, the name
+            of this one there, and `count` and `to` of a `Link` to its points. What is selected or
+            chosen here is lit there, in a page of its own too.
+        lit: numbers of the points that belong to what is selected in another map.
         map, colour, sound: numbers of the map, of the colour and of the sound of a click; set them
             to change what is shown. `map_name` and `colour_name` are their names.
 
@@ -64,6 +75,9 @@ class Explorer(Widget):
     palette = t.List(t.Unicode(), list(GROUP_COLOURS)).tag(sync=True)
     sample_rate = t.Int(16_000).tag(sync=True)
     selected = t.Int(-1).tag(**BY_PAGE)
+    chosen = t.List(t.Int()).tag(**BY_PAGE)
+    partners = t.List(t.Dict()).tag(sync=True)
+    lit = t.List(t.Int()).tag(**BY_PAGE)
     map = t.Int(0).tag(**BY_PAGE)
     colour = t.Int(0).tag(**BY_PAGE)
     sound = t.Int(0).tag(**BY_PAGE)
@@ -81,6 +95,7 @@ class Explorer(Widget):
         hear: dict[str, Hear] | Hear | None = None,
         crosses: np.ndarray | None = None,
         numbers: Sequence[int] | None = None,
+        open: Open | None = None,
         **settings,
     ):
         names, facts = [str(name) for name in names], facts or {}
@@ -90,11 +105,13 @@ class Explorer(Widget):
         sounds = {"sound": hear} if callable(hear) else dict(hear or {})
         self._hear = list(sounds.values())
         self._played: dict[tuple[int, int], bytes] = {}
+        self._synthesis = threading.Lock()
         self._arrays: dict[str, Any] = {
             "maps": {str(key): np.asarray(rows, np.float64) for key, rows in maps.items()},
             "sizes": np.ones(count) if sizes is None else np.asarray(sizes, np.float64),
             "crosses": np.zeros(count, bool) if crosses is None else np.asarray(crosses, bool),
             "colours": list(colours),
+            "facts": {key: list(map(str, values)) for key, values in facts.items()},
         }
         _check(count, self._arrays, facts, links)
         super().__init__(
@@ -107,10 +124,11 @@ class Explorer(Widget):
             sizes=areas(self._arrays["sizes"]).astype(np.float32).tobytes(),
             crosses=self._arrays["crosses"].astype(np.uint8).tobytes(),
             colours=[colour.packed() for colour in colours],
-            facts=[{"name": key, "values": list(map(str, facts[key]))} for key in facts],
+            facts=[{"name": key, "values": own} for key, own in self._arrays["facts"].items()],
             links=[link.packed() for link in links],
             sounds=list(sounds),
             viridis=colour_map("viridis"),
+            open=open,
             **settings,
         )
 
@@ -123,6 +141,48 @@ class Explorer(Widget):
     def colour_name(self) -> str:
         """Name of the quantity that the points are coloured by."""
         return self.colours[self.colour]["name"] if self.colours else ""
+
+    def table(self, points: Iterable[int] | None = None) -> dict[str, list]:
+        """Return points as a table, a list per column; `pandas.DataFrame` takes it as it is.
+
+        Columns are the point, its name, its position on each map, its size, what the map can be
+        coloured by, and the facts. `save_csv` writes it; in the page a button does.
+
+        Args:
+            points: their numbers; by default those that are `chosen`, or all where none is.
+
+        Raises:
+            InputError: no such point.
+
+        Example:
+            pandas.DataFrame(explorer.table())
+        """
+        count = len(self.names)
+        rows = list(map(int, (self.chosen or range(count)) if points is None else points))
+        for point in rows:
+            if not 0 <= point < count:
+                raise InputError(f"no point {point}; there are 0 to {count - 1}")
+        columns: dict[str, Sequence] = {"point": range(count), "name": self.names}
+        for name, positions in self._arrays["maps"].items():
+            columns |= {f"{name} {axis + 1}": positions[:, axis].tolist() for axis in (0, 1)}
+        columns[self.size_name or "size"] = self._arrays["sizes"].tolist()
+        for colour in self._arrays["colours"]:
+            columns[f"{colour.name} ({colour.unit})" if colour.unit else colour.name] = list(
+                colour.values
+            )
+        columns |= self._arrays["facts"]
+        return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+    def save_csv(self, path: str | Path, points: Iterable[int] | None = None) -> Path:
+        """Write `table` as a CSV file; return its path."""
+        return write_csv(path, self.table(points))
+
+    @t.validate("chosen")
+    def _valid_chosen(self, proposal) -> list[int]:
+        for point in proposal["value"]:
+            if not 0 <= point < max(1, len(self.names)):
+                raise InputError(f"chosen point {point}; expected 0 to {len(self.names) - 1}")
+        return proposal["value"]
 
     @t.validate("selected")
     def _valid_selected(self, proposal) -> int:
@@ -144,18 +204,26 @@ class Explorer(Widget):
         if not 0 <= point < len(self.names) or not 0 <= sound < len(self._hear):
             raise InputError(f"no sound {sound} of point {point}; there are {self.sounds}")
         if (point, sound) not in self._played:
-            wave = checked_waveform(self.names[point], self._hear[sound](point))
+            wave = as_waveform(self._hear[sound](point), self.names[point], clip=False)
             self._played[point, sound] = to_pcm(wave)
         return self._played[point, sound]
 
     def _receive(self, _, message: dict, buffers) -> None:
-        """Send the sound that the browser asks for."""
-        if message.get("do") != "hear":
+        """Open the page, or send the sound, that the browser asks for.
+
+        The sound is synthesised in a thread, so that the kernel stays free.
+        """
+        if self._receive_open(message) or message.get("do") != "hear":
             return
-        point, sound = int(message["point"]), int(message["sound"])
+        numbers = int(message["point"]), int(message["sound"])
+        threading.Thread(target=self._send_sound, args=numbers, daemon=True).start()
+
+    def _send_sound(self, point: int, sound: int) -> None:
         reply = {"do": "sound", "point": point, "sound": sound}
         try:
-            self.send(reply, [self._sound(point, sound)])
+            with self._synthesis:
+                pcm = self._sound(point, sound)
+            self.send(reply, [pcm])
         except Exception as error:
             self.send({**reply, "do": "failed", "why": str(error) or repr(error)})
             if not isinstance(error, InputError):
@@ -169,16 +237,25 @@ class Explorer(Widget):
             points: whose sounds the page contains; by default the 40 largest and all that were
                 played. A second of sound takes about 30 kB.
         """
+        self.keep_sounds(points)
+        return super().save_html(path)
+
+    def keep_sounds(self, points: Iterable[int] | None = None, sounds: int | None = None) -> None:
+        """Make the sounds that a page of its own contains.
+
+        Args:
+            points: whose; the 40 largest by default.
+            sounds: how many of each, all by default.
+        """
         if points is None:
             largest = np.argsort(-self._arrays["sizes"], kind="stable")[:PAGE_SOUNDS].tolist()
             chosen = [n for n in largest if not self._arrays["crosses"][n]]
         else:
             chosen = list(map(int, points))
-        for point, sound in itertools.product(chosen, range(len(self._hear))):
+        for point, sound in itertools.product(chosen, range(len(self._hear))[:sounds]):
             # by default a point may have no sound, which the page will say
             with contextlib.suppress(*[InputError] if points is None else []):
                 self._sound(point, sound)
-        return super().save_html(path)
 
     def _page_state(self) -> dict:
         played = {f"{point} {sound}": pcm for (point, sound), pcm in self._played.items()}

@@ -57,19 +57,14 @@ class JobWidget(Widget):
             finally:
                 self._ended.set()
 
-    def _wait(
-        self,
-        timeout: float | None,
-        stop: Callable[[], None],
-        until: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Wait for the end of the job, for `until` or `timeout` seconds; raise the job's error.
+    def _wait(self, timeout: float | None, stop: Callable[[], None]) -> None:
+        """Wait for the end of the job, for `timeout` seconds at most; raise the job's error.
 
         Ctrl-C calls `stop`, waits for the end and is raised again.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         try:
-            while not until() and time.monotonic() < deadline:
+            while time.monotonic() < deadline:
                 if self._ended.wait(0.1):
                     break
         except KeyboardInterrupt:

@@ -5,24 +5,8 @@ const FEW = 16; // up to this number voices are buttons, more are a list
 const HELP = [["R", "record, end"], ["G", "generate"], ["X", "stop"]];
 const STRIP_HELP = [["← → ↑ ↓", "move in the codes; with Shift select"], ["Del", "cut"], ["Ctrl C, V", "copy, insert"], ["D", "repeat"],
   [", .", "half, twice as long"], ["Ctrl Z, Y", "undo, redo"], ["P", "play selection"]];
-const STATES = { ready: "", encoding: "Encoding…", generating: "Starting the sampler…" };
-
-/** Decode any sound that the browser knows to 16-bit samples of one channel at a rate. */
-async function decode(blob, name, wanted, most) {
-  const rate = wanted >= 8000 && wanted <= 96000 ? wanted : 48000; // the rates that every browser supports
-  let sound;
-  try { sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await blob.arrayBuffer()); }
-  catch { throw new Error(`${name}: this browser cannot decode it${blob.type ? ` (${blob.type})` : ""}. Give a WAV, FLAC, MP3 or Ogg file.`); }
-  if (!sound.length) throw new Error(`${name}: it contains no sound.`);
-  const length = Math.min(sound.length, Math.ceil(most * rate) + 1), pcm = new Int16Array(length);
-  const channels = [...Array(sound.numberOfChannels).keys()].map((n) => sound.getChannelData(n));
-  for (let k = 0; k < length; k++) {
-    let sum = 0;
-    for (const channel of channels) sum += channel[k];
-    pcm[k] = Math.round(32767 * clamp(sum / channels.length, -1, 1));
-  }
-  return { pcm, rate };
-}
+const PITCH_HELP = [["+ −", "pitch a semitone higher, lower; or drag its line"]];
+const STATES = { ready: "", encoding: "Encoding…", generating: "Starting the sampler…", adding: "" };
 
 /** Plays sound from its start while it is generated; waits where it has caught up. */
 function growingSound(rate, changed) {
@@ -68,32 +52,39 @@ function growingSound(rate, changed) {
 }
 
 function render({ model, el }) {
-  const page = model.get("page"), { rate, hop, codes: K, note, most } = model.get("about"), names = model.get("speakers").map(([name]) => name);
-  const send = (message, buffers) => { complaint = ""; model.send(message, undefined, buffers); };
-  const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, text);
+  const page = model.get("page"), { rate, hop, codes: K, codebooks: Q, fewest, note, most, adds } = model.get("about"), namesNow = () => model.get("speakers").map(([name]) => name);
+  const send = (message, buffers) => { complaint = ""; if (!kernel.gone) model.send(message, undefined, buffers); };
+  const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, ...[text].flat());
   let complaint = "", recording = null, inner = null;
 
   // ---- the source
-  const record = button("record", "● Record", () => (recording ? recording.end() : startRecording()));
-  const file = h("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", hidden: true, onchange: () => { if (file.files[0]) load(file.files[0], file.files[0].name); file.value = ""; } });
+  const record = button("record", "", () => (recording ? recording.end() : replaceSpeech(startRecording)));
+  const file = h("input", { type: "file", accept: "audio/*,.flac,.opus,.oga", hidden: true, "aria-label": "file", onchange: () => { const chosen = file.files[0]; if (chosen) replaceSpeech(() => load(chosen, chosen.name)); file.value = ""; } });
   const choose = button("choose", "Choose a file…", () => file.click(), "or drop one on this widget");
-  const utterance = h("select", { class: "vq-utterance", "aria-label": "utterance", onchange: () => { if (utterance.value) send({ do: "choose", key: utterance.value }); } },
+  const utterance = h("select", { class: "vq-utterance", "aria-label": "utterance", onchange: () => { const key = utterance.value; if (key) replaceSpeech(() => send({ do: "choose", key })); } },
     h("option", { value: "" }, "choose an utterance…"), ...model.get("utterances").map(([key, text]) => h("option", { value: key }, text ? `${key}: ${text}` : key)));
-  const level = h("div", { class: "vq-fill" }), meter = h("div", { class: "vq-progress vq-meter", role: "meter", "aria-label": "level of the microphone", hidden: true }, level);
+  const level = h("div", { class: "vq-fill" }), meter = h("div", { class: "vq-progress vq-meter", role: "meter", "aria-valuemin": -80, "aria-valuemax": 0, "aria-label": "level of the microphone in dB", hidden: true }, level);
   const clock = h("span", { class: "vq-time vq-clock" }), source = h("div", { class: "vq-note vq-source" });
+  const remark = h("div", { class: "vq-note vq-remark", role: "note" });
+  const question = h("div", { class: "vq-row vq-question", role: "alertdialog", "aria-label": "replace the takes", hidden: true });
 
   // ---- voices and settings
   const voices = h("div", { class: "vq-chips vq-voices" });
-  const ends = ["first", "second"].map((end) => h("select", { "aria-label": `${end} voice`, onchange: (event) => mix({ [end]: event.target.value }) }, ...names.map((name) => h("option", {}, name))));
+  const ends = ["first", "second"].map((end) => h("select", { "aria-label": `${end} voice`, onchange: (event) => mix({ [end]: event.target.value }) }));
   const share = h("input", { type: "range", min: 0, max: 100, step: 5, class: "vq-share", "aria-label": "point between the two voices, in percent of the second", oninput: () => mix({ share: share.value / 100 }) });
   const shares = h("span", { class: "vq-time vq-shares" });
   const mixed = button("mixed", "Include the blend", () => mix({ on: !model.get("blend").on }));
   const temperature = h("input", { type: "range", min: 0.05, max: 1.5, step: 0.05, class: "vq-temperature", "aria-label": "temperature", oninput: () => put(model, { temperature: Number(temperature.value) }) });
   const degrees = h("span", { class: "vq-time vq-degrees" });
+  const voiced = h("input", { type: "checkbox", class: "vq-voiced", onchange: () => put(model, { temperature: voiced.checked ? "voiced" : Number(temperature.value) }) });
   const seed = h("input", { type: "number", min: 0, step: 1, class: "vq-seed", "aria-label": "seed", onchange: () => put(model, { seed: Math.max(0, Math.round(Number(seed.value)) || 0) }) });
   const another = button("another", "Next seed", () => put(model, { seed: model.get("seed") + 1 }), "other random numbers");
-  const generate = h("button", { class: "vq-primary vq-generate", onclick: () => send({ do: "generate", settings: settings() }) }, "▶ Generate");
-  const stop = button("stop", "■ Stop", () => send({ do: "stop" }));
+  const books = h("input", { type: "range", min: fewest, max: Q, step: 1, class: "vq-codebooks", "aria-label": "codebooks that are decoded, from the first", oninput: () => put(model, { codebooks: Number(books.value) }) });
+  const used = h("span", { class: "vq-time vq-used" });
+  const newName = h("input", { type: "text", class: "vq-name", maxLength: 40, placeholder: "name", "aria-label": "name of the new voice", oninput: () => dress(), onkeydown: (event) => { if (event.key === "Enter" && !add.disabled) add.click(); } });
+  const add = button("add", "Add as a voice", () => send({ do: "add", name: newName.value.trim() }), `fit a new voice of this model to the original, which must have ${adds} s or more`);
+  const generate = h("button", { class: "vq-primary vq-generate", onclick: () => send({ do: "generate", settings: settings() }) }, ...symbol("▶", "Generate"));
+  const stop = button("stop", symbol("■", "Stop"), () => send({ do: "stop" }));
   const clear = button("clear", "Clear takes", () => send({ do: "clear" }));
   const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress vq-done", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "generated" }, fill);
   const status = h("div", { class: "vq-note vq-state", role: "status" }), problem = h("div", { class: "vq-problem", role: "alert" });
@@ -103,21 +94,23 @@ function render({ model, el }) {
   const stripBox = h("div", { class: "vq-strip" });
   const within = h("div", { class: "vq-within" });
 
-  const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row" }, ...children.filter(Boolean))];
+  const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row", role: name ? "group" : null, "aria-label": name || null }, ...children.filter(Boolean))];
   const form = page ? null : h("div", { class: "vq-form" },
     ...row("Source", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock),
-    ...row("", source),
+    ...row("", source, question),
     ...row("Voices", voices),
-    ...(names.length > 1 ? row("Blend", ends[0], share, ends[1], shares, mixed) : []),
-    ...row("Sampling", h("label", {}, "temperature", temperature), degrees, h("label", {}, "seed", seed), another),
-    ...row("", generate, stop, bar, clear));
-  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")), form ?? source, status, problem, stream, stripBox, why, within,
-    page ? null : h("div", { class: "vq-help" }, ...helpOf(K ? [...HELP, ...STRIP_HELP] : HELP))].filter(Boolean));
+    ...(namesNow().length > 1 ? row("Blend", ends[0], share, ends[1], shares, mixed) : []),
+    ...row("Sampling", h("label", {}, "temperature", temperature), degrees, h("label", { title: "colder where the sound is periodic, as in vowels" }, voiced, "by voicing"), h("label", {}, "seed", seed), another, ...(fewest < Q ? [h("label", {}, "codebooks", books), used] : [])),
+    ...row("", generate, stop, bar, clear),
+    ...(adds ? row("New voice", newName, add) : []));
+  el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")), form ?? source, remark, status, problem, stream, stripBox, why, within,
+    page ? null : h("div", { class: "vq-help" }, ...helpOf([...HELP, ...(K ? STRIP_HELP : []), ...(model.get("about").pitch ? PITCH_HELP : []), ...(K && model.get("opens") ? [OPEN_HELP] : [])]))].filter(Boolean));
   prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
-  const codes = strip.render({ model, el: stripBox, home: el, send });
+  const kernel = watchKernel(model, el, () => { recording?.drop(); question.hidden = true; dress(); codes.dress(); });
+  const codes = strip.render({ model, el: stripBox, home: el, send, kernel });
 
   // A message overtakes trait changes that wait for a busy kernel, so it contains them.
-  const settings = () => Object.fromEntries(["voices", "blend", "temperature", "seed"].map((name) => [name, model.get(name)]));
+  const settings = () => Object.fromEntries(["voices", "blend", "temperature", "seed", "codebooks"].map((name) => [name, model.get(name)]));
 
   // ---- recording
   function complain(error) { complaint = error.message ?? String(error); dress(); }
@@ -154,23 +147,24 @@ function render({ model, el }) {
       dress();
     } catch (error) { complain(error); }
   }
-  const refuses = () => page || recording || model.get("state") !== "ready";
-  el.addEventListener("dragover", (event) => { if ([...event.dataTransfer.types].includes("Files")) { event.preventDefault(); event.stopPropagation(); el.classList.toggle("vq-drop", !refuses()); } });
-  el.addEventListener("dragleave", () => el.classList.remove("vq-drop"));
-  el.addEventListener("drop", (event) => {
-    const dropped = event.dataTransfer.files[0];
-    el.classList.remove("vq-drop");
-    if (!dropped) return;
-    event.preventDefault(); event.stopPropagation();
-    if (!refuses()) load(dropped, dropped.name);
-  });
+  /** Do what replaces the speech; where takes would be lost with it, ask first. */
+  function replaceSpeech(action) {
+    const takes = (inner?.get("names").length ?? 1) - 1, answer = (act) => { question.hidden = true; dress(); el.focus({ preventScroll: true }); act?.(); };
+    if (!takes) return action();
+    const replace = button("replace", "Replace", () => answer(action)), keep = button("keep", "Keep", () => answer());
+    question.replaceChildren(`New speech removes ${takes > 1 ? `the ${takes} takes` : "the take"} of this one.`, replace, keep);
+    question.hidden = false;
+    keep.focus({ preventScroll: true });
+  }
+  const refuses = () => kernel.gone || page || recording || model.get("state") !== "ready";
+  takeDrops(el, () => !refuses(), (dropped) => replaceSpeech(() => load(dropped, dropped.name)));
 
   // ---- buttons
   const toggleVoice = (name) => { const now = model.get("voices"); put(model, { voices: now.includes(name) ? now.filter((other) => other !== name) : [...now, name] }); };
   const mix = (change) => put(model, { blend: { ...model.get("blend"), ...change } });
-  const known = Object.fromEntries(model.get("speakers"));
   function dressVoices() {
-    const chosen = model.get("voices"), all = [...names, "no speaker"];
+    const chosen = model.get("voices"), names = namesNow(), all = [...names, "no speaker"], known = Object.fromEntries(model.get("speakers"));
+    for (const end of ends) if (end.options.length !== names.length) end.replaceChildren(...names.map((name) => h("option", {}, name)));
     const shown = all.length <= FEW ? all : chosen;
     const chips = shown.map((name) => h("button", { class: "vq-voice", "aria-pressed": String(chosen.includes(name)), title: name === "no speaker" ? "the decoder is not conditioned on a speaker" : known[name], onclick: () => toggleVoice(name) }, name));
     const more = all.length <= FEW ? null : h("select", { class: "vq-more", "aria-label": "add a voice", onchange: (event) => toggleVoice(event.target.value) },
@@ -182,31 +176,44 @@ function render({ model, el }) {
     mixed.setAttribute("aria-pressed", String(on));
   }
   function dress() {
-    const state = model.get("state"), { names: lanes, done, total, speed } = model.get("progress"), ready = state === "ready" && !recording;
+    const state = model.get("state"), { names: lanes, done, total, speed } = model.get("progress");
     const about = model.get("source"), generating = state === "generating";
-    record.textContent = recording ? "■ End" : "● Record";
+    const busy = state === "ready" ? "" : `the lab is ${state}: wait, or stop it`, waits = busy || (recording ? "end the recording first" : "");
+    record.replaceChildren(...(recording ? symbol("■", "End") : symbol("●", "Record")));
     record.setAttribute("aria-pressed", String(Boolean(recording)));
-    record.disabled = state !== "ready";
-    for (const node of [choose, utterance]) node.disabled = !ready;
+    allow(record, busy);
+    for (const node of [choose, utterance]) allow(node, waits);
     meter.hidden = !recording;
     if (!recording) clock.textContent = "";
     utterance.value = model.get("utterances").some(([key]) => key === about.name) ? about.name : "";
-    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} codes, ${(rate / hop).toFixed(0)} per second`, ...about.notes].filter(Boolean).join("  ·  ")
+    source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} ${Q > 1 ? `frames of ${Q} codes` : "codes"}, ${(rate / hop).toFixed(0)} per second`, ...about.notes].filter(Boolean).join("  ·  ")
       : ["Record speech, drop an audio file here, or choose one.", note].filter(Boolean).join(" ");
-    generate.disabled = !ready || !about.name || !(model.get("voices").length || model.get("blend").on);
-    stop.disabled = !generating;
-    clear.disabled = !ready || (inner?.get("names").length ?? 0) < 2;
+    remark.textContent = about.remark ? `⚠ ${about.remark}` : "";
+    remark.hidden = !about.remark;
+    allow(generate, waits || (!about.name ? "record speech, or choose a file or an utterance first" : model.get("voices").length || model.get("blend").on ? "" : "choose a voice first"));
+    const adding = state === "adding";
+    allow(stop, generating || adding ? "" : "nothing is being generated");
+    allow(newName, waits);
+    allow(add, waits || (!(about.seconds >= adds) ? `a voice is added from speech of ${adds} s or more` : newName.value.trim() ? "" : "type the name of the new voice first"));
+    allow(clear, waits || ((inner?.get("names").length ?? 0) < 2 ? "there are no takes" : ""));
+    if (kernel.gone && form) disableAll(form);
     fill.style.width = `${total ? (100 * done) / total : 0}%`;
     bar.setAttribute("aria-valuenow", total ? Math.round((100 * done) / total) : 0);
-    const amount = done ? `${formatTime(done / rate)} of ${formatTime(total / rate)} s${lanes.length > 1 ? ` in ${lanes.length} voices` : ""}, ${((speed * lanes.length) / rate).toFixed(2)} s of sound per second` : "";
-    status.textContent = page ? "" : generating ? amount || STATES.generating : STATES[state] || (done ? (done < total ? `Stopped after ${amount}.` : `Generated: ${amount}.`) : "");
+    const amount = done ? `${formatTime(done / rate)} of ${formatTime(total / rate)} s${lanes.length > 1 ? ` in ${lanes.length} voices` : ""}, ${((speed * lanes.length) / rate).toFixed(2)} × real time` : "";
+    status.setAttribute("aria-live", generating || adding ? "off" : "polite"); // or each step would be read out
+    status.textContent = page || kernel.gone ? "" : adding ? `Adding the voice, ${Math.round(100 * done)} %. ${model.get("progress").text ?? ""}` : generating ? amount || STATES.generating : STATES[state] || (done ? (done < total ? `Stopped after ${amount}.` : `Generated: ${amount}.`) : "");
     status.hidden = !status.textContent;
     problem.textContent = complaint || model.get("problem");
     problem.hidden = !problem.textContent;
     el.dataset.state = state;
-    degrees.textContent = model.get("temperature").toFixed(2);
-    if (document.activeElement !== temperature) temperature.value = model.get("temperature");
+    const heat = model.get("temperature");
+    voiced.checked = heat === "voiced";
+    allow(temperature, kernel.gone ? GONE : voiced.checked ? "by voicing: the temperature follows the sound" : "");
+    degrees.textContent = voiced.checked ? "" : heat.toFixed(2);
+    if (!voiced.checked && document.activeElement !== temperature) temperature.value = heat;
     seed.value = model.get("seed");
+    books.value = model.get("codebooks");
+    used.textContent = `${model.get("codebooks")} of ${Q}`;
     why.hidden = Boolean(K);
   }
 
@@ -230,12 +237,12 @@ function render({ model, el }) {
     drawStream();
   }
   function drawStream() {
-    growing.ended = model.get("state") !== "generating";
+    growing.ended = kernel.gone || model.get("state") !== "generating";
     stream.hidden = (growing.ended && growing.lane < 0) || !rows.length || !growing.done;
     if (stream.hidden) return;
     rows.forEach(({ name, canvas, listen }, lane) => {
       const on = growing.lane === lane;
-      listen.textContent = `${on ? "■" : "▶"} ${name}`;
+      listen.replaceChildren(...symbol(on ? "■" : "▶", name));
       listen.setAttribute("aria-pressed", String(on));
       const wide = canvas.parentNode.clientWidth;
       if (wide < 20) return;
@@ -280,8 +287,8 @@ function render({ model, el }) {
   }
   const draw = () => { drawStream(); codes.draw(); };
   const unfollow = follow(model, {
-    "voices blend": () => { dressVoices(); dress(); },
-    "state problem source temperature seed": () => { dress(); drawStream(); },
+    "voices blend speakers": () => { dressVoices(); dress(); },
+    "state problem source temperature seed codebooks": () => { dress(); drawStream(); },
     progress: () => { if (!model.get("progress").done) { rows = []; layStream(); } dress(); },
     player: showPlayer,
   });
@@ -291,9 +298,9 @@ function render({ model, el }) {
   const unwatch = watchTheme(el, draw);
   dressVoices(); dress(); draw(); showPlayer();
   return () => {
-    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); unfollow(); unwatch();
+    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); kernel.leave(); unfollow(); unwatch();
     if (!page) model.off("msg:custom", listen);
   };
 }
 
-export default { render };
+export default { ...hooks, render };

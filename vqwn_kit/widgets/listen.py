@@ -8,13 +8,16 @@ import numpy as np
 import soundfile
 
 from vqwn_kit.errors import InputError
+from vqwn_kit.waveforms import as_waveform
 
 
 def listen(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
     """Show an audio element for each waveform (T,) in a notebook; loudness is kept as it is.
 
+    Other forms of a waveform are those of `as_waveform`, such as 16-bit samples or (1, T).
+
     Raises:
-        InputError: IPython is not installed.
+        InputError: IPython is not installed, or one is no waveform.
 
     Example:
         `vq.listen({"original": wave, "as joe": audio[1]})`
@@ -28,8 +31,8 @@ def listen(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
         ) from error
     rows = []
     for name, waveform in tracks.items():
-        buffer = io.BytesIO()
-        soundfile.write(buffer, np.clip(waveform, -1, 1), sample_rate, "PCM_16", format="FLAC")
+        samples, buffer = as_waveform(waveform, name), io.BytesIO()
+        soundfile.write(buffer, samples, sample_rate, "PCM_16", format="FLAC")
         data = base64.b64encode(buffer.getvalue()).decode()
         rows.append([html.escape(name), audio_element(f"data:audio/flac;base64,{data}")])
     return HTML(table(rows))

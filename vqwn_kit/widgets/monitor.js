@@ -5,8 +5,14 @@ const ACTIVE = ["starting", "running", "pausing", "paused", "stopping"];
 const STATES = {
   ready: "Not started.", starting: "Building the model; the first step compiles it.", running: "Running.", pausing: "Pausing after this step…",
   paused: "Paused. A checkpoint is in the run folder; the model stays in memory.", stopping: "Stopping after this step…",
-  stopped: "Stopped. A checkpoint is in the run folder; Resume continues from it.", finished: "Finished. The checkpoint is in the run folder.", failed: "Failed.",
+  stopped: "A checkpoint is in the run folder; Resume continues from it.", finished: "The checkpoint is in the run folder.", failed: "Failed.",
 };
+/** Say what the training does, or why it ended; a page has no buttons and shows the end only. */
+function stateText(state, reason, page) {
+  const name = state[0].toUpperCase() + state.slice(1);
+  const end = ["finished", "stopped"].includes(state) ? `${name}${reason && `: ${reason}`}. ` : "";
+  return page ? end : end + STATES[state];
+}
 const HELP = [["S", "start or resume"], ["P", "pause"], ["X", "stop"]];
 
 function duration(seconds) {
@@ -19,21 +25,22 @@ const last = (points) => (points.length ? points[points.length - 1][1] : NaN);
 const number = (value, digits) => (Number.isFinite(value) ? value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits }) : "–");
 
 function render({ model, el }) {
-  const page = model.get("page"), send = (what) => model.send({ do: what });
+  const page = model.get("page"), send = (what) => { if (!kernel.gone) model.send({ do: what }); };
   const start = h("button", { class: "vq-primary vq-start", onclick: () => send("start") });
-  const pause = h("button", { class: "vq-pause", onclick: () => send("pause") }, "❚❚ Pause");
-  const stop = h("button", { class: "vq-stop", onclick: () => send("stop") }, "■ Stop");
-  const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "steps" }, fill);
+  const pause = h("button", { class: "vq-pause", onclick: () => send("pause") }, ...symbol("❚❚", "Pause"));
+  const stop = h("button", { class: "vq-stop", onclick: () => send("stop") }, ...symbol("■", "Stop"));
+  const fill = h("div", { class: "vq-fill" }), bar = h("div", { class: "vq-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "share of the training that is done" }, fill);
   const steps = h("span", { class: "vq-time vq-steps" });
-  const status = h("div", { class: "vq-note vq-state", role: "status" }), problem = h("div", { class: "vq-problem" });
+  const status = h("div", { class: "vq-note vq-state", role: "status" }), problem = h("div", { class: "vq-problem" }), doctor = h("div", { class: "vq-doctor" });
   const tiles = h("div", { class: "vq-tiles" });
   const loss = chart("loss and held-out loss over steps"), codes = chart("codes over steps");
   const charts = h("div", { class: "vq-columns" }, loss.box, codes.box);
   const within = h("div", { class: "vq-within" });
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
-    h("div", { class: "vq-bar" }, ...(page ? [] : [start, pause, stop]), bar, steps), status, problem, tiles, charts, within,
+    h("div", { class: "vq-bar" }, ...(page ? [] : [start, pause, stop]), bar, steps), status, doctor, problem, tiles, charts, within,
     page ? null : h("div", { class: "vq-help" }, ...helpOf(HELP))].filter(Boolean));
   prepareRoot(el, "monitor", model.get("title") || "training", onkey);
+  const kernel = watchKernel(model, el, () => dress());
 
   function chart(label) {
     const title = h("div", { class: "vq-legend" }), canvas = h("canvas", { role: "img", "aria-label": label }), over = h("canvas");
@@ -44,27 +51,43 @@ function render({ model, el }) {
     return all;
   }
 
+  // ---- what is said of the training
+  function advise() {
+    doctor.replaceChildren(...model.get("diagnosis").map(({ text, copied }) => {
+      if (!copied) return h("div", { class: "vq-note" }, text);
+      const remedy = h("code", {}, copied);
+      return h("div", { class: "vq-note vq-finding" }, `${text} `, remedy, " ", h("button", { class: "vq-copy", onclick: () => copy(remedy) }, "Copy remedy"));
+    }));
+  }
+  /** Copy the text of an element; where the browser does not allow it, select it. */
+  async function copy(element) {
+    getSelection().selectAllChildren(element);
+    try { await navigator.clipboard.writeText(element.textContent); } catch { document.execCommand("copy"); }
+  }
+
   // ---- figures
   function dress() {
-    const state = model.get("state"), { step = 0, steps: all = 0, seconds = 0, speed = 0, left = -1 } = model.get("progress");
+    const state = model.get("state"), { step = 0, steps: all = 0, share: done = 0, seconds = 0, speed = 0, left = -1 } = model.get("progress");
     const about = model.get("about"), curves = model.get("curves"), active = ACTIVE.includes(state);
-    start.textContent = state === "paused" || step ? "▶ Resume" : "▶ Start";
-    start.disabled = (active && state !== "paused") || (state === "finished");
-    pause.disabled = !["starting", "running"].includes(state);
-    stop.disabled = !active || state === "stopping";
-    const share = all ? (100 * step) / all : 0;
+    start.replaceChildren(...symbol("▶", state === "paused" || step ? "Resume" : "Start"));
+    allow(start, kernel.gone ? GONE : active && state !== "paused" ? `the training is ${state}` : state === "finished" ? "all its steps are taken, or its time is spent" : "");
+    allow(pause, kernel.gone ? GONE : ["starting", "running"].includes(state) ? "" : "the training is not running");
+    allow(stop, kernel.gone ? GONE : !active ? "the training is not running" : state === "stopping" ? "the training stops after this step" : "");
+    const share = 100 * done;
     fill.style.width = `${share}%`;
     bar.setAttribute("aria-valuenow", share.toFixed(0));
     steps.textContent = `step ${number(step, 0)} of ${number(all, 0)}`;
     steps.dataset.step = step;
     el.dataset.state = state;
-    status.textContent = [page ? "" : STATES[state], about.stage, about.where && `run folder: ${about.where}`].filter(Boolean).join("  ·  ");
+    const ended = kernel.gone && active;
+    status.textContent = [ended ? "The training ended with its kernel; its last checkpoint is in the run folder." : stateText(state, model.get("reason"), page), about.stage, about.where && `run folder: ${about.where}`].filter(Boolean).join("  ·  ");
     problem.textContent = model.get("problem");
     problem.hidden = !problem.textContent;
     const K = about.codes, of = K ? ` of ${number(K, 0)}` : "";
-    const shown = [["loss", number(last(curves.loss), 3), about.unit], ["held-out loss", number(last(curves.held_out), 3), about.unit],
+    const [own, predicted] = about.lpc ? [", own filters", ", predicted filters"] : ["", ""];
+    const shown = [["loss", number(last(curves.loss), 3), about.unit + own], ["held-out loss", number(last(curves.held_out), 3), about.unit + predicted],
       ...(K ? [["codes in use", number(last(curves.codes), 0), of], ["dead codes", number(last(curves.dead), 0), of], ["perplexity", number(last(curves.perplexity), 1), "codes"]] : []),
-      ["speed", speed ? number(speed, 0) : "–", "samples/s"], ["trained", duration(seconds), ""], ["time left", active ? duration(left) : "–", ""]];
+      ["speed", !speed ? "–" : about.rate ? `${number(speed / about.rate, 1)} ×` : number(speed, 0), about.rate ? "real time" : "samples/s"], ["trained", duration(seconds), ""], ["time left", active && !ended ? duration(left) : "–", about.stage ? "of this stage" : ""]];
     tiles.style.setProperty("--tiles", K ? 4 : shown.length); // full rows
     tiles.replaceChildren(...shown.map(([name, value, unit]) => h("div", { class: "vq-tile" }, h("span", {}, name), h("b", {}, value), h("small", {}, unit))));
     codes.box.hidden = !K;
@@ -73,8 +96,8 @@ function render({ model, el }) {
   // ---- charts
   const colours = () => ({ first: colourOf(el, "--accent"), second: colourOf(el, "--mark"), third: colourOf(el, "--faint") });
   function draw() {
-    const curves = model.get("curves"), { codes: K, unit } = model.get("about"), { first, second, third } = colours();
-    drawChart(loss, `${unit}`, [["training", curves.loss, first], ["held-out utterances", curves.held_out, second, "dots"]], null);
+    const curves = model.get("curves"), { codes: K, unit, lpc } = model.get("about"), { first, second, third } = colours();
+    drawChart(loss, `${unit}`, [[lpc ? "training, filters of the recording" : "training", curves.loss, first], [lpc ? "held-out utterances, predicted filters" : "held-out utterances", curves.held_out, second, "dots"]], null);
     if (K) drawChart(codes, "codes", [["in use", curves.codes, first], ["perplexity", curves.perplexity, second, "dashes"], ["dead", curves.dead, third, "fine"]], [0, K]);
   }
   function drawChart(all, unit, lines, range) {
@@ -153,13 +176,13 @@ function render({ model, el }) {
     within.append(box);
     leavePlayer = player.render({ model: inner, el: box });
   });
-  const all = () => { dress(); draw(); };
-  const unfollow = follow(model, { "state progress problem": dress, "curves about": all });
+  const all = () => { dress(); draw(); advise(); };
+  const unfollow = follow(model, { "state progress problem reason": dress, "curves about": all, diagnosis: advise });
   const resize = new ResizeObserver(draw);
   resize.observe(charts);
   const unwatch = watchTheme(el, draw);
   all();
-  return () => { gone = true; leavePlayer(); unfollow(); unwatch(); resize.disconnect(); };
+  return () => { gone = true; leavePlayer(); kernel.leave(); unfollow(); unwatch(); resize.disconnect(); };
 }
 
-export default { render };
+export default { ...hooks, render };

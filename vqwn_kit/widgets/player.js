@@ -8,11 +8,10 @@ const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 function render({ model, el }) {
   const rate = model.get("sample_rate"), [bands, frame] = model.get("spectrogram_form");
   const [transport, leave] = transportOf(model.get("key"), rate);
-  let tracks, codes, codeColours, phones, hop, pictures, total;
+  let tracks, codes = [], codeColours, phones = [], marks = [], hop, pictures, total, drawn = null;
   const read = () => { // what Python may replace at any time, by `load`
     tracks = model.get("pcm").map(floatsOf);
-    codes = model.get("codes"); codeColours = bytesOf(model.get("code_colours"));
-    phones = model.get("phones"); hop = model.get("hop_length") / rate;
+    hop = model.get("hop_length") / rate; drawn = null;
     pictures = makeSpectrograms(model.get("spectrograms"), bands, bytesOf(model.get("magma")));
     if (transport.source !== model.get("pcm")) transport.load(tracks, clamp(model.get("position"), 0, tracks[0].length / rate));
     transport.source = model.get("pcm");
@@ -28,24 +27,38 @@ function render({ model, el }) {
   const shown = () => (blind() ? blind().order : tracks.map((_, index) => index));
   // In ABX one track plays under two labels, so the chosen label is known here only.
   let label = Math.max(0, shown().indexOf(model.get("active")));
+  /** Read the codes, phones and marks of the track that is shown, which may have its own. */
+  function readStrip() {
+    const strip = model.get("own")[shown()[label]] ?? Object.fromEntries(["codes", "code_colours", "phones", "marks"].map((name) => [name, model.get(name)]));
+    if (drawn === `${label}`) return;
+    drawn = `${label}`;
+    codes = framesOf(strip.codes); codeColours = bytesOf(strip.code_colours);
+    ({ phones, marks } = strip);
+  }
+  readStrip();
 
   const playButton = h("button", { class: "vq-primary vq-play", onclick: () => toggle() });
   const trackBar = h("span", { style: "display:contents" });
   const match = h("button", { class: "vq-match", onclick: () => put(model, { matched: !model.get("matched") }) });
-  const time = h("span", { class: "vq-time" });
-  const base = h("canvas"), over = h("canvas");
-  const stack = h("div", { class: "vq-stack" }, base, over);
+  const time = h("span", { class: "vq-time" }), below = h("div", { class: "vq-within" });
+  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel);
+  const openHere = () => { const here = codeAt(transport.position); if (here) door.open(here[0]); };
+  const openButton = h("button", { class: "vq-open", title: "key O", onclick: openHere });
+  const base = h("canvas", { "aria-hidden": "true" }), over = h("canvas", { "aria-hidden": "true" });
+  const stack = h("div", { class: "vq-stack", tabindex: 0, role: "slider", "aria-label": "position", "aria-valuemin": 0 }, base, over);
   const status = h("div", { class: "vq-note vq-status" }), notes = h("div", { class: "vq-note" });
   const sheet = h("div", { class: "vq-blind", hidden: true });
-  const help = h("div", { class: "vq-help" }, ...helpOf(HELP));
+  const help = h("div", { class: "vq-help" }, ...helpOf(door.ready() ? [...HELP, OPEN_HELP] : HELP));
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
-    h("div", { class: "vq-bar" }, playButton, trackBar, match, h("span", { class: "vq-grow" }), time),
-    stack, status, notes, sheet, help].filter(Boolean));
+    h("div", { class: "vq-bar" }, playButton, trackBar, match, openButton, h("span", { class: "vq-grow" }), time),
+    stack, status, notes, sheet, help, below].filter(Boolean));
   prepareRoot(el, "player", model.get("title") || "player", onkey);
 
   // ---- where things are drawn
+  const codebooks = () => codes[0]?.length ?? 0;
+  const stripHeight = () => (codebooks() > 1 ? codebooks() * clamp(Math.floor(160 / codebooks()), 6, 18) : 28 * codebooks());
   const lanes = () => {
-    const list = [["time", 24], ["wave", 84], ["spectrogram", 124], ["codes", codes.length ? 28 : 0], ["phones", phones.length ? 22 : 0]];
+    const list = [["time", 24], ["wave", 84], ["spectrogram", 124], ["codes", stripHeight()], ["phones", phones.length ? 22 : 0]];
     const seen = hidden() ? [["time", 24], ["hidden", 40]] : list.filter(([, height]) => height);
     let top = 0;
     return seen.map(([name, height]) => { const lane = { name, top, height }; top += height + 4; return lane; });
@@ -55,11 +68,12 @@ function render({ model, el }) {
   const secondsOf = (x) => clamp(view()[0] + ((x - GUTTER) / (width - GUTTER)) * (view()[1] - view()[0]), 0, total);
   const codeAt = (seconds) => codes[Math.floor(seconds / hop)];
   const phoneAt = (seconds) => phones.find(([start, end]) => seconds >= start && seconds < end)?.[2];
-  const factsAt = (seconds) => [codes.length && codeAt(seconds) !== undefined && `code ${codeAt(seconds)}`, phoneAt(seconds) && `phone ${phoneAt(seconds)}`].filter(Boolean).join(" · ");
+  const factsAt = (seconds) => [codes.length && codeAt(seconds) !== undefined && `code ${codeAt(seconds).join(" ")}`, phoneAt(seconds) && `phone ${phoneAt(seconds)}`].filter(Boolean).join(" · ");
 
   function draw() {
     width = stack.clientWidth;
     if (width < 2 * GUTTER) return;
+    readStrip();
     const rows = lanes(), last = rows[rows.length - 1], height = last.top + last.height;
     const g = fitCanvas(base, width, height);
     const ink = colourOf(el, "--ink"), faint = colourOf(el, "--faint"), accent = colourOf(el, "--accent");
@@ -81,7 +95,18 @@ function render({ model, el }) {
       if (name === "hidden") { g.fillStyle = faint; g.textAlign = "center"; g.fillText("waveform, spectrogram and codes are hidden during the blind test", GUTTER + (width - GUTTER) / 2, top + tall / 2); }
       g.restore();
     }
+    drawMarks(g, rows, colourOf(el, "--mark"));
     drawOver();
+  }
+  function drawMarks(g, rows, mark) {
+    const top = rows[0].top + rows[0].height, last = rows[rows.length - 1];
+    if (hidden()) return;
+    for (const [start, end] of marks) {
+      const a = Math.max(GUTTER, xOf(start)), b = Math.min(width, xOf(end));
+      if (b <= a) continue;
+      g.fillStyle = mark; g.fillRect(a, top - 4, Math.max(2, b - a), 6);
+      if (b - a > 6) { g.strokeStyle = mark; g.lineWidth = 1; g.strokeRect(a + 0.5, top + 2, b - a - 1, last.top + last.height - top - 3); }
+    }
   }
   function drawTime(g, top, tall, faint, line) {
     const [start, end] = view(), step = niceStep(end - start, width - GUTTER, 64);
@@ -113,16 +138,18 @@ function render({ model, el }) {
     g.drawImage(picture, column(start), 0, column(end) - column(start), picture.height, GUTTER, top, width - GUTTER, tall);
   }
   function drawCodes(g, top, tall) {
-    const [start, end] = view(), wide = xOf(hop) - xOf(0), text = wide >= 22;
+    const [start, end] = view(), wide = xOf(hop) - xOf(0), Q = codebooks(), each = tall / Q, text = wide >= 22 && each >= 11;
     g.textAlign = "center";
     for (let n = Math.max(0, Math.floor(start / hop)); n < codes.length && n * hop < end; n++) {
       const x = xOf(n * hop);
-      g.fillStyle = rgb(codeColours, n);
-      g.fillRect(x, top, wide + 0.5, tall);
-      if (text) { g.fillStyle = readable(n); g.fillText(codes[n], x + wide / 2, top + tall / 2 + 1); }
+      codes[n].forEach((code, q) => {
+        const cell = n * Q + q, y = top + q * each;
+        g.fillStyle = rgb(codeColours, cell);
+        g.fillRect(x, y, wide + (wide > 4 && codes[n + 1]?.[q] !== code ? -1 : 0.5), each); // codes of one class have one colour
+        if (text) { g.fillStyle = readableOn(...codeColours.subarray(3 * cell, 3 * cell + 3)); g.fillText(code, x + wide / 2, y + each / 2 + 1); }
+      });
     }
   }
-  const readable = (n) => (0.299 * codeColours[3 * n] + 0.587 * codeColours[3 * n + 1] + 0.114 * codeColours[3 * n + 2] > 140 ? "#000" : "#fff");
   function drawPhones(g, top, tall, ink, line) {
     g.textAlign = "center";
     for (const [start, end, name] of phones) {
@@ -151,7 +178,8 @@ function render({ model, el }) {
       if (!strip || n >= codes.length) continue;
       const a = xOf(n * hop), b = xOf((n + 1) * hop), pad = Math.max(0, 7 - (b - a)) / 2;
       if (b < GUTTER || a > width) continue;
-      g.fillStyle = rgb(codeColours, n); g.fillRect(a - pad, strip.top - 3, b - a + 2 * pad, strip.height + 6);
+      const Q = codebooks(), each = (strip.height + 6) / Q;
+      codes[n].forEach((_, q) => { g.fillStyle = rgb(codeColours, n * Q + q); g.fillRect(a - pad, strip.top - 3 + q * each, b - a + 2 * pad, each); });
       g.strokeStyle = ink; g.lineWidth = 1.5; g.strokeRect(a - pad, strip.top - 3, b - a + 2 * pad, strip.height + 6);
     }
     const x = xOf(at);
@@ -161,6 +189,9 @@ function render({ model, el }) {
     }
     time.textContent = `${formatTime(at)} / ${formatTime(total)} s`;
     time.dataset.seconds = at;
+    if (!openButton.hidden) dressOpener(codeAt(at)?.[0]);
+    stack.setAttribute("aria-valuenow", at.toFixed(1)); stack.setAttribute("aria-valuemax", total.toFixed(1));
+    stack.setAttribute("aria-valuetext", `${formatTime(at)} of ${formatTime(total)} seconds${hidden() || !factsAt(at) ? "" : `, ${factsAt(at)}`}`);
     const instant = hover !== null ? hover : at, what = hidden() ? "" : factsAt(instant);
     const span = loop.length ? `loop ${formatTime(loop[0])}–${formatTime(loop[1])} s` : "";
     status.textContent = [hover !== null ? `pointer at ${formatTime(hover, 3)} s` : what && `at ${formatTime(at, 3)} s`, what, span].filter(Boolean).join("   ·   ");
@@ -170,25 +201,31 @@ function render({ model, el }) {
   function dress() {
     const test = blind(), names = test ? (test.done ? test.labels.map((name, n) => `${name} = ${test.revealed[n]}`) : test.labels) : model.get("names");
     const decibels = model.get("gains_db"), on = model.get("matched");
+    const spread = Math.max(...shown().map((n) => decibels[n])) - Math.min(...shown().map((n) => decibels[n]));
     refill(trackBar, ...shown().map((track, n) => {
-      const change = on && !hidden() ? ` (${signed(decibels[track])} dB)` : "";
-      return h("button", { class: "vq-track", "aria-pressed": String(n === label), onclick: () => choose(n) }, test ? `${names[n]}${change}` : `${n + 1} ${names[n]}${change}`);
+      const change = hidden() ? null : h("span", { class: "vq-gain", hidden: !spread, style: on ? null : "visibility:hidden" }, ` ${signed(decibels[track])} dB`); // takes its room when it is not shown, too
+      return h("button", { class: "vq-track", "aria-pressed": String(n === label), onclick: () => choose(n) }, test ? names[n] : `${n + 1} ${names[n]}`, change ?? "");
     }));
-    match.textContent = on ? "Levels matched" : "Match levels";
+    match.textContent = "Match levels";
     match.setAttribute("aria-pressed", String(on));
     match.title = "set all tracks to the same RMS level, the highest at which none clips";
-    const spread = Math.max(...shown().map((n) => decibels[n])) - Math.min(...shown().map((n) => decibels[n]));
     const unfair = hidden() && !on && spread > 0.5 && `Levels differ by up to ${spread.toFixed(1)} dB: match them, or loudness alone may identify the tracks.`;
     notes.textContent = [model.get("notes"), unfair, on && hidden() && "All tracks have the same RMS level."].filter(Boolean).join(" ");
     notes.hidden = !notes.textContent;
-    playButton.textContent = transport.playing ? "❚❚ Pause" : "▶ Play";
+    openButton.hidden = Boolean(hidden()) || !codes.length || !door.ready();
+    dressOpener(codeAt(transport.position)?.[0]);
+    playButton.replaceChildren(...(transport.playing ? symbol("❚❚", "Pause") : symbol("▶", "Play")));
     status.hidden = Boolean(hidden());
     dressSheet(test);
   }
+  function dressOpener(code) {
+    openButton.textContent = door.text(code);
+    allow(openButton, door.refusal(code));
+  }
+  const say = (message) => { if (!kernel.gone) model.send(message); };
   function dressSheet(test) {
     sheet.hidden = !test;
     if (!test) return;
-    const say = (message) => model.send(message);
     const close = h("button", { class: "vq-close", onclick: () => say({ do: "reveal" }) }, test.done ? "Close" : "Stop the test");
     const rows = [];
     if (test.done) rows.push(h("div", { class: "vq-results", style: "white-space:pre-line" }, test.results));
@@ -197,14 +234,17 @@ function render({ model, el }) {
       rows.push(h("div", { class: "vq-row" }, ...["A", "B"].map((choice) => h("button", { class: `vq-answer-${choice}`, onclick: () => say({ do: "abx", choice }) }, `X is ${choice}  (key ${choice})`)), h("span", { class: "vq-grow" }), close));
     } else {
       rows.push(h("div", {}, "Rate the quality of each track. Shift and 1–5 rate the track that is playing."));
-      test.labels.forEach((name, n) => rows.push(h("div", { class: "vq-row", role: "radiogroup", "aria-label": `rating of ${name}` }, h("b", {}, name),
+      test.labels.forEach((name, n) => rows.push(h("div", { class: "vq-row", role: "group", "aria-label": `rating of ${name}` }, h("b", {}, name),
         ...RATING_WORDS.map((word, k) => h("button", { class: `vq-rate vq-rate-${name}-${k + 1}`, "aria-pressed": String(test.ratings[n] === k + 1), onclick: () => say({ do: "rate", label: n, value: k + 1 }) }, `${k + 1} ${word}`)))));
-      rows.push(h("div", { class: "vq-row" }, h("button", { class: "vq-primary vq-finish", disabled: test.ratings.includes(0), onclick: () => say({ do: "finish" }) }, "Save and reveal"),
+      const finish = h("button", { class: "vq-primary vq-finish", onclick: () => say({ do: "finish" }) }, "Save and reveal");
+      allow(finish, test.ratings.includes(0) ? "rate every track first" : "");
+      rows.push(h("div", { class: "vq-row" }, finish,
         h("span", { class: "vq-grow" }), close));
     }
     if (test.done) rows.push(h("div", { class: "vq-row" }, close));
     if (test.problem) rows.push(h("div", { class: "vq-problem" }, test.problem));
     refill(sheet, ...rows);
+    if (kernel.gone) disableAll(sheet);
   }
 
   // ---- what the user does
@@ -235,7 +275,7 @@ function render({ model, el }) {
     const digit = /^(Digit|Numpad)([1-9])$/.exec(code)?.[2];
     const step = shiftKey ? 1 : 0.1;
     if (key === " ") toggle();
-    else if (digit && shiftKey && test?.mode === "rating" && !test.done && digit <= 5) model.send({ do: "rate", label, value: Number(digit) });
+    else if (digit && shiftKey && test?.mode === "rating" && !test.done && digit <= 5) say({ do: "rate", label, value: Number(digit) });
     else if (digit && !shiftKey && digit <= shown().length) choose(digit - 1);
     else if (key === "ArrowLeft") seek(at - step);
     else if (key === "ArrowRight") seek(at + step);
@@ -245,11 +285,12 @@ function render({ model, el }) {
     else if (key === "[") setLoop([at, loop.length && loop[1] > at ? loop[1] : total]);
     else if (key === "]") setLoop([loop.length && loop[0] < at ? loop[0] : 0, at]);
     else if (key === "Escape") { drag = null; setLoop(null); }
+    else if ((key === "o" || key === "O") && !openButton.hidden) openHere();
     else if (key === "m" || key === "M") put(model, { matched: !model.get("matched") });
     else if (key === "+" || key === "=") zoom(0.5);
     else if (key === "-") zoom(2);
     else if (key === "z" || key === "Z") put(model, { view: model.get("view").length || !loop.length ? [] : [...loop] });
-    else if (test?.mode === "abx" && !test.done && /^[ab]$/i.test(key)) model.send({ do: "abx", choice: key.toUpperCase() });
+    else if (test?.mode === "abx" && !test.done && /^[ab]$/i.test(key)) say({ do: "abx", choice: key.toUpperCase() });
     else return false;
     return true;
   }
@@ -297,7 +338,7 @@ function render({ model, el }) {
   const applyLevels = () => transport.choose(model.get("active"), model.get("matched") ? model.get("gains_db") : []);
   const applyLoop = () => { const loop = model.get("loop"); transport.setLoop(loop.length ? [Math.min(loop[0], total - 0.02), Math.min(loop[1], total)] : null); };
   const unfollow = follow(model, {
-    "pcm codes phones": () => { read(); label = clamp(label, 0, shown().length - 1); applyLoop(); applyLevels(); dress(); draw(); },
+    "pcm codes phones marks own": () => { read(); label = clamp(label, 0, shown().length - 1); applyLoop(); applyLevels(); dress(); draw(); },
     playing: () => { if (model.get("playing") !== transport.playing) toggle(); },
     position: () => { const p = model.get("position"); if (!sent.some((q) => Math.abs(p - q) < 1e-6)) transport.seek(p); },
     active: () => { if (shown()[label] !== model.get("active")) label = Math.max(0, shown().indexOf(model.get("active"))); applyLevels(); dress(); draw(); },
@@ -317,7 +358,7 @@ function render({ model, el }) {
   resize.observe(stack);
   const unwatch = watchTheme(el, draw);
   applyLoop(); applyLevels(); dress(); draw(); tick();
-  return () => { cancelAnimationFrame(animation); unfollow(); unwatch(); resize.disconnect(); transport.removeEventListener("change", onTransport); leave(); };
+  return () => { cancelAnimationFrame(animation); kernel.leave(); unfollow(); unwatch(); resize.disconnect(); transport.removeEventListener("change", onTransport); door.leave(); leave(); };
 }
 
 const signed = (value) => (Math.abs(value) < 0.05 ? "±0" : `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`);
@@ -337,4 +378,4 @@ function makeSpectrograms(views, bands, table) {
   });
 }
 
-export default { render };
+export default { ...hooks, render };

@@ -7,23 +7,23 @@ import numpy as np
 import traitlets as t
 
 from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.waveforms import as_waveform
 from vqwn_kit.widgets.arrays import (
     BANDS,
     FRAME,
     checked_codes,
-    checked_waveform,
-    code_colours,
     colour_map,
     frequency_marks,
     matching_gains,
     mel_picture,
+    paint_codes,
     to_pcm,
 )
-from vqwn_kit.widgets.base import BY_PAGE, Widget, module_of
+from vqwn_kit.widgets.base import BY_PAGE, OpeningWidget, module_of
 from vqwn_kit.widgets.blind import BlindTest
 
 
-class Player(Widget):
+class Player(OpeningWidget):
     """Tracks under one playhead, with spectrogram, codes and phones.
 
     Click to seek, drag to loop; the line below the player lists the keys. All tracks run together
@@ -32,10 +32,17 @@ class Player(Widget):
     Args:
         tracks: waveforms (T,) in [-1, 1] by name. They may differ in length.
         sample_rate: of all, in Hz.
-        codes: int (N,) or (1, N), drawn as a strip below.
-        hop_length: samples per code; by default the codes are spread evenly.
+        codes: int (N,) or (1, N), drawn as a strip below; of Q codebooks (N, Q) or (1, N, Q), drawn
+            as Q rows.
+        hop_length: samples per frame; by default the codes are spread evenly.
         phones: (start, end, phone) in seconds, as `phone_times` returns them.
+        marks: (start, end) in seconds of what is marked, such as the frames with a code.
         title: of the player.
+        palette: colours of the codes, uint8 (Q K, 3), as `code_palette` of a run returns them.
+        **settings: `open`, a function of a code that returns a widget to show below, and `opens`,
+            what its button says; see `OpeningWidget`.
+
+    Codes, phones, marks and palette may be given by track, in a dict of names, where they differ.
 
     Attributes:
         active: number of the track that is audible; `track` is its name.
@@ -64,10 +71,12 @@ class Player(Widget):
     spectrograms = t.List(t.Bytes()).tag(sync=True)
     spectrogram_form = t.List(t.Int()).tag(sync=True)  # bands, samples per column
     frequency_marks = t.List(t.List()).tag(sync=True)  # (label, height 0 to 1)
-    codes = t.List(t.Int()).tag(sync=True)
+    codes = t.List().tag(sync=True)  # N codes, or N lists of Q
     hop_length = t.Float(1.0).tag(sync=True)
     phones = t.List(t.List()).tag(sync=True)
+    marks = t.List(t.List()).tag(sync=True)
     code_colours = t.Bytes().tag(sync=True)
+    own = t.List(t.Dict()).tag(sync=True)  # codes, code_colours, phones and marks by track
     magma = t.Bytes().tag(sync=True)
     gains_db = t.List(t.Float()).tag(sync=True)
     notes = t.Unicode("").tag(sync=True)
@@ -84,17 +93,20 @@ class Player(Widget):
         tracks: dict[str, np.ndarray],
         sample_rate: int = 16_000,
         *,
-        codes: Sequence[int] | np.ndarray | None = None,
+        codes: Sequence[int] | np.ndarray | dict | None = None,
         hop_length: int | None = None,
-        phones: Sequence[tuple[float, float, str]] | None = None,
+        phones: Sequence[tuple[float, float, str]] | dict | None = None,
+        marks: Sequence[tuple[float, float]] | dict | None = None,
         title: str = "",
+        palette: np.ndarray | dict | None = None,
         **settings,
     ):
         if not sample_rate > 0:
             raise InputError(f"sample_rate={sample_rate}; expected Hz, such as 16000")
         self.blind_test: BlindTest | None = None
+        self._palette = palette
         self.answers = Path("listening.csv")
-        content = self._content(tracks, int(sample_rate), codes, hop_length, phones)
+        content = self._content(tracks, int(sample_rate), codes, hop_length, phones, marks)
         super().__init__(
             title=title,
             sample_rate=int(sample_rate),
@@ -109,7 +121,7 @@ class Player(Widget):
 
         Args:
             tracks: as in `Player`.
-            **settings: codes, hop_length and phones, as in `Player`.
+            **settings: codes, hop_length, phones and marks, as in `Player`.
 
         Raises:
             InputError: as for a new player, or during a blind test.
@@ -124,26 +136,44 @@ class Player(Widget):
             for name, value in content.items():
                 setattr(self, name, value)
 
-    def _content(self, tracks, sample_rate, codes=None, hop_length=None, phones=None) -> dict:
+    def _content(
+        self, tracks, sample_rate, codes=None, hop_length=None, phones=None, marks=None
+    ) -> dict:
         """Check the tracks, keep them, and return them as traits."""
         if not tracks:
             raise InputError("no tracks; expected waveforms by name, {'original': waveform}")
-        tracks = {str(name): checked_waveform(name, wave) for name, wave in tracks.items()}
-        codes = checked_codes(codes)
+        tracks = {str(name): as_waveform(wave, name, clip=False) for name, wave in tracks.items()}
         longest = max(map(len, tracks.values()))
         padded = [np.pad(wave, (0, longest - len(wave))) for wave in tracks.values()]
         clipped = [name for name, wave in tracks.items() if np.abs(wave).max() > 1.0]
+        own, below = [], (codes, phones, marks, self._palette)
+        shared = self._strip(*(None if isinstance(part, dict) else part for part in below))
+        if any(isinstance(part, dict) for part in below):
+            by_track = [
+                part if isinstance(part, dict) else dict.fromkeys(tracks, part) for part in below
+            ]
+            own = [self._strip(*(part.get(name) for part in by_track)) for name in tracks]
+        frames = max([len(strip["codes"]) for strip in (shared, *own)])
         self.tracks, self._figure = tracks, None
         return {
             "names": list(tracks),
             "pcm": [to_pcm(wave) for wave in padded],
             "spectrograms": [mel_picture(wave, sample_rate).tobytes() for wave in padded],
-            "codes": codes,
-            "hop_length": float(hop_length or longest / max(1, len(codes))),
-            "phones": [[float(start), float(end), str(name)] for start, end, name in phones or []],
-            "code_colours": code_colours(codes).tobytes() if codes else b"",
+            "hop_length": float(hop_length or longest / max(1, frames)),
             "gains_db": matching_gains(list(tracks.values())),
             "notes": f"clipped at full scale: {', '.join(clipped)}" if clipped else "",
+            "own": own,
+            **shared,
+        }
+
+    def _strip(self, codes, phones, marks, palette) -> dict:
+        """Return what is drawn below a track, as traits."""
+        codes = checked_codes(codes)
+        return {
+            "codes": codes,
+            "code_colours": paint_codes(codes, palette).tobytes() if codes else b"",
+            "phones": [[float(start), float(end), str(name)] for start, end, name in phones or []],
+            "marks": [[float(start), float(end)] for start, end in marks or []],
         }
 
     @property
@@ -212,7 +242,7 @@ class Player(Widget):
     def _receive(self, _, message: dict, buffers) -> None:
         """Take an answer of a blind test."""
         test, what = self.blind_test, message.get("do")
-        if test is None:
+        if self._receive_open(message) or test is None:
             return
         if what == "reveal":
             self.reveal()
@@ -240,6 +270,12 @@ class Player(Widget):
 
         if self._figure is None:
             self._figure = plot_tracks(
-                self.tracks, self.sample_rate, self.codes, self.hop_length, self.phones, self.title
+                self.tracks,
+                self.sample_rate,
+                self.codes,
+                self.hop_length,
+                self.phones,
+                self.title,
+                None if isinstance(self._palette, dict) else self._palette,
             )
         return self._figure

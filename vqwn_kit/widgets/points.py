@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vqwn_kit.evaluation.metrics.occurrence import nearest_vectors, transition_table
+
 NARROW = "\u00a0"  # a space at which no line is broken
 MOST_GROUPS = 16  # with a colour and marker of their own; the rarest are merged
 
@@ -16,11 +18,14 @@ class Colour:
 
     Attributes:
         name: of the quantity.
-        values: M numbers, NaN where unknown; or M names, "" where unknown.
+        values: M numbers, NaN where unknown; or M names, "" where unknown; or colours, uint8
+            (M, 3).
         unit: of the numbers, such as `%`.
         log: whether the scale of the numbers is logarithmic; they are above 0 then.
         groups: for names: the group that a name is coloured by, where there are too many names
             for colours. The name itself is then written beside the point.
+        order: for names: those that have the first colours, whether they occur or not, such as
+            `SEXES`. So do the values of `groups`.
     """
 
     name: str
@@ -28,9 +33,13 @@ class Colour:
     unit: str = ""
     log: bool = False
     groups: dict[str, str] | None = None
+    order: Sequence[str] = ()
 
     def packed(self) -> dict:
         """Return it as a trait: numbers as float32, or the number of each point's group."""
+        if np.ndim(self.values) == 2:
+            colours = np.asarray(self.values, np.uint8)
+            return {"name": self.name, "values": colours.tobytes(), "kind": "rgb"}
         values = list(self.values)
         if not any(isinstance(value, str) for value in values):
             numbers = np.array(values, np.float32).tobytes()
@@ -42,8 +51,8 @@ class Colour:
         if len(counts) > MOST_GROUPS:
             kept = {name for name, _ in counts.most_common(MOST_GROUPS - 1)}
             groups = [group if group in kept or not group else "others" for group in groups]
-        order = dict.fromkeys([*(self.groups or {}).values(), *sorted(set(groups))])
-        known = [group for group in order if group and group in groups]
+        fixed = [*(self.groups or {}).values(), *self.order]
+        known = [group for group in dict.fromkeys([*fixed, *sorted(set(groups))]) if group]
         numbers = {group: number for number, group in enumerate(known)}
         chosen = np.array([numbers.get(group, -1) for group in groups], np.int32).tobytes()
         kind = {"kind": "name", "groups": known, "labels": names if self.groups else []}
@@ -82,16 +91,7 @@ def nearest(vectors: np.ndarray, count: int = 5, among: np.ndarray | None = None
         count: how many at most.
         among: bool (M,), which may be neighbours; all by default.
     """
-    vectors = np.asarray(vectors, np.float64)
-    square = (vectors**2).sum(axis=1)
-    distance = np.sqrt(np.maximum(0.0, square[:, None] + square - 2.0 * vectors @ vectors.T))
-    np.fill_diagonal(distance, np.inf)
-    if among is not None:
-        distance[:, ~np.asarray(among)] = np.inf
-    to = np.argsort(distance, axis=1, kind="stable")[:, : min(count, len(vectors) - 1)]
-    near = np.take_along_axis(distance, to, axis=1)
-    finite = np.isfinite(near)
-    return Link("nearest", np.where(finite, to, -1), np.where(finite, near, 0))
+    return Link("nearest", *nearest_vectors(vectors, count, among))
 
 
 def followers(codes: Sequence[np.ndarray], size: int, count: int = 5) -> Link:
@@ -104,11 +104,7 @@ def followers(codes: Sequence[np.ndarray], size: int, count: int = 5) -> Link:
         size: K.
         count: how many at most.
     """
-    table = np.zeros((size, size), np.int64)
-    for row in codes:
-        row = np.asarray(row)
-        changes = row[:-1] != row[1:]
-        np.add.at(table, (row[:-1][changes], row[1:][changes]), 1)
+    table = transition_table(codes, size)
     to = np.argsort(-table, axis=1, kind="stable")[:, : min(count, size)]
     counts = np.take_along_axis(table, to, axis=1)
     share = 100.0 * counts / np.maximum(1, table.sum(axis=1, keepdims=True))

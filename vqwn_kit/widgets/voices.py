@@ -1,6 +1,7 @@
 """What a voice lab needs from a model (`Voice`), and what it generated (`Takes`)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,16 +18,27 @@ class Voice(Protocol):
 
     Attributes:
         sample_rate: in Hz.
-        hop_length: samples per code.
+        hop_length: samples per frame.
         num_embeddings: K; 0 where there is no codebook.
+        num_codebooks: Q; 0 where there is no codebook.
+        fewest_codebooks: least number of codebooks, counted from the first, that it can decode
+            from; Q where it needs them all.
+        pitch_levels: L; 0 where the decoder is not conditioned on pitch.
         speakers: a description of each, by name.
+        adds_voices: whether `add` can add one.
+        palette: colours of the codes, uint8 (Q K, 3).
         utterances: recordings to choose from, their texts by key.
     """
 
     sample_rate: int
     hop_length: int
     num_embeddings: int
+    num_codebooks: int
+    fewest_codebooks: int
+    pitch_levels: int
     speakers: Mapping[str, str]
+    adds_voices: bool
+    palette: np.ndarray
     utterances: Mapping[str, str]
 
     def prepare(self, waveform: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -37,14 +49,46 @@ class Voice(Protocol):
         """Return an utterance (T,) and the name of its speaker."""
         ...
 
+    def phones(self, key: str) -> Sequence[tuple[float, float, str]]:
+        """Return the phones of an utterance, (start, end, phone) in s; none where unknown."""
+        ...
+
+    def remark(self, waveform: np.ndarray) -> str:
+        """Return what to know of a recording (T,) before it is converted, or ""."""
+        ...
+
     def encode(self, waveform: np.ndarray) -> np.ndarray:
-        """Return codes (N,) of a waveform (T,); called only where there is a codebook."""
+        """Return codes, (N,) or (N, Q), of a waveform (T,); called only with a codebook.
+
+        With `pitch_levels` (N, Q + 1): the last ones are the levels of the pitch.
+        """
+        ...
+
+    def add(
+        self,
+        name: str,
+        waveform: np.ndarray,
+        report: Callable[[float, str], None],
+        stop: threading.Event,
+    ) -> None:
+        """Add the voice of a waveform (T,) to `speakers`, or nothing where it is stopped.
+
+        `report` takes the share that is done, and a measure as text.
+        """
         ...
 
     def stream(
-        self, source: np.ndarray, voices: Sequence[Speaker], temperature: float, seed: int
+        self,
+        source: np.ndarray,
+        voices: Sequence[Speaker],
+        temperature: float | str,
+        seed: int,
+        codebooks: int | None,
     ) -> Iterator[np.ndarray]:
-        """Yield sound (S', t) of codes (N,) in S' voices; without a codebook, of a waveform."""
+        """Yield sound (S', t) of codes in S' voices; without a codebook, of a waveform.
+
+        Only the first `codebooks` of each frame are decoded; all with None.
+        """
         ...
 
 
@@ -52,20 +96,27 @@ class Takes:
     """What was generated from one original, each take with its codes.
 
     Args:
-        original: its codes (N,), empty where there is no codebook.
+        original: its N codes or frames of codes, empty where there is no codebook.
         speaker: of the original, or "".
 
     Attributes:
         sounds: waveforms (T,) by name, oldest first; at most eight.
     """
 
-    def __init__(self, original: Sequence[int] = (), speaker: str = ""):
+    def __init__(self, original: Sequence = (), speaker: str = ""):
         self.original, self.speaker = tuple(original), speaker
         self.sounds: dict[str, np.ndarray] = {}
-        self.codes: dict[str, tuple[int, ...]] = {}
-        self.edits: list[tuple[int, ...]] = []  # edited codes that were generated, in that order
+        self.codes: dict[str, tuple] = {}
+        self.edits: list[tuple] = []  # edited codes that were generated, in that order
 
-    def name(self, voice: Speaker, codes: tuple[int, ...], temperature: float, seed: int) -> str:
+    def name(
+        self,
+        voice: Speaker,
+        codes: tuple,
+        temperature: float | str,
+        seed: int,
+        codebooks: int | None = None,
+    ) -> str:
         """Return the name of a take: its voice, and what distinguishes it."""
         if isinstance(voice, tuple):
             first, second, share = voice
@@ -75,17 +126,21 @@ class Takes:
         else:
             who = f"reconstruction ({voice})" if voice == self.speaker else f"as {voice}"
         parts = [who]
-        if temperature != 1.0:
+        if temperature == "voiced":
+            parts.append("by voicing")
+        elif temperature != 1.0:
             parts.append(f"T {temperature:g}")
         if seed:
             parts.append(f"seed {seed}")
+        if codebooks is not None:
+            parts.append(f"{codebooks} codebook{'s' if codebooks > 1 else ''}")
         if codes != self.original:
             if codes not in self.edits:
                 self.edits.append(codes)
             parts.append(f"edit {self.edits.index(codes) + 1}")
         return ", ".join(parts)
 
-    def add(self, names: Sequence[str], sounds: np.ndarray, codes: tuple[int, ...]) -> None:
+    def add(self, names: Sequence[str], sounds: np.ndarray, codes: tuple) -> None:
         """Add sounds (S', T) of the same codes; the oldest takes make room."""
         for name, sound in zip(names, sounds, strict=True):
             self.sounds.pop(name, None)
@@ -93,7 +148,7 @@ class Takes:
         while len(self.sounds) > MOST_TAKES:
             del self.sounds[next(iter(self.sounds))]
 
-    def with_codes(self, codes: tuple[int, ...]) -> list[str]:
+    def with_codes(self, codes: tuple) -> list[str]:
         """Return the names of the tracks, the original included, that have exactly these codes."""
         tracks = {"original": self.original, **{name: self.codes[name] for name in self.sounds}}
         return [name for name, its_codes in tracks.items() if its_codes == codes]

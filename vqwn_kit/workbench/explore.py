@@ -25,12 +25,17 @@ def explore(
 ) -> Explorer:
     """Return a map of a run to click on: of its codes, its speakers, or frames of held-out speech.
 
+    The key O opens the page of a code, see `code_page`; `table` and `save_csv` take what was chosen
+    by a drag with Shift, or all.
+
     Args:
         run: a run, its path, or the name of a shipped one.
-        what: `codebook`: a point per code, with its use, neighbours and followers; a click plays
-            speech that has the code, or the decoder holding it. `speakers`: a point per speaker
-            embedding; a click plays a recording, or the decoder in that voice. `frames`: a point
-            per encoder output z_e, among the codes (crosses); a click plays the speech around it.
+        what: `codebook`: a point per code of each codebook, with its use, neighbours and
+            followers; a click plays speech that has the code, or the decoder holding it, with the
+            codes of other codebooks that are most frequent beside it. `speakers`: a point per
+            speaker embedding; a click plays a recording, or the decoder in that voice. `frames`: a
+            point per encoder output z_e, among the codes (crosses); a click plays the speech
+            around it.
         data: the corpus; the run's own by default, where it is known.
         progress: show progress bars.
         **settings: of `codebook`: `speaker`, the voice of the decoder, the first by default.

@@ -1,124 +1,140 @@
-"""The report of a run: `summary.json` and the sounds and figures beside it -> `report.html`.
+"""The report of a run: `summary.json`, sounds and figures -> `report.html`, one file of all.
 
-The page works from disk, without a network.
+The page works from disk, without a network, and can be moved and sent.
 """
 
+import base64
 import html
-import json
-import shutil
-import urllib.parse
 from pathlib import Path
 
-from vqwn_kit.files import replacing
-from vqwn_kit.widgets.listen import audio_element, table
+from vqwn_kit.data.audio import SAMPLE_RATE, load_audio
+from vqwn_kit.errors import InputError
+from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.widgets.listen import table
+from vqwn_kit.widgets.page import write_page
+from vqwn_kit.widgets.player import Player
+from vqwn_kit.workbench.summary import SUMMARY, noted
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff; }
-h1, h2 { line-height: 1.2; } img { max-width: 100%; height: auto; }
+body.vq-page { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; color: #222; }
+h1, h2 { line-height: 1.2; } img { max-width: 100%; height: auto; background: #fff; }
 table { border-collapse: collapse; margin: 1rem 0; }
-th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #ddd;
+th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #8884;
          vertical-align: middle; }
-audio { width: 20rem; max-width: 55vw; height: 2.2rem; }
-.note { border-left: 4px solid #D55E00; padding: .2rem 1rem; background: #fff6ef; }
-.text { font-style: italic; }
+.note { border-left: 4px solid #D55E00; padding: .2rem 1rem; }
+@media (prefers-color-scheme: dark) { body.vq-page { color: #eee; } }
 """
 FIGURES = {
-    "loss.png": "Loss per sample during training, in bits. Lower is better.",
+    "loss_codes.png": "Stage 1: error of the mel bands that are predicted from the codes.",
+    "loss.png": "Bits per sample during training. Lower is better.",
     "code_history.png": "Codes in use during training.",
-    "code_use.png": "How often each code is used, in held-out speech where some is held out.",
-    "spectrograms_1.png": "The first utterance: original, reconstruction and a conversion.",
-    "spectrograms_2.png": "The second utterance: original, reconstruction and a conversion.",
+    "code_use.png": "How often each code is used in the held-out utterances of the table, or in "
+    "all where none is held out.",
     "codebook_umap.png": "The codebook (UMAP): each dot is a code; near dots have similar vectors.",
     "codebook_pca.png": "The codebook (PCA): its two directions of greatest variance.",
     "score_card.png": "The score card; its numbers are in score_card.md.",
     "speakers.png": "The speaker embeddings of the decoder (PCA).",
 }
+KEYS = (
+    "Click a player and press Space; 1 to 9 switch the track at the same sample. The coloured "
+    "strip shows the codes, the decoder's only input from the recording."
+)
 
 
-def write_report(folder: Path, reference: Path | None = None) -> Path:
+def write_report(folder: Path, shipped: Path | None = None) -> Path:
     """Write `report.html` of a run folder and return its path.
 
     Args:
         folder: a run folder with `summary.json`, and the sounds and figures that it names.
-        reference: the folder of a run that was trained for longer, with a score card; some of its
-            sounds are copied to `reference/` and included.
+        shipped: the folder of a run that was trained for longer, with a score card; its sounds of
+            the same utterances become tracks beside those of this run.
     """
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    body = [
-        f"<h1>{html.escape(summary['run'])}</h1>",
-        f"<p>An encoder turned speech into {_rate(summary)}, and a WaveNet synthesised it from "
-        f"them: in the same voice, and in others. {_origin(summary['tracks'])}</p>",
-    ]
-    if summary["train_minutes"] < 30:
+    summary, file = noted(folder), folder / "summary.json"
+    try:
+        body = _body(folder, summary, shipped)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file} is damaged, or is not {SUMMARY} ({error!r:.200})") from error
+    figures = [name for name in FIGURES if (folder / "figures" / name).is_file()]
+    body += ["<h2>Figures</h2>"] if figures else []
+    for name in figures:
+        data = base64.b64encode((folder / "figures" / name).read_bytes()).decode()
+        picture = f'<img src="data:image/png;base64,{data}" alt="">'
+        body.append(f"<p>{picture}<br>{FIGURES[name]}</p>")
+    if (folder / "embeddings").is_dir():
         body.append(
-            f'<p class="note">The model was trained for {summary["train_minutes"]:.1f} minutes. '
-            "That is enough for rhythm and loudness at best, and far too little for words: expect "
-            "babble and noise.</p>"
+            "<p>The vectors of codes, speakers and frames are in <code>embeddings/</code> of the "
+            "run's folder. The command <code>vqwn visualise --open --save</code> with that folder "
+            "shows them in the Embedding Projector, and projector.tensorflow.org loads a "
+            "<code>_vecs.tsv</code> with its <code>_meta.tsv</code>.</p>"
         )
-    body += ["<h2>Sounds</h2>", *_players(summary["tracks"])]
-    if reference is not None:
-        body += _reference(folder, reference)
-    measures = [list(map(html.escape, pair)) for pair in summary["measures"].items()]
-    body += ["<h2>Measures</h2>", table(measures), "<h2>Figures</h2>"]
-    for name, caption in FIGURES.items():
-        if (folder / "figures" / name).is_file():
-            body.append(f'<p><img src="figures/{name}" alt=""><br>{caption}</p>')
-    body.append(
-        "<p>The vectors of codes, speakers and frames are in <code>embeddings/</code>. The command "
-        "<code>vqwn visualise --open --save</code> with that folder shows them in the Embedding "
-        "Projector, and projector.tensorflow.org loads a <code>_vecs.tsv</code> with its "
-        "<code>_meta.tsv</code>.</p>"
-    )
-    page = (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(summary['run'])}</title><style>{STYLE}</style></head>"
-        f"<body>{''.join(line + chr(10) for line in body)}</body></html>"
-    )
-    with replacing(folder / "report.html") as scratch:
-        scratch.write_text(page, encoding="utf-8")
-    return folder / "report.html"
+    return write_page(folder / "report.html", body, summary["run"], STYLE)
+
+
+def _body(folder: Path, summary: dict, shipped: Path | None) -> list:
+    """Return what the report says before its figures."""
+    body: list = [f"<h1>{html.escape(summary['run'])}</h1>", *_introduction(summary)]
+    others: dict[str, dict[str, Path]] = {}  # files of the shipped run by utterance and label
+    if shipped is not None:
+        card = ScoreCard.load(shipped)
+        body.append(f"<p>{_about_shipped(shipped.name, card)}</p>")
+        for track in card.tracks:
+            files = others.setdefault(track["utterance"], {})
+            if not track["label"].startswith("original"):
+                files[f"{shipped.name}: {track['label']}"] = shipped / track["file"]
+    players = (_player(folder, u, others.get(u["key"], {})) for u in summary["utterances"])
+    body += [f"<p>{KEYS}</p>", *players]
+    if summary.get("measures"):
+        measures = [list(map(html.escape, pair)) for pair in summary["measures"].items()]
+        body += ["<h2>Measures</h2>", table(measures)]
+    return body
+
+
+def _introduction(summary: dict) -> list[str]:
+    """Return what was trained, for how long, why it ended, and what to expect."""
+    stages, utterances = summary["stages"], summary["utterances"]
+    held_out = all(utterance["split"] == "held_out" for utterance in utterances)
+    origin = "No utterance below was in training."
+    if not held_out:
+        origin = "These utterances were in training, since none is held out."
+    decoder = "a light decoder of mel bands" if summary["first_stage_only"] else "a WaveNet"
+    ends = [f"{html.escape(stage['name'])}: {html.escape(stage['end'])}" for stage in stages]
+    lines = [
+        f"<p>An encoder turned speech into {_rate(summary)}, and {decoder} synthesised it from "
+        f"them: in the same voice, and in others. {origin}</p>",
+        "<ul>",
+        *(f"<li>{end}.</li>" for end in ends),
+        "</ul>",
+    ]
+    if summary["first_stage_only"]:
+        lines.append(
+            '<p class="note"><strong>Codes only, no WaveNet yet.</strong> The phases are estimated '
+            "by the method of Griffin and Lim. The WaveNet is in training; this page is replaced "
+            "when it is done.</p>"
+        )
+    return lines
 
 
 def _rate(summary: dict) -> str:
     rate, bits = summary["codes_per_second"], summary["bits_per_second"]
-    if bits is None:
-        return f"{rate:.0f} vectors per second, without a codebook"
-    return f"{rate:.0f} codes per second ({bits:.0f} bits per second)"
+    text = f"{rate:.0f} vectors per second, without a codebook"
+    if bits is not None:
+        text = f"{rate:.0f} codes per second ({bits:.0f} bits per second)"
+    pitch = summary.get("pitch_bits_per_second")
+    return text if pitch is None else f"{text} and the pitch ({pitch:.0f} bits per second)"
 
 
-def _origin(tracks: list[dict]) -> str:
-    if all(track["split"] == "held_out" for track in tracks):
-        return "No utterance below was in training."
-    return "These utterances were in training, since none is held out."
-
-
-def _players(tracks: list[dict], prefix: str = "") -> list[str]:
-    parts = []
-    for utterance in dict.fromkeys(track["utterance"] for track in tracks):
-        versions = [track for track in tracks if track["utterance"] == utterance]
-        text = html.escape(versions[0]["text"])
-        text = f' <span class="text">{text}</span>' if text else ""
-        rows = []
-        for track in versions:
-            source = urllib.parse.quote(prefix + track["file"])
-            rows.append([html.escape(track["label"]), audio_element(source)])
-        parts += [f"<h3>{html.escape(utterance)}{text}</h3>", table(rows)]
-    return parts
-
-
-def _reference(folder: Path, reference: Path) -> list[str]:
-    card = json.loads((reference / "score_card.json").read_text(encoding="utf-8"))
-    utterances = list(dict.fromkeys(track["utterance"] for track in card["tracks"]))
-    shown = utterances[:: max(1, len(utterances) - 1)][:2]
-    tracks = [track for track in card["tracks"] if track["utterance"] in shown]
-    for track in tracks:
-        target = folder / "reference" / track["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(reference / track["file"], target)
-    (seconds,) = [row["value"] for row in card["rows"] if row["name"] == "training time"]
-    intro = (
-        f"<p>A model with other settings, trained for {seconds / 60:.0f} minutes "
-        f"(<code>{html.escape(reference.name)}</code>, see its README and its score card):</p>"
+def _about_shipped(name: str, card: ScoreCard) -> str:
+    return (
+        f"The tracks named <em>{html.escape(name)}</em> are of the run that comes with the "
+        "project, for comparison; its decoder was trained for "
+        f"{card['training time'].value / 60:.0f} minutes."
     )
-    return ["<h2>Longer training</h2>", intro, *_players(tracks, "reference/")]
+
+
+def _player(folder: Path, utterance: dict, others: dict[str, Path]) -> Player:
+    """Return a player of all sounds of an utterance, those of another run last."""
+    files = {track["label"]: folder / track["file"] for track in utterance["tracks"]} | others
+    tracks = {label: load_audio(file) for label, file in files.items()}
+    title = f"{utterance['key']}: {utterance['text']}".removesuffix(": ")
+    settings = {name: utterance[name] for name in ("codes", "hop_length", "phones")}
+    return Player(tracks, SAMPLE_RATE, title=title, **settings)

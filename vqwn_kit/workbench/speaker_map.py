@@ -6,6 +6,7 @@ import numpy as np
 
 from vqwn_kit.data.scan import FACTS
 from vqwn_kit.errors import InputError
+from vqwn_kit.plots.style import SEXES
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import load_run
 from vqwn_kit.sampling.generate import convert_voice
@@ -23,7 +24,7 @@ def speaker_map(
     store = store_of(run, data, progress)
     corpus, names = store.corpus, list(run.speakers)
     number, longest = find_utterance(store, utterance), round(seconds * store.sample_rate)
-    vectors = run.model.decoder.speakers.numpy()
+    vectors = run.speaker_embedding()
     speaker_of = np.array([member.speaker for member in corpus])
     samples = [store.lengths[speaker_of == name].sum() for name in names]
     minutes = np.array(samples) / store.sample_rate / 60
@@ -40,9 +41,7 @@ def speaker_map(
 
     known = {fact: [facts.get(fact, "") for facts in run.speakers.values()] for fact in FACTS}
     known = {fact: values for fact, values in known.items() if any(values)}
-    hear = {"recording": recording}
-    if run.model.is_autoregressive:
-        hear[f"decoder, {corpus.utterances[number].key}"] = converted
+    hear = {"recording": recording, f"decoder, {corpus.utterances[number].key}": converted}
     return Explorer(
         projections(vectors, METHODS if len(names) > 15 else METHODS[:1]),
         names,
@@ -62,4 +61,4 @@ def _numbers_or_names(name: str, values: Sequence[str]) -> Colour:
     try:
         return Colour(name, [float(value) if value else np.nan for value in values])
     except ValueError:
-        return Colour(name, values)
+        return Colour(name, values, order=SEXES if name == "sex" else ())

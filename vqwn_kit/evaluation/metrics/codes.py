@@ -1,5 +1,7 @@
 """Measures of codes and of the probabilities that a model gives them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -15,9 +17,53 @@ def entropy(counts: np.ndarray) -> float:
     return float(np.sum(share * -np.log2(share)))
 
 
+def miller_madow(counts: np.ndarray) -> float:
+    """Return the entropy in bits of the distribution that counts (K,) are a sample of.
+
+    The entropy of a sample's own shares is too low by about (codes used - 1) / (2 M) nats for M
+    independent draws; that is added (Miller 1955, Note on the bias of information estimates; see
+    [Paninski 2003](https://doi.org/10.1162/089976603321780272)). Neighbouring frames are not
+    independent, so the correction is too small for codes of speech.
+    """
+    counts = np.asarray(counts)
+    return entropy(counts) + (np.count_nonzero(counts) - 1) / (2.0 * np.log(2.0) * counts.sum())
+
+
 def perplexity(counts: np.ndarray) -> float:
     """Return 2 to the entropy of counts (K,): K if all codes are equally frequent, 1 if one is."""
     return float(2.0 ** entropy(counts))
+
+
+def mean_perplexity(counts: np.ndarray) -> float:
+    """Return the geometric mean of the perplexities of codebooks with counts (Q, K), 1 to K."""
+    return float(2.0 ** np.mean([entropy(row) for row in counts]))
+
+
+def bigram_bits(
+    training: Sequence[np.ndarray], sequences: Sequence[np.ndarray], size: int
+) -> list[np.ndarray]:
+    """Return the bits of each symbol of sequences under a bigram model of other sequences.
+
+    Interpolated with the unigram by Witten and Bell's method (1991): the more symbols follow a
+    symbol in training, the more probability goes to those that never did. It is the length of a
+    code that can be decoded, an upper bound of the entropy per symbol.
+
+    Args:
+        training: int (N_u,), 0..L-1, that the model is of.
+        sequences: int (N_u,), whose bits are returned; the first of each is under the unigram.
+        size: L.
+    """
+    pairs = np.zeros((size, size))
+    for symbols in training:
+        np.add.at(pairs, (symbols[:-1], symbols[1:]), 1)
+    unigram = 1.0 + code_counts(np.concatenate(training), size)
+    unigram /= unigram.sum()
+    followers = np.maximum(1, np.count_nonzero(pairs, axis=1, keepdims=True))
+    bigram = (pairs + followers * unigram) / (pairs.sum(axis=1, keepdims=True) + followers)
+    return [
+        -np.log2(np.concatenate([unigram[symbols[:1]], bigram[symbols[:-1], symbols[1:]]]))
+        for symbols in sequences
+    ]
 
 
 def calibration(

@@ -60,12 +60,27 @@ def read_answers(path: str | Path) -> list[dict[str, str]]:
         raise InputError(f"no answers at {path}: take a blind test first, with save={str(path)!r}")
     _check_header(path)
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        rows = csv.DictReader(file)
+        try:
+            answers = list(rows)
+            for row in answers:
+                if None in row or None in row.values():
+                    raise ValueError(f"{row} has more or fewer cells than the header")
+                float(row["correct"] if row["mode"] == "abx" else row["answer"])
+        except (csv.Error, ValueError) as error:
+            raise InputError(
+                f"{path} is damaged, up to line {rows.line_num} ({error!s:.200}): correct or "
+                "remove that line"
+            ) from error
+    return answers
 
 
 def _check_header(path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
-        header = next(csv.reader(file), [])
+        try:
+            header = next(csv.reader(file), [])
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not a table of answers ({error}): give another") from error
     if tuple(header) != COLUMNS:
         raise InputError(
             f"{path} is not a table of answers: its first line is {','.join(header)[:80]!r}, "

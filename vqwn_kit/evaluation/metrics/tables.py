@@ -1,10 +1,15 @@
-"""Rows of text as an aligned table: plain text, Markdown or HTML.
+"""Rows of text as an aligned table: plain text, Markdown or HTML; what is shown as either.
 
 `align` has one letter per column: `l` for text on the left, `r` for numbers on the right.
 """
 
+import csv
 import html
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from vqwn_kit.files import replacing
 
 Rows = Sequence[Sequence[str]]
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -54,3 +59,31 @@ def html_table(head: Sequence[str], sections: Iterable[tuple[str, Rows]], align:
         parts.append(f'<tr><th colspan="{len(head)}"{left}>{html.escape(name)}</th></tr>')
         parts += [line("td", row) for row in rows]
     return f"<table>{''.join(parts)}</table>"
+
+
+def write_csv(path: str | Path, columns: Mapping[str, Sequence]) -> Path:
+    """Write columns of equal length by name as a CSV file, replaced where it exists; its path."""
+    path = Path(path)
+    with replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(columns)
+        table.writerows(zip(*columns.values(), strict=True))
+    return path
+
+
+class Shown:
+    """Base class of what is text (`__str__`) in a terminal, and `_repr_html_` in a notebook."""
+
+    def __repr__(self) -> str:
+        """Return it as text."""
+        return str(self)
+
+    def show(self) -> None:
+        """Show it: as HTML in a notebook, else as text."""
+        ipython = sys.modules.get("IPython")  # it is imported wherever a notebook is
+        if ipython is None or ipython.get_ipython() is None:
+            print(self)
+        else:
+            from IPython.display import display
+
+            display(self)

@@ -1,0 +1,176 @@
+"""Score cards of several runs -> one table, a column per run, differences paired by sentence."""
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from vqwn_kit.errors import one_of
+from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, paired_difference
+from vqwn_kit.evaluation.metrics.tables import NO_BREAK, Shown, align_columns, html_table
+from vqwn_kit.evaluation.score_card import INTERVALS, Row, ScoreCard
+
+BITS = "bits are of"  # the fact of a card that says which signal its likelihood is of
+OWN = ("run", "step", BITS)  # facts in which cards of different runs differ anyway
+NONE = "-"  # what was not measured, or cannot be compared
+PAIRED = (
+    "Differences are from {first}: the mean over the sentences that both cards have, in pairs, and "
+    "its 95 % interval, which includes 0 where they are not distinguishable. Of twenty differences "
+    "that are 0, one is distinguishable by chance. Measures that keep no value of each "
+    "sentence have none."
+)
+Key = tuple[str, str, str]  # section, name, and the signal of bits that cannot be compared
+
+
+@dataclass(repr=False)
+class CardComparison(Shown):
+    """Score cards side by side: a terminal shows them as text, a notebook as a table.
+
+    Attributes:
+        cards: the cards by name of the run; the first is the reference of all differences.
+        missing: why a run has no card, by name.
+        units: whether the rows of codes as units of speech are shown.
+
+    Example:
+        cards = {name: vq.ScoreCard.load(f"results/{name}") for name in ("mini", "vctk-libri")}
+        CardComparison(cards).show()
+    """
+
+    cards: dict[str, ScoreCard]
+    missing: dict[str, str] = field(default_factory=dict)
+    units: bool = False
+
+    def difference(self, name: str, measure: str) -> Estimate:
+        """Return how much a run is above the first in a measure, paired by sentence.
+
+        Raises:
+            InputError: no card of this name.
+            NotMeasured: the two cannot be compared; the message says why.
+        """
+        if name not in self.cards:
+            raise one_of("score card", name, self.cards)
+        first = next(iter(self.cards))
+        rows = [{row.name: row for row in self.cards[run].rows} for run in (first, name)]
+        corpora = [self.cards[run].about.get("corpus") for run in (first, name)]
+        for run, known in zip((first, name), rows, strict=True):
+            if measure not in known:
+                raise NotMeasured(f"{run} has no row {measure!r}")
+        signals = [_signal(self.cards[run], rows[0][measure]) for run in (first, name)]
+        if signals[0] != signals[1]:
+            raise NotMeasured(self._about_bits())
+        if corpora[0] != corpora[1]:
+            raise NotMeasured(f"the cards are of the corpora {corpora[0]} and {corpora[1]}")
+        return paired_difference(rows[0][measure].sentences, rows[1][measure].sentences)
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to compare the columns, in one sentence each."""
+        notes = [f"No score card of {name}: {why}." for name, why in self.missing.items()]
+        facts = dict.fromkeys(fact for card in self.cards.values() for fact in card.about)
+        for fact in facts:
+            values = {name: card.about.get(fact, "none") for name, card in self.cards.items()}
+            if fact not in OWN and len(set(values.values())) > 1:
+                listed = "; ".join(f"{value} ({name})" for name, value in values.items())
+                notes.append(f"The cards differ in {fact!r}: {listed}.")
+        return notes + ([self._about_bits()] if self._bits_differ() else [])
+
+    def _bits_differ(self) -> bool:
+        signals = {card.about[BITS] for card in self.cards.values() if BITS in card.about}
+        return len(signals) > 1
+
+    def _about_bits(self) -> str:
+        listed = (f"{card.about.get(BITS, 'none')} ({name})" for name, card in self.cards.items())
+        return (
+            f"Bits per sample of different signals cannot be compared: {'; '.join(listed)}. Finer "
+            "levels take more bits, whatever the model. So each signal has a row of its own."
+        )
+
+    def _table(self) -> dict[Key, dict[str, Row]]:
+        """Return the rows by key, and of each by name of the run."""
+        table: dict[Key, dict[str, Row]] = {}
+        apart = self._bits_differ()
+        for name, card in self.cards.items():
+            for row in card.rows:
+                if self.units or not row.section.startswith("units"):
+                    signal = _signal(card, row) if apart else ""
+                    table.setdefault((row.section, row.name, signal), {})[name] = row
+        order = list(dict.fromkeys(section for section, *_ in table))
+        return dict(sorted(table.items(), key=lambda item: order.index(item[0][0])))
+
+    def sections(self) -> Iterator[tuple[str, list[list[str]]]]:
+        """Yield each section with its lines: measure, a cell per run, differences, what is seen."""
+        lines: dict[str, list[list[str]]] = {}
+        for (section, measure, signal), rows in self._table().items():
+            cells = [_cell(rows[name]) if name in rows else NONE for name in self.cards]
+            changes = [self._change(name, measure, rows) for name in list(self.cards)[1:]]
+            observed = " / ".join(dict.fromkeys(row.cells()[3] for row in rows.values()))
+            shown = f"{measure}, of {signal}" if signal else measure
+            lines.setdefault(section, []).append([shown, *cells, *changes, observed])
+        yield from lines.items()
+
+    def _change(self, name: str, measure: str, rows: dict[str, Row]) -> str:
+        """Return the difference of a run from the first as text."""
+        if name not in rows:
+            return NONE
+        try:
+            value, low, high, n = self.difference(name, measure)
+        except NotMeasured:
+            return NONE
+        number = replace(rows[name], value=value, low=low, high=high).cells()[1]
+        limits = " to ".join(_signed(rows[name], limit) for limit in (low, high))
+        if n < max(len(row.sentences) for row in rows.values()):
+            limits += f", {n} sentences"
+        if low <= 0 <= high:
+            return f"not distinguishable ({limits})"
+        return f"{'+' if value > 0 else ''}{number} ({limits})"
+
+    @property
+    def head(self) -> list[str]:
+        """The heads of the columns."""
+        first, *others = self.cards or [NONE]
+        changes = [f"{name} - {first}" for name in others]
+        return ["measure", *self.cards, *changes, "on"]
+
+    def _caption(self) -> list[str]:
+        several = [PAIRED.format(first=next(iter(self.cards)))] if len(self.cards) > 1 else []
+        return [*several, INTERVALS] if self.cards else []
+
+    def __str__(self) -> str:
+        """Return the table for a terminal."""
+        sections = list(self.sections())
+        rows = [self.head, *(line for _, lines in sections for line in lines)]
+        aligned = iter(align_columns(rows, "l" + "r" * (len(self.head) - 2) + "l"))
+        text = [*self.notes, "", f"  {'  '.join(next(aligned))}"]
+        for section, lines in sections:
+            text += ["", section.upper()]
+            text += [f"  {'  '.join(next(aligned))}".rstrip() for _ in lines]
+        return "\n".join([*text, "", *self._caption()])
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        caption = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in self._caption())
+        if not self.cards:
+            return notes
+        align = "l" + "r" * (len(self.head) - 2) + "l"
+        sections = [
+            (section, [[*cells, observed.replace(" ", NO_BREAK)] for *cells, observed in lines])
+            for section, lines in self.sections()
+        ]
+        return f"{notes}{html_table(self.head, sections, align)}{caption}"
+
+
+def _signal(card: ScoreCard, row: Row) -> str:
+    """Return what the bits of a row are of, or nothing for a row of anything else."""
+    return str(card.about.get(BITS, "")) if row.section == "likelihood" else ""
+
+
+def _cell(row: Row) -> str:
+    _, value, interval, *_ = row.cells()
+    return f"{value} ({interval})" if interval else value
+
+
+def _signed(row: Row, number: float) -> str:
+    """Return a number with its sign, as a row writes it, without the unit."""
+    text = replace(row, value=number, low=None, high=None, unit=row.unit).cells()[1]
+    text = text.removesuffix(row.unit).strip()
+    return text if text.startswith("-") else f"+{text}"
