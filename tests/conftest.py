@@ -30,6 +30,9 @@ from vqwn_kit.presets.parts import build_part, change_part  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
+# Tracing a graph takes longer than the few steps of a tiny training, and keeps 86 MB. Tests that
+# are marked `traced` trace graphs, as users do; so do notebooks, slow tests and the main job.
+tf.config.run_functions_eagerly(True)
 # Graphs that run for a few steps are not worth optimising: a fifth of the time of a tiny training.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 GRADIENTS = ops.gradient_registry._registry
@@ -55,13 +58,15 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _seeded(request) -> Iterator[None]:
     """Make the weights of each test the same in every run; free the graphs that it traced.
 
-    TensorFlow keeps each custom gradient that was traced, with its graph: 86 MB per training.
+    TensorFlow keeps each custom gradient that was traced, with its graph.
     """
     keras.utils.set_random_seed(1234)
+    tf.config.run_functions_eagerly(not {"traced", "slow"} & set(request.keywords))
     yield
+    tf.config.run_functions_eagerly(True)
     traced = GRADIENTS.keys() - KNOWN_GRADIENTS
     for name in traced:
         del GRADIENTS[name]
@@ -74,6 +79,17 @@ def tones(seconds: float, pitch: float, seed: int = 0) -> np.ndarray:
     time = np.arange(int(seconds * 16_000)) / 16_000
     wave = sum(np.sin(2 * np.pi * pitch * h * time + seed) / h for h in (1, 2, 3))
     return (0.3 * wave * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time + seed))).astype(np.float32)
+
+
+def zero_crossings(waveform: np.ndarray) -> np.ndarray:
+    """Return half the zero crossings per second around each 256th sample, as a pitch in Hz.
+
+    It stands for the estimator of an optional package; fewer than 50 Hz are unvoiced.
+    """
+    crossed = np.diff(np.signbit(np.pad(waveform, 256)))
+    windows = [crossed[256 * n : 256 * n + 512].sum() for n in range(max(1, len(waveform) // 256))]
+    hertz = np.array(windows) * 16_000 / 1024
+    return np.where(hertz < 50, np.nan, np.maximum(hertz, 1.0))
 
 
 def make_folders(folder: Path, speakers: dict[str, float], utterances: int = 4) -> Path:
@@ -190,6 +206,52 @@ def model(run):
     return run.model
 
 
+@pytest.fixture(scope="module")
+def estimator() -> Iterator[None]:
+    """The pitch of waveforms is estimated by `zero_crossings`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vqwn_kit.data.pitch.pitch_of", zero_crossings)
+        yield
+
+
+@pytest.fixture(scope="session")
+def pitch_run(store, tmp_path_factory):
+    """A run of the preset `tiny` whose decoder is conditioned on pitch, by `zero_crossings`."""
+    from vqwn_kit import train
+
+    save = tmp_path_factory.mktemp("pitch") / "weights"
+    settings = {"decoder": {"conditioner": {"pitch_levels": 50}}, "progress": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vqwn_kit.data.pitch.pitch_of", zero_crossings)
+        return train(store, "tiny", save=save, **settings)
+
+
+def several_codebooks(kind: str) -> dict:
+    """Return settings of a bottleneck of three codebooks of eight codes, for the preset `tiny`."""
+    sizes = {"num_embeddings": 8, "initializer": "data"}
+    return {"class_name": kind, "num_codebooks": 3, "quantizer": sizes}
+
+
+@pytest.fixture(scope="session")
+def residual_run(store, tmp_path_factory):
+    """A run of the preset `tiny` with three residual codebooks of eight codes."""
+    from vqwn_kit import train
+
+    settings = {"bottleneck": several_codebooks("residual"), "steps": 10, "save_every": 10}
+    folder = tmp_path_factory.mktemp("residual") / "weights"
+    return train(store, "tiny", save=folder, progress=False, **settings)
+
+
+@pytest.fixture(scope="session")
+def product_model():
+    """A product model of random weights: groups of three of the nine channels."""
+    from vqwn_kit import load_preset
+
+    changes = {"encoder": {"embedding_dim": 9}, "bottleneck": several_codebooks("product")}
+    changes["bottleneck"]["embedding_dim"] = 9
+    return build_model(load_preset("tiny").change(**changes), ["ann", "bob"])
+
+
 def declare(preset, speakers: Sequence[str] = ("ann",)):
     """Return the `VQVAE` of a preset with the shapes of its weights, which take no memory."""
     with keras.StatelessScope(initialize_variables=False):
@@ -206,8 +268,11 @@ def decoder_settings(**flat) -> dict:
     if "num_components" in flat:
         settings = {"num_components": flat.pop("num_components")}
         nested["distribution"] = {"class_name": "LogisticMixture", **settings}
+    own = {
+        key: flat.pop(key) for key in ("trained_filters", "contrast", "match_bands") if key in flat
+    }
     assert not flat, flat
-    return {name: settings for name, settings in nested.items() if settings}
+    return own | {name: settings for name, settings in nested.items() if settings}
 
 
 def small_decoder(**changes) -> WaveNetDecoder:

@@ -18,6 +18,7 @@ BESIDE = [
     *(ROOT / name for name in ("benchmarks", "scripts", "data/README.md")),
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("results/**/README.md")),
+    *sorted(ROOT.glob("site/**/*.md")),
     *sorted(ROOT.glob("notebooks/*.ipynb")),
     *sorted(path for path in ROOT.glob("tests/**/*.py") if path != Path(__file__)),
 ]

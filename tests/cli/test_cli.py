@@ -1,16 +1,24 @@
 """The command line: the original VQ-VAE-WaveNet's options, and those of this package."""
 
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import ROOT, make_folders, make_vctk
-from vqwn_kit import load_run, open_corpus
+from tests.conftest import ROOT, make_folders, make_vctk, tones
+from vqwn_kit import convert_voice, load_audio, load_run, open_corpus, save_audio
 from vqwn_kit.cli.main import COMMANDS, main
+from vqwn_kit.data.audio import read, resample
 from vqwn_kit.presets.preset import PRESETS
+from vqwn_kit.runs.added_voices import AddedVoice, save_voice
+from vqwn_kit.sampling.pitch import waveform_pitch
+from vqwn_kit.sampling.sampler import Sampler
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +74,58 @@ def test_the_originals_generation_writes_a_file_per_speaker(project, trained, mo
     assert capsys.readouterr().out.split() == [str(file.relative_to(project)) for file in files]
 
 
+def test_the_original_distinguishes_several_recordings_by_their_names(
+    project, trained, monkeypatch
+):
+    monkeypatch.chdir(project)
+    folder = "data/VCTK-Corpus/wav48/p225"
+    line = f"generate -restore saved_model/weights-{trained} -speakers p226 -save several -audio"
+    assert main([*line.split(), f"{folder}/p225_001.wav", f"{folder}/p225_002.wav"]) == 0
+    names = sorted(path.name for path in (project / "several").iterdir())
+    assert names == [f"{trained}_p225_001_p226.wav", f"{trained}_p225_002_p226.wav"]
+
+
+def test_generate_writes_at_the_rate_and_level_of_the_recording(run, tmp_path, capsys):
+    recording = tmp_path / "a.wav"
+    save_audio(recording, resample(tones(0.2, 200.0) / 8, 16_000, 22_050), 22_050)
+    line = f"generate --run {run.folder} --audio {recording} --speakers bob --save {tmp_path}"
+    assert main([*line.split(), "--rate", "input", "--level", "input"]) == 0
+    made, given = read(tmp_path / "a_as_bob.wav"), read(recording)
+    assert (made.sample_rate, len(made.waveform)) == (22_050, len(given.waveform))
+    levels = [np.sqrt(np.mean(sound.waveform**2)) for sound in (made, given)]
+    assert levels[0] == pytest.approx(levels[1], rel=0.02)
+    for option in ("--rate high", "--rate 3", "--level loud"):
+        assert main([*line.split(), *option.split()]) == 2
+        assert "expected" in capsys.readouterr().err
+
+
+def test_runs_are_compared_on_a_page(run, residual_run, folder, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    runs = [str(run.folder), str(residual_run.folder)]
+    more = ["--data", str(folder), "--utterances", "1", "--no-maps", "--save", str(page)]
+    assert main(["compare-runs", *runs, *more]) == 0
+    assert capsys.readouterr().out.endswith(f"{page}\n")
+    assert page.read_text().count('<div id="widget-') == 1
+    assert main(["compare-runs", runs[0], *more]) == 2
+    assert "1 runs; a comparison takes 2 to 8 runs" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_status_130_and_says_what_is_kept(run, folder, tmp_path, monkeypatch, capsys):
+    original = Sampler.stream
+
+    def interrupted(self, *args, **settings):
+        yield next(original(self, *args, **settings))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vqwn_kit.sampling.sampler.Sampler.stream", interrupted)
+    recording = folder / "ann/ann_000.wav"
+    line = f"generate --run {run.folder} --audio {recording} --speakers bob --save {tmp_path}"
+    assert main(line.split()) == 130
+    shown = capsys.readouterr()
+    assert "the sound so far is kept" in shown.err
+    assert 0 < soundfile.info(shown.out.strip()).frames < soundfile.info(recording).frames
+
+
 def test_generated_files_are_not_overwritten(project, trained, monkeypatch):
     monkeypatch.chdir(project)
     line = f"generate -restore saved_model/weights-{trained} -speakers p226 -save twice -audio"
@@ -111,15 +171,111 @@ def test_train_generate_and_visualise_a_run(folder, tmp_path, monkeypatch):
     options = "--speakers bob --mode greedy --temperature 0.9 --save generated".split()
     assert main(["generate", "--run", "results/small", "--audio", *audio, *options]) == 0
     names = sorted(path.name for path in (tmp_path / "generated").iterdir())
-    assert names == ["4_ann_000_bob.wav", "4_bob_001_bob.wav"]
+    assert names == ["ann_000_as_bob.wav", "bob_001_as_bob.wav"]
     assert main("visualise --run results/small --save exported".split()) == 0
     assert (tmp_path / "exported/projector_config.json").is_file()
+
+
+def test_recordings_are_converted_from_the_first_codebooks(residual_run, folder, tmp_path):
+    recording = folder / "ann/ann_000.wav"
+    line = f"generate --run {residual_run.folder} --audio {recording} --speakers bob --codebooks 1"
+    assert main([*line.split(), "--save", str(tmp_path)]) == 0
+    saved, _ = soundfile.read(tmp_path / "ann_000_as_bob.wav")
+    wave = load_audio(recording)
+    (expected,) = convert_voice(residual_run.model, wave, ["bob"], codebooks=1)
+    np.testing.assert_allclose(saved, expected, atol=1e-4)
+    (every,) = convert_voice(residual_run.model, wave, ["bob"])
+    assert np.abs(saved - every).max() > 1e-3
+
+
+def test_voices_are_added_listed_used_and_removed(run, folder, tmp_path, monkeypatch, capsys):
+    def fitted(fit, ends, show):
+        fit.errors["bits per sample"] = (4.0, "bob", 3.5)
+        return np.ones(4, np.float32)
+
+    monkeypatch.setattr("vqwn_kit.training.add_voice.VoiceFit.run", fitted)
+    shutil.copytree(run.folder, tmp_path / "results" / "own")
+    monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))  # so `own` is the name of a run
+    copy, speech = "own", tmp_path / "speech"
+    for number in range(3):
+        save_audio(speech / f"{number}.wav", tones(2.0, 100.0 + 20 * number))
+    assert main(["add-voice", copy, str(speech), "--name", "Eve 2"]) == 0
+    printed = capsys.readouterr().out
+    assert "Eve 2: 6.0 s of speech, bits per sample 3.500 (bob: 4.000)" in printed
+    assert "Eve 2.npz" in printed
+    save_voice(load_run(copy).folder, AddedVoice("old", np.zeros(4), 10))
+    assert main(["add-voice", copy, "--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[0].startswith("Eve 2: 6.0 s of speech")
+    assert "of step 10, while the run is at 20: add it again" in listed[1]
+    audio = str(folder / "ann" / "ann_000.wav")
+    line = shlex.split(printed.splitlines()[-1].removeprefix("next: vqwn "))
+    line = [audio if word == "FILE" else word for word in line] + ["--save", str(tmp_path / "made")]
+    assert main(line) == 0
+    sound = load_audio(tmp_path / "made" / "ann_000_as_Eve 2.wav")
+    expected = convert_voice(load_run(copy).model, load_audio(audio), ["Eve 2"])[0]
+    np.testing.assert_allclose(sound, expected, atol=1e-4)
+    assert main(["add-voice", copy, "--remove", "Eve 2"]) == 0
+    assert "removed" in capsys.readouterr().out
+    assert main(line) == 2
+    assert "no speaker 'Eve 2'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "give one of: sounds and --name, --list, or --remove NAME"),
+        (["--list", "--name", "eve"], "give one of"),
+        (["--name", "eve"], "a new voice needs sounds, a folder or files"),
+        (["a.wav"], "a new voice needs a name: --name ann"),
+        (["nowhere.wav", "--name", "eve"], "no such recording: nowhere.wav"),
+        (["nowhere.wav", "--name", "ann"], "has a voice 'ann' already"),
+        (["--remove", "eve"], "no voice was added to"),
+    ],
+)
+def test_a_voice_that_cannot_be_added_gives_status_2(run, capsys, more, message):
+    assert main(["add-voice", str(run.folder), *more]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_seed_of_a_new_voice_below_0_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["add-voice", "RUN", "a.wav", "--name", "eve", "--seed", "-1"])
+    assert ended.value.code == 2
+    assert "'-1': expected a whole number from 0 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train x --restore own --preset mini", "uses the run's own preset"),
+        ("prior own --score --restore", "--score trains nothing"),
+        ("evaluate own --sampled -1 --data {folder}", "sampled=-1"),
+        ("generate --run own --from-prior --speakers ann", "own has no prior"),
+    ],
+)
+def test_commands_take_the_name_of_a_run(line, message, run, folder, tmp_path, monkeypatch, capsys):
+    shutil.copytree(run.folder, tmp_path / "results" / "own")
+    monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))
+    assert main(line.format(folder=folder).split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_restoring_a_run_by_its_name_resumes_it(run, folder, tmp_path, monkeypatch):
+    given = {}
+    shutil.copytree(run.folder, tmp_path / "results" / "own")
+    monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr("vqwn_kit.train", lambda *_, **named: given.update(named) or run)
+    assert main(["train", str(folder), "--restore", "own", "--steps", "3"]) == 0
+    opened = load_run(given["restore"])
+    assert (opened.folder, opened.newest) == (tmp_path / "results" / "own", 20)
+    assert given["steps"] == 23
 
 
 def test_prepare_prints_the_layout(folder, capsys):
     assert main(["prepare", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "folders (it has one subfolder per speaker)" in out
+    assert "folders (it has one subfolder per speaker; ann, bob)" in out
     assert "2 speakers" in out
 
 
@@ -158,7 +314,7 @@ def test_info_describes_runs_and_corpora(run, folder, capsys):
     assert main(["info", str(folder)]) == 0
     assert "2: ann, bob" in capsys.readouterr().out
     assert main(["info", str(ROOT / "results" / "mini")]) == 0
-    assert "at step 4500, with pre-emphasis 0.85" in capsys.readouterr().out
+    assert "at step 4000, of the pre-emphasised waveform (0.85)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -179,11 +335,31 @@ def test_info_describes_runs_and_corpora(run, folder, capsys):
         ("generate -restore {run} -audio {text} -speakers ann", "is no sound"),
         ("generate -restore {run} -audio {wav} -speakers anna", "did you mean 'ann'"),
         ("generate -restore {run} -audio {wav} -speakers ann --temperature 0", "above 0"),
+        (
+            "generate -restore {run} -audio {wav} -speakers ann --codebooks 2",
+            "codebooks=2; expected 1",
+        ),
+        ("evaluate {run} --links --targets 1", "--links and --targets exclude each other"),
+        ("evaluate {run} --links --no-originals", "--links and --originals exclude each other"),
         ("visualise -embedding {none}.npy", "no such file"),
         ("visualise", "nothing to visualise"),
         ("info {none}", "no run"),
         ("info mnii", "did you mean 'mini'"),
         ("prepare {none}", "no such folder"),
+        ("train {folder} --epochs nan", "--epochs nan: expected a number above 0"),
+        ("train {folder} --epochs inf", "--epochs inf: expected a number above 0"),
+        ("train {folder} --set learning_rate=NaN", "learning_rate is nan"),
+        ("train {folder} --set learning_rate=-1", "learning_rate is -1"),
+        ("train {folder} --set freeze=5", "freeze is 5"),
+        ("train {folder} --set first_stage=5", "first_stage is 5"),
+        ("train {folder} --set decoder.config=5", "decoder.config is 5"),
+        ("train {folder} --set batch_size=1000000000", "at most 268,435,456 samples"),
+        ("train {folder} --set num_embeddings=9", "give bottleneck.num_embeddings=9"),
+        ("train {folder} --set num_embedings=9", "did you mean 'bottleneck.num_embeddings'"),
+        ("train {folder} --set K=-5", "num_embeddings is -5"),
+        ("train {folder} --set K=1000000000000", "at most 16,777,216"),
+        ("train {folder} --set bottleneck.num_embedings=9", "did you mean 'num_embeddings'"),
+        ("train {folder} --set bottleneck=fsq K=9", "K=9: the codes of FiniteScalarQuantizer"),
     ],
 )
 def test_bad_input_gives_status_2_and_a_message(line, message, run, folder, tmp_path, capsys):
@@ -194,6 +370,62 @@ def test_bad_input_gives_status_2_and_a_message(line, message, run, folder, tmp_
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("vqwn: ")
     assert message in error
+
+
+@pytest.mark.parametrize("command", ["generate --restore r --speakers a", "train x", "run"])
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x", "9" * 5000])
+def test_a_seed_is_a_whole_number(command, seed, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*command.split(), "--seed", seed])
+    assert "expected a whole number from 0 on" in capsys.readouterr().err
+
+
+def vqwn(*arguments: str, **settings) -> subprocess.CompletedProcess:
+    """Run the command in a process of its own."""
+    environment = os.environ | settings.pop("env", {})
+    command = [sys.executable, "-X", "importtime", "-m", "vqwn_kit", *map(str, arguments)]
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | settings
+    return subprocess.run(command, cwd=ROOT, env=environment, **settings)
+
+
+def messages(done: subprocess.CompletedProcess) -> list[str]:
+    """Return the lines that a process wrote, without those of `-X importtime`."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+
+
+def test_a_wrong_setting_is_refused_before_tensorflow_loads(folder):
+    done = vqwn("train", folder, "--set", "decoder.network.kernel=3")
+    assert done.returncode == 2
+    assert "did you mean 'kernel_size'" in messages(done)[-1]
+    assert "| tensorflow" not in done.stderr
+
+
+def test_a_reader_that_ends_early_ends_the_command_quietly():
+    read, write = os.pipe()
+    os.close(read)
+    done = vqwn("download", stdout=write)
+    os.close(write)
+    assert done.returncode == 141
+    assert messages(done) == []
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch", "numpy"])
+def test_another_backend_is_named_with_what_to_do(backend):
+    done = vqwn("info", "tiny", env={"KERAS_BACKEND": backend})
+    assert done.returncode == 2
+    assert messages(done)[-1].startswith(f"vqwn: the backend of Keras is '{backend}'")
+    assert "KERAS_BACKEND=tensorflow" in messages(done)[-1]
+    assert "| tensorflow" not in done.stderr
+
+
+def test_a_keras_with_channels_first_works_and_nothing_but_that_is_said(tmp_path):
+    """No start-up line of TensorFlow reaches the user either."""
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    done = vqwn("info", "tiny", env={"KERAS_HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert "32 codes of 8" in done.stdout
+    (line,) = messages(done)
+    assert line.startswith("note: the settings of Keras")
 
 
 def test_a_tensorflow_1_checkpoint_is_refused(folder, tmp_path, capsys):
@@ -258,3 +490,21 @@ def test_bench_without_a_checkout_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("vqwn_kit.cli.main.project_root", lambda: tmp_path)
     assert main(["bench"]) == 2
     assert "run this command in a checkout" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("estimator")
+def test_generate_transposes_a_run_with_pitch_and_no_other(pitch_run, run, tmp_path, capsys):
+    audio = tmp_path / "tone.wav"
+    save_audio(audio, tones(0.2, 200.0))
+    line = f"--audio {audio} --speakers bob --mode greedy --save {tmp_path / 'made'}".split()
+    for more in ([], ["--transpose", "3"]):
+        assert main(["generate", "--restore", str(pitch_run.folder), *line, *more]) == 0
+    plain, higher = (soundfile.read(file)[0] for file in capsys.readouterr().out.split())
+    wave = load_audio(audio)
+    pitch = waveform_pitch(pitch_run.model, wave)
+    for made, track in ((plain, pitch), (higher, pitch + 3)):
+        expected = convert_voice(pitch_run.model, wave, ["bob"], mode="greedy", pitch=track)[0]
+        assert np.abs(made - expected).max() < 1e-4
+    assert not np.array_equal(plain, higher)
+    assert main(["generate", "--restore", str(run.folder), *line, "--transpose", "3"]) == 2
+    assert "not conditioned on pitch" in capsys.readouterr().err

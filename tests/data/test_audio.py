@@ -85,7 +85,7 @@ def test_saving_is_whole_or_not_at_all_and_only_as_wav_or_flac(tmp_path):
     path = audio.save_audio(tmp_path / "a.flac", tones(0.1, 200.0))
     before = path.read_bytes()
     with pytest.raises(OSError, match=r"cannot write .*a\.flac"):
-        audio.save_audio(path, np.zeros((10, 99)))
+        audio.save_audio(path, np.zeros(10), sample_rate=-1)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.flac"]
 
@@ -167,3 +167,27 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     with pytest.raises(InputError, match="pipe or a device"):
         audio.load_audio(tmp_path / "pipe.wav")
     assert digest_of(tmp_path / "pipe.wav") == ""
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
+@pytest.mark.parametrize("ending", ["wav", "mp3", "ogg"])
+def test_blocks_of_a_recording_are_its_whole_to_the_last_bit(tmp_path, rate, ending):
+    """Of compressed ones too, whose decoders a seek would restart."""
+    wave = 1.5 * np.stack([tones(1.7, 150.0), tones(1.7, 210.0)], axis=1)
+    soundfile.write(tmp_path / f"a.{ending}", wave, rate)
+    blocks = list(audio.stream_audio(tmp_path / f"a.{ending}", seconds=0.3))
+    assert len(blocks) > 3
+    np.testing.assert_array_equal(
+        np.concatenate(blocks), audio.load_audio(tmp_path / f"a.{ending}")
+    )
+
+
+def test_what_is_not_finite_is_refused_before_the_first_block(tmp_path):
+    wave = np.zeros(16_000, np.float32)
+    wave[12_000] = np.nan
+    soundfile.write(tmp_path / "a.wav", wave, 16_000, "FLOAT")
+    with pytest.raises(InputError, match=r"a.wav holds samples that are NaN or infinite"):
+        next(audio.stream_audio(tmp_path / "a.wav", seconds=0.5))
+    soundfile.write(tmp_path / "b.wav", wave[:0], 16_000)
+    with pytest.raises(InputError, match="holds no samples"):
+        next(audio.stream_audio(tmp_path / "b.wav"))

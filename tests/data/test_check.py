@@ -10,7 +10,7 @@ import soundfile
 from tests.conftest import make_folders, tones
 from vqwn_kit import check_corpus, open_corpus, prepare
 from vqwn_kit.cli.main import main
-from vqwn_kit.data import audio
+from vqwn_kit.data import audio, headers
 
 
 def wav_bytes(folder: Path, **kwargs) -> bytes:
@@ -45,13 +45,15 @@ def faulty(tmp_path, monkeypatch) -> Path:
     write(ann / "telephone.wav", tones(2.0, 220.0)[::2], 8000)
     write(ann / "stereo24.wav", np.stack([tones(2.0, 230.0)] * 2, 1), subtype="PCM_24")
     audio.save_audio(ann / "locked.wav", tones(2.0, 240.0))
-    real, real_open = soundfile.SoundFile, Path.open
+    real, real_open = headers.Sequential, Path.open
 
     def refuse(path):
-        if Path(path).name == "locked.wav":  # simulated, since root may read everything
+        if (
+            Path(os.fsdecode(path)).name == "locked.wav"
+        ):  # simulated, since root may read everything
             raise PermissionError(13, "Permission denied", str(path))
 
-    def sound_file(path, *args, **kwargs):
+    def opened_sound(path, *args, **kwargs):
         refuse(path)
         return real(path, *args, **kwargs)
 
@@ -59,7 +61,7 @@ def faulty(tmp_path, monkeypatch) -> Path:
         refuse(self)
         return real_open(self, *args, **kwargs)
 
-    monkeypatch.setattr(soundfile, "SoundFile", sound_file)
+    monkeypatch.setattr(headers, "Sequential", opened_sound)
     monkeypatch.setattr(Path, "open", opened)
     return folder
 
@@ -170,6 +172,15 @@ def test_suspicious_speakers_are_named_and_what_is_out_of_reach_is_said(tmp_path
     assert "bob             0.03 min      1 files" in str(report)
     assert "… and 2 more" in report.text(1)
     assert "… and" not in report.text(None)
+
+
+def test_a_speaker_without_any_sound_is_named(tmp_path):
+    make_folders(tmp_path, {"ann": 200.0}, 2)
+    (tmp_path / "bob").mkdir()
+    write(tmp_path / "bob" / "1.wav", np.zeros(32_000))
+    report = check_corpus(tmp_path, progress=False)
+    assert report.named("speaker without sound") == ["bob"]
+    assert report.named("speaker with one file") == []
 
 
 def test_the_figure_shows_minutes_by_speaker(folder):

@@ -86,7 +86,11 @@ def test_every_speaker_keeps_something_to_train_on(tmp_path):
 def test_tables_and_texts_from_windows_are_read(tmp_path):
     folder = make_folders(tmp_path / "own", {"ann": 200.0, "bob": 100.0}, 2)
     (folder / "ann" / "ann_000.txt").write_bytes("caf\xe9".encode("cp1252"))
+    (folder / "ann" / "ann_001.lab").write_text("From an aligner")
+    (folder / "bob" / "bob_000.lab").write_text("0 500000 sil\n500000 900000 ah\n")
     assert open_corpus(folder)["ann/ann_000"].text == "caf\xe9"
+    assert open_corpus(folder)["ann/ann_001"].text == "From an aligner"
+    assert open_corpus(folder)["bob/bob_000"].text == ""
     table = "path\tspeaker\nann/ann_000.wav\tann\nann/ann_001.wav\tann\nlost.wav\tann\n"
     (folder / "utterances.tsv").write_bytes(table.encode("utf-8-sig"))
     store = prepare(open_corpus(folder), progress=False)
@@ -108,7 +112,7 @@ def test_linked_folders_are_followed_once_and_names_may_be_in_any_script(tmp_pat
 
 
 def test_a_folder_too_many_is_named(tmp_path):
-    make_folders(tmp_path / "nest" / "wavs", {"ann": 200.0, "bob": 100.0}, 1)
+    make_folders(tmp_path / "nest" / "studio", {"ann": 200.0, "bob": 100.0}, 1)
     with pytest.raises(InputError, match="if those are the speakers"):
         open_corpus(tmp_path / "nest")
 
@@ -152,10 +156,10 @@ def test_bundled_corpus_is_parallel_and_holds_out_whole_sentences():
     for utterance in corpus:
         texts[utterance.speaker].add(words(utterance.text))
     assert len({frozenset(own) for own in texts.values()}) == 1
-    assert len(next(iter(texts.values()))) == 40
+    assert len(next(iter(texts.values()))) == 60
     trained = {words(u.text) for u in corpus.split("train")}
     held_out = {words(u.text) for u in corpus.split("held_out")}
-    assert held_out
+    assert (len(trained), len(held_out)) == (35, 25)
     assert not trained & held_out
 
 
@@ -169,9 +173,9 @@ def test_bundled_recordings_are_what_the_table_says():
             assert (facts.samplerate, facts.channels, facts.subtype) == (16_000, 1, "PCM_16")
             assert facts.duration == pytest.approx(float(row["seconds"]), abs=6e-4)
             total += facts.duration
-    assert 540 <= total <= 720
+    assert 900 <= total <= 1000
     size = sum(path.stat().st_size for path in (ROOT / "data/mini").rglob("*") if path.is_file())
-    assert size <= 15e6
+    assert size <= 20e6
 
 
 def test_bundled_phone_times_cover_each_utterance_without_gaps():
@@ -266,16 +270,22 @@ def test_default_batches_are_those_of_the_first_release(store):
             assert np.array_equal(crop, whole[first : first + 1024])
 
 
-def test_workers_share_the_batches_of_one(store):
-    alone = Segments(store, 1024, 3, seed=5)
-    two = [Segments(store, 1024, 3, seed=5, worker=w, workers=2) for w in range(2)]
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_share_the_rows_of_each_batch(store, estimator, workers):
+    settings = {"seed": 5, "gain_db": 6.0, "shift": 200, "silence_db": -11.0, "pitch_hop": 64}
+    alone = Segments(store, 1024, 6, **settings)
+    plain = Segments(store, 1024, 6, **settings | {"silence_db": -80.0})
+    shared = [
+        Segments(store, 1024, 6, worker=w, workers=workers, **settings) for w in range(workers)
+    ]
+    drawn_again = 0
     for step in range(3):
-        for worker, segments in enumerate(two):
-            ours, speakers = segments.batch(step)
-            expected, expected_speakers = alone.batch(2 * step + worker)
-            assert np.array_equal(ours, expected)
-            assert np.array_equal(speakers, expected_speakers)
-    assert two[0].steps_per_epoch(10) == -(-alone.steps_per_epoch(10) // 2)
+        parts = zip(*(segments.batch(step) for segments in shared), strict=True)
+        for part, expected in zip(parts, alone.batch(step), strict=True):
+            assert np.array_equal(np.concatenate(part), expected, equal_nan=True)
+        drawn_again += not np.array_equal(alone.batch(step)[0], plain.batch(step)[0])
+    assert drawn_again  # crops that count as silent here
+    assert {segments.steps_per_epoch(10) for segments in shared} == {alone.steps_per_epoch(10)}
 
 
 @pytest.mark.parametrize(
@@ -356,6 +366,7 @@ def test_shift_lets_crops_reach_over_the_ends_and_fills_with_zeros(store):
         ({"shift": 1024}, "shift is 1024"),
         ({"worker": 2, "workers": 2}, "worker is 2"),
         ({"workers": 0}, "workers is 0"),
+        ({"workers": 2, "batch_size": 3}, "batch_size is 3 with 2 workers"),
         ({"length": 0}, "length is 0"),
         ({"length": 1024.5}, r"length is 1024\.5"),
         ({"batch_size": 0}, "batch_size is 0"),
@@ -368,6 +379,7 @@ def test_settings_of_crops_that_cannot_be_are_refused(store, settings, message):
         Segments(store, **{"length": 1024, "batch_size": 3, **settings})
 
 
+@pytest.mark.traced
 def test_a_dataset_for_fit_has_the_same_batches(store):
     segments = Segments(store, 1024, 3, seed=5)
     taken = list(segments.dataset(start=2).take(3))
@@ -399,6 +411,35 @@ def test_own_speakers_must_be_known(speaker, message):
     segments = IterableSegments([(tones(0.2, 200.0), speaker)], ["ann", "bob"], 1024, 1)
     with pytest.raises(InputError, match=message):
         next(segments.batches())
+
+
+def first_crop(waveform) -> np.ndarray:
+    (crops, _) = next(IterableSegments([(waveform, "ann")], ["ann"], 1024, 1).batches())
+    return crops[0, :, 0]
+
+
+def test_own_waveforms_of_16_bits_or_two_channels_give_the_crops_of_their_sound():
+    wave = tones(0.2, 200.0)
+    expected = first_crop(wave)
+    sixteen = np.round(wave * 32768)
+    for given in (sixteen.astype(np.int16), sixteen, np.stack([wave, wave], 1), wave[None]):
+        assert first_crop(given) == pytest.approx(expected, abs=1 / 32768)
+    batch = [(np.stack([sixteen, sixteen]).astype(np.int16), ["ann", "bob"])]
+    waveform, _ = next(IterableSegments(batch, ["ann", "bob"], 1024, 2).batches())
+    assert waveform[1, :, 0] == pytest.approx(wave, abs=1 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        ([0.1, np.nan] * 600, "waveform 0 of the iterable: some samples are not finite"),
+        (np.zeros((2, 1200)), r"waveform 0 of the iterable: a waveform of shape \(2, 1200\)"),
+        (np.full(1200, 1e6), "waveform 0 of the iterable: samples of up to"),
+    ],
+)
+def test_own_waveforms_that_are_none_are_refused_by_number(waveform, message):
+    with pytest.raises(InputError, match=message):
+        first_crop(waveform)
 
 
 def test_an_iterable_that_ends_too_early_says_so():

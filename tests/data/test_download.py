@@ -8,10 +8,12 @@ import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 
 from vqwn_kit import InputError, download_corpus
 from vqwn_kit.cli.main import main
+from vqwn_kit.data import download
 from vqwn_kit.data.archives import ARCHIVES, Archive
 
 
@@ -180,6 +182,44 @@ def test_a_damaged_archive_without_checksum_is_named(server, tmp_path):
     with pytest.raises(InputError, match="is damaged"):
         fetch(offer(server, whole[: len(whole) // 2], md5=""), tmp_path)
     assert not (tmp_path / "Speech").exists()
+
+
+def test_a_member_that_is_the_folder_itself_is_unpacked(server, tmp_path):
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        folder = tarfile.TarInfo("./")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(folder)
+        member = tarfile.TarInfo("./Speech/dev/a")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"sound"))
+    fetch(offer(server, content.getvalue(), md5=""), tmp_path)
+    assert (tmp_path / "Speech/dev/a").read_bytes() == b"sound"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [(6, 1, "encrypted"), (8, 99, "compression")],
+    ids=["encrypted", "unknown method"],
+)
+def test_archives_that_python_cannot_unpack_say_what_to_do(tmp_path, place, value, message):
+    content = bytearray(zip_of({"Speech/dev/a": b"sound" * 50}))
+    content[place] = value
+    central = content.find(b"PK\x01\x02")
+    content[central + place + 2] = value
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(InputError, match=f"{message}.*by another program"):
+        download._unpack(tmp_path / "x.zip", tmp_path, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+
+
+def test_a_flipped_byte_is_found_by_the_checksum_of_gzip(tmp_path):
+    whole = bytearray(tar_of({"Speech/dev/a": np.random.default_rng(1).bytes(20_000)}))
+    whole[len(whole) // 2] ^= 1
+    (tmp_path / "x.tar.gz").write_bytes(whole)
+    with pytest.raises(InputError, match="is damaged"):
+        download._unpack(tmp_path / "x.tar.gz", tmp_path, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar.gz"]
 
 
 def test_packed_speakers_inside_are_unpacked_too(server, tmp_path):

@@ -18,7 +18,9 @@ from tests.conftest import (
 )
 from vqwn_kit import Corpus, InputError, open_corpus
 from vqwn_kit.data import audio
-from vqwn_kit.data.layouts import LAYOUTS, compile_pattern
+from vqwn_kit.data.folders import compile_pattern, read_folders
+from vqwn_kit.data.layouts import LAYOUTS
+from vqwn_kit.data.scan import Choices, Tree
 
 
 def test_vctk_080_with_texts_and_facts(tmp_path):
@@ -150,6 +152,23 @@ def test_facts_about_the_speakers_of_any_layout_come_from_a_table(tmp_path):
     assert open_corpus(folder).speakers == {"ann": {"sex": "F", "accent": "Scottish"}, "bob": {}}
 
 
+@pytest.mark.parametrize(
+    ("folders", "used"),
+    [
+        (("audio1", "audio2"), ["audio1", "audio2"]),  # sessions
+        (("data-3", "data-12"), ["data-12", "data-3"]),
+        (("wav16", "wav48"), ["wav16"]),  # rates
+        (("wav_22050", "wav_44100"), ["wav_22050"]),
+    ],
+)
+def test_numbered_folders_are_versions_only_where_the_number_is_a_rate(tmp_path, folders, used):
+    names = tuple(f"{voice}/{folder}/001.wav" for voice in ("ann", "bob") for folder in folders)
+    listing = read_folders(Tree(tmp_path, names, names, {}), Choices())
+    keys = [f"{voice}/{folder}/001" for voice in ("ann", "bob") for folder in used]
+    assert sorted(utterance.key for utterance in listing.utterances) == keys
+    assert len(listing.left_out) == len(names) - len(keys)
+
+
 def test_what_is_no_part_of_the_corpus_is_named(tmp_path):
     folder = make_folders(tmp_path, {"ann": 200.0}, 2)
     audio.save_audio(folder / "loose.wav", tones(0.3, 200.0))
@@ -207,8 +226,11 @@ def test_a_layout_that_was_asked_for_is_used_or_refused_clearly(tmp_path, layout
     folder = make_vctk(tmp_path / "VCTK-Corpus")
     if layout == "vctk":
         assert "wav48" in open_corpus(folder, layout=layout).reason
+    elif layout in ("folders", "single"):
+        speakers = ["p225", "p226", "p243"] if layout == "folders" else ["VCTK-Corpus"]
+        assert list(open_corpus(folder, layout=layout).speakers) == speakers
     else:
-        with pytest.raises(InputError, match="no recordings|needs a pattern|if those are"):
+        with pytest.raises(InputError, match="no recordings|needs a pattern|no layout"):
             open_corpus(folder, layout=layout)
 
 
@@ -280,6 +302,57 @@ def test_the_inside_of_a_corpus_names_the_folder_above(tmp_path):
     with pytest.raises(InputError, match=r"Aishell-1\): give .*data_aishell;"):
         open_corpus(top / "wav")
     assert open_corpus(top / "wav" / "train").layout == "folders"
+
+
+def test_names_in_other_letters_of_the_same_look_are_found(tmp_path):
+    """A Mac writes names decomposed; tables are typed composed, or the other way round."""
+    for name, on_disk in (("Zo\u00eb", "Zoe\u0308"), ("Ren\u00e9", "Ren\u00e9")):
+        audio.save_audio(tmp_path / on_disk / f"{on_disk}.wav", tones(0.3, 200.0))
+        assert open_corpus(tmp_path)[f"{name}/{name}"].speaker == name
+    (tmp_path / "utterances.csv").write_text(
+        "path,speaker\nZo\u00eb/Zo\u00eb.wav,Zo\u00eb\nRene\u0301/Rene\u0301.wav,Rene\u0301\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "speakers.csv").write_text("speaker,sex\nZoe\u0308,F\n", encoding="utf-8")
+    corpus = open_corpus(tmp_path)
+    assert corpus.left_out == {}
+    assert corpus.speakers == {"Ren\u00e9": {}, "Zo\u00eb": {"sex": "F"}}
+    assert all(utterance.path.is_file() for utterance in corpus)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_absolute_paths_of_a_table_are_those_of_the_folder(tmp_path, link):
+    folder = make_folders(tmp_path / "own", {"ann": 220.0}, 2)
+    rows = f"path,speaker\n{folder}/ann/ann_000.wav,ann\n{folder}/ann/../ann/ann_001.wav,ann\n"
+    (folder / "utterances.csv").write_text(rows)
+    if link:
+        (tmp_path / "link").symlink_to(folder)
+    corpus = open_corpus(tmp_path / "link" if link else folder)
+    assert [u.key for u in corpus] == ["ann_000", "ann_001"]
+    assert corpus.left_out == {}
+
+
+def test_files_without_an_ending_are_called_by_their_name(tmp_path):
+    folder = make_folders(tmp_path, {"ann": 220.0}, 2)
+    for number in (0, 1):
+        (folder / "ann" / f"ann_00{number}.wav").rename(folder / "ann" / f"one{number}")
+    (folder / "utterances.csv").write_text("path,speaker\nann/one0,ann\nann/one1,ann\n")
+    corpus = open_corpus(folder)
+    assert [u.key for u in corpus] == ["one0", "one1"]
+    assert len(corpus["one0"].load()) > 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("name", ["speaker-info.txt", "wav48/p225/p225_001.wav", "utterances.tsv"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path, name):
+    folder = make_vctk(tmp_path / "VCTK-Corpus")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    corpus = open_corpus(folder, layout="vctk")
+    assert len(corpus) == 12
+    if name.startswith("wav48"):
+        with pytest.raises(InputError, match="pipe or a device"):
+            corpus["p225_001"].load()
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import ROOT, make_folders, tones
-from vqwn_kit import InputError, open_corpus, prepare
+from tests.conftest import ROOT, make_folders, make_vctk, tones
+from vqwn_kit import InputError, example_corpus, open_corpus, prepare
+from vqwn_kit.cli.main import main
 from vqwn_kit.data import audio, decode as conversion_module, store as store_module
 from vqwn_kit.data.decode import Settings, convert
 
@@ -27,9 +28,9 @@ def decoded(monkeypatch) -> list[str]:
     """Names of the files that are decoded from here on."""
     names, real = [], conversion_module.convert
 
-    def counted(path, settings):
+    def counted(path, settings, span):
         names.append(path.name)
-        return real(path, settings)
+        return real(path, settings, span)
 
     monkeypatch.setattr(conversion_module, "convert", counted)
     return names
@@ -46,13 +47,17 @@ def test_a_store_is_made_once_and_then_only_read(own, decoded):
     assert (again.folder / "audio.int16").read_bytes() == content
 
 
-def test_what_changed_or_came_is_converted_and_nothing_else(own, decoded):
+def test_what_changed_or_came_is_converted_and_nothing_else(own, decoded, capsys):
     first = prepare(open_corpus(own), progress=False)
+    assert not capsys.readouterr().err
     decoded.clear()
     audio.save_audio(own / "ann" / "ann_000.wav", tones(0.4, 300.0))
     audio.save_audio(own / "bob" / "bob_003.wav", tones(0.4, 100.0))
     (own / "bob" / "bob_002.wav").unlink()
     second = prepare(open_corpus(own), progress=False)
+    printed = capsys.readouterr().err
+    assert "own: 2 of 6 recordings are not in its store yet, or have changed" in printed
+    assert str(second.folder) in printed
     assert sorted(decoded) == ["ann_000.wav", "bob_003.wav"]
     assert second.identity != first.identity
     for number, utterance in enumerate(second.corpus):
@@ -74,6 +79,60 @@ def test_a_file_that_was_only_touched_is_known_by_its_content(own, decoded):
     assert (first.folder / "index.jsonl").read_text().count("\n") == lines + 1
     prepare(open_corpus(own), progress=False)
     assert (first.folder / "index.jsonl").read_text().count("\n") == lines + 1
+
+
+def test_the_identity_of_the_bundled_corpus_is_that_of_the_runs_that_were_trained_on_it():
+    written = json.loads((ROOT / "results/mini/prior/config.json").read_text())["store"]
+    assert prepare(example_corpus(), progress=False).identity == written
+
+
+def test_what_was_mended_is_in_the_identity_and_survives_a_touch(own, decoded):
+    before = prepare(open_corpus(own), progress=False).identity
+    path = own / "ann" / "ann_000.wav"
+    wave = audio.load_audio(path)
+    soundfile.write(path, np.stack([wave, -wave], 1), 16_000)
+    stereo = prepare(open_corpus(own), progress=False)
+    entry = store_module._read_index(stereo.folder)["ann/ann_000.wav"]
+    assert entry.digest.endswith(" channels cancel")
+    assert stereo.identity != before
+    os.utime(path, (0, 0))
+    decoded.clear()
+    assert prepare(open_corpus(own), progress=False).identity == stereo.identity
+    assert not decoded
+
+
+def test_a_speaker_whose_files_are_all_silent_is_left_out(own, capsys):
+    audio.save_audio(own / "aba" / "1.wav", np.zeros(16_000))
+    store = prepare(open_corpus(own), progress=False)
+    assert list(store.corpus.speakers) == ["ann", "bob"]
+    assert store.silent_speakers == ["aba"]
+    assert sorted(set(store.speaker_ids)) == [0, 1]
+    assert [store.corpus.utterances[n].speaker for n in (0, 5)] == ["ann", "bob"]
+    assert main(["prepare", str(own)]) == 0
+    printed = capsys.readouterr().out
+    assert "speakers left out, since none of their recordings can be used: aba" in printed
+    assert "\n2 speakers; store" in printed
+
+
+def test_spans_of_one_file_are_utterances_of_their_own(tmp_path, decoded):
+    talk = np.concatenate([tones(1.0, 200.0), tones(1.0, 400.0)])
+    audio.save_audio(tmp_path / "talk.wav", talk)
+    for name, text in {
+        "wav.scp": "talk talk.wav\n",
+        "utt2spk": "a ann\nb ann\n",
+        "segments": "a talk 0.1 0.5\nb talk 1.2 1.8\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    store = prepare(open_corpus(tmp_path), trim_db=None, progress=False)
+    assert store.lengths.tolist() == [6400, 9600]
+    assert store.waveform(1) == pytest.approx(talk[19_200:28_800], abs=1 / 32768)
+    assert store.corpus["b"].load() == pytest.approx(store.waveform(1), abs=1 / 32768)
+    prepare(open_corpus(tmp_path), trim_db=None, progress=False)
+    assert len(decoded) == 2
+    (tmp_path / "segments").write_text("a talk 0.1 0.5\nb talk 1.3 1.8\n")
+    other = prepare(open_corpus(tmp_path), trim_db=None, progress=False)
+    assert len(decoded) == 3
+    assert other.identity != store.identity
 
 
 def test_the_same_size_and_other_content_is_noticed(own, decoded):
@@ -105,14 +164,14 @@ import vqwn_kit as vq
 from vqwn_kit.data import decode, store
 store.GROUP = 2
 real, done = decode.convert, []
-def convert(path, settings):
+def convert(path, settings, span):
     done.append(path)
     while len(done) > 3:
         (index,) = pathlib.Path(os.environ["VQWN_STORES"]).glob("killed-*/index.jsonl")
         if index.read_text().count("\\n") == 2:
             os._exit(9)
         time.sleep(0.01)
-    return real(path, settings)
+    return real(path, settings, span)
 decode.convert = convert
 vq.prepare(vq.open_corpus(sys.argv[1]), progress=False, workers=1)
 """
@@ -299,14 +358,31 @@ def test_long_recordings_are_written_one_by_one(own, monkeypatch):
     monkeypatch.setattr(store_module, "GROUP_SAMPLES", 1000, raising=False)
     corpus, seen = open_corpus(own), []
 
-    def fail(path, settings):
+    def fail(path, settings, span):
         seen.append(path)
         if len(seen) == 3:
             raise KeyboardInterrupt  # as a kill: what was written until here must be found
-        return convert(path, settings)
+        return convert(path, settings, span)
 
     monkeypatch.setattr(conversion_module, "convert", fail)
     with pytest.raises(KeyboardInterrupt):
         prepare(corpus, progress=False, workers=1)
     index = store_module._folder(corpus, Settings()) / "index.jsonl"
     assert len(index.read_text().splitlines()) == 2
+
+
+def test_a_cut_store_has_the_beginning_of_longer_utterances_without_their_texts(tmp_path):
+    corpus = open_corpus(make_vctk(tmp_path / "VCTK-Corpus"))
+    whole = prepare(corpus, progress=False)
+    assert whole.cut(10.0) is whole
+    whole.lengths[::3] -= 500  # all are equally long
+    longest = int(whole.lengths.max())
+    store = whole.cut((longest - 1) / whole.sample_rate)
+    assert store.shortened == np.sum(whole.lengths == longest) < len(store)
+    assert (whole.shortened, int(whole.lengths.max())) == (0, longest)
+    assert store.identity != whole.identity
+    for number, utterance in enumerate(store.corpus):
+        cut = whole.lengths[number] == longest
+        wave = whole.waveform(number)[: longest - 1]
+        np.testing.assert_array_equal(store.waveform(number), wave)
+        assert utterance.text == ("" if cut else whole.corpus.utterances[number].text)

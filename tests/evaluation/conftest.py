@@ -7,6 +7,7 @@ import pytest
 import vqwn_kit as vq
 from tests.conftest import make_folders
 from vqwn_kit.evaluation.context import evaluation_context
+from vqwn_kit.models.tensorflow import keras
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import from_dict, load_preset
 from vqwn_kit.runs.run import Run
@@ -15,7 +16,11 @@ SENTENCES = ["we see a tree", "they buy one", "our shoe fits", "go home now"]
 
 
 def untrained(folder, store, **parts) -> Run:
-    """Make a run of the preset `tiny` with its first weights; `parts` replaces some."""
+    """Make a run of the preset `tiny` with its first weights, always the same ones.
+
+    `parts` replaces some of the preset.
+    """
+    keras.utils.set_random_seed(0)
     preset = from_dict({**load_preset("tiny").to_dict(), **parts})
     run = Run.create(folder / "weights", preset, store.corpus.name, dict(store.corpus.speakers))
     run.save_weights(build_model(preset, list(store.corpus.speakers)), 0)

@@ -2,23 +2,28 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, tones
-from vqwn_kit.evaluation import external
+import vqwn_kit as vq
+from tests.conftest import ROOT
+from tests.evaluation.conftest import untrained
+from vqwn_kit.evaluation import audio_metrics, external
 from vqwn_kit.evaluation.audio_metrics import (
+    FLOOR,
     Sound,
-    griffin_lim,
+    mel_windows,
+    sample_sounds,
     score_content,
+    score_naturalness,
     score_quality,
     score_targets,
     score_voices,
 )
+from vqwn_kit.evaluation.context import evaluation_context
 from vqwn_kit.evaluation.score_card import ScoreCard
-from vqwn_kit.models.mel import LogMel
 
 
 def scored(score, context, *sounds) -> ScoreCard:
@@ -44,8 +49,31 @@ def again(sound: Sound) -> Sound:
     return Sound(sound.number, "reconstruction", sound.voice, sound.waveform)
 
 
-def test_the_probe_classifies_recordings_and_recordings_with_noise(voices, rng):
+def test_thirty_sampled_utterances_are_all_sentences_and_five_by_each_voice(monkeypatch, tmp_path):
+    def unchanged(model, waves, voices, **settings):
+        return [np.stack([wave] * len(names)) for wave, names in zip(waves, voices, strict=True)]
+
+    monkeypatch.setattr(audio_metrics, "convert_many", unchanged)
+    store = vq.prepare(vq.example_corpus(), progress=False)
+    context = evaluation_context(untrained(tmp_path, store), store, progress=False)
+    for sampled, by_voice in ((30, {5}), (8, {1, 2})):
+        sounds = sample_sounds(ScoreCard({}), context, sampled, 1, 1.0)
+        numbers = [sound.number for sound in sounds if sound.kind == "original"]
+        assert len(set(context.sentences(numbers))) == min(sampled, 25)
+        assert set(Counter(map(context.speaker, numbers)).values()) == by_voice
+
+
+def mean_spectrum(waveform: np.ndarray) -> np.ndarray:
+    """Return a fast speaker embedding: the mean log-mel spectrum, of norm 1."""
+    spectrum = (mel_windows(waveform, 16_000) - FLOOR).mean(axis=0)
+    return spectrum / np.linalg.norm(spectrum)
+
+
+def test_probe_and_embedding_classify_recordings_and_recordings_with_noise(
+    voices, rng, monkeypatch
+):
     """Noise is 15 dB below the speech; unconverted recordings are classified as the source."""
+    monkeypatch.setattr(audio_metrics, "voice_embedding", mean_spectrum)
     sounds = []
     for number in voices.held_out:
         wave, voice = voices.store.waveform(number), voices.speaker(number)
@@ -58,13 +86,22 @@ def test_the_probe_classifies_recordings_and_recordings_with_noise(voices, rng):
     assert card["speaker-probe accuracy, original"].value == 100
     assert card["speaker-probe accuracy, reconstruction"].value >= 80
     assert card["conversion classified as source speaker"].value == 100
-    assert card["speaker-probe accuracy, conversion"].value == 0
+    row = card["speaker-probe accuracy, conversion"]
+    assert (row.value, row.n, row.of) == (0, 2, "sentences, 6 sounds")  # three speakers read both
+    assert list(row.sentences.values()) == [0, 0]
+    embedding = "{} nearest the target, independent embedding"
+    assert card[embedding.format("original")].value == 100
+    assert card[embedding.format("conversion")].value == 0
 
 
 def test_a_recording_is_at_distance_0_from_itself(voices, original, noise):
     name = "mel-cepstral distance, reconstruction"
     assert scored(score_quality, voices, original, again(original))[name].value == 0.0
-    assert scored(score_quality, voices, original, noise)[name].value > 5.0
+    worst = scored(score_quality, voices, original, noise)
+    assert worst[name].value > 5.0
+    contrast = worst["spectral contrast error, reconstruction"]
+    assert contrast.value > 1.0
+    assert f"{-contrast.value:+.2f} dB with its sign" in contrast.note  # noise is flatter
     skipped = scored(score_targets, voices, original, noise).skipped
     assert "no conversion" in skipped["mel-cepstral distance, conversion"]
 
@@ -77,6 +114,12 @@ def test_a_recording_is_its_own_best_reconstruction(voices, original, noise):
     assert best["voicing error, reconstruction"].value == 0.0
     assert best["STOI, reconstruction"].value == pytest.approx(1.0)
     assert worst["STOI, reconstruction"].value < 0.5
+
+
+@pytest.mark.eval
+def test_noise_sounds_worse_than_the_recording_and_levels_hardly_do(voices, original, noise):
+    best = scored(score_naturalness, voices, original, again(original))
+    worst = scored(score_naturalness, voices, original, noise)
     quality, real = "DNSMOS P.808, reconstruction", best["DNSMOS P.808, original"].value
     assert best[quality].value == real > worst[quality].value
     rounded = best["DNSMOS P.808, original in levels"].value
@@ -124,35 +167,16 @@ def test_a_missing_package_is_named_and_the_card_continues(voices, original, mon
     assert quality["mel-cepstral distance, reconstruction"].value == 0.0
 
 
-def test_griffin_and_lims_method_synthesises_the_given_bands():
-    """Of a first stage that predicts the true bands of a waveform."""
-    wave, spectrum = tones(1.0, 220.0), LogMel(160)
-    bands = np.array(spectrum(wave[None, :, None]))
-    decoder = SimpleNamespace(
-        spectrum=spectrum, conditioner=lambda z_q, speakers: z_q, bands=lambda z_q: z_q
-    )
-    model = SimpleNamespace(
-        hop_length=160,
-        decoder=decoder,
-        speaker_ids=lambda voices: np.arange(len(voices)),
-        vector_quantize=lambda batch: SimpleNamespace(z_q=bands),
-    )
-    waves = griffin_lim(model, wave, ["a", "b"], seed=3)
-    assert waves.shape == (2, 16_000)
-    np.testing.assert_array_equal(*waves)
-    assert np.std(waves[0]) == pytest.approx(np.std(wave), rel=0.1)
-    true, made = (np.array(spectrum(w[None, :, None]))[0, 3:-3] for w in (wave, waves[0]))
-    loud = true > true.max() - 30
-    assert np.abs(made - true)[loud].mean() < 1.5  # dB
-    np.testing.assert_array_equal(waves, griffin_lim(model, wave, ["a", "b"], seed=3))
-
-
 @pytest.mark.eval
-def test_the_script_that_chooses_postfilter_and_temperature(full, parallel):
+@pytest.mark.slow
+def test_the_script_that_chooses_settings_of_synthesis(full, parallel):
     script = [sys.executable, ROOT / "scripts" / "choose_sampling.py", full[0].folder, "--data"]
     command = [*script, parallel.corpus.folder, "--sentences", "2", "--temperature", "1", "0.5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
-    assert [row[0] for row in rows] == ["0, 1", "0, 0.5"]  # without LPC there is one postfilter
-    assert all(float(row[1]) > 0 and 1 < float(row[2]) < 5 for row in rows)
+    assert [row[:4] for row in rows] == [["0", "0", "0", "1"], ["0", "0", "0", "0.5"]]
+    for _, _, _, _, *measured in rows:
+        assert len(measured) == 6
+        assert all(float(measured[i]) > 0 and 1 < float(measured[i + 1]) < 5 for i in (0, 3))
+        assert all(-60 < float(measured[i]) < 40 for i in (2, 5))

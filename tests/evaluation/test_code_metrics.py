@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.conftest import several_codebooks
 from tests.evaluation.conftest import untrained
 from vqwn_kit.evaluation.audio_metrics import sample_sounds
 from vqwn_kit.evaluation.code_metrics import (
@@ -14,13 +15,14 @@ from vqwn_kit.evaluation.code_metrics import (
 )
 from vqwn_kit.evaluation.context import evaluation_context
 from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.presets.preset import load_preset
 
 
 def test_the_same_seed_gives_the_same_card(full, parallel):
     run, _ = full
 
     def measure(seed):
-        card, context = ScoreCard({}), evaluation_context(run, parallel, 2, seed, progress=False)
+        card, context = ScoreCard({}), evaluation_context(run, parallel, None, seed, progress=False)
         score_likelihood(card, context)
         sounds = sample_sounds(card, context, 1, 1, 1.0)
         values = {row.name: row.value for row in card.rows if row.name != "generating"}
@@ -63,3 +65,32 @@ def test_an_autoencoder_has_no_codes_to_measure(parallel, tmp_path):
         assert "no codebook" in card.skipped[name]
     assert card["speaker from z_e"].unit == "%"
     assert card.code_phones is None
+
+
+def test_the_measures_of_several_codebooks_are_sums_and_means_over_them(parallel, tmp_path):
+    preset = load_preset("tiny").change(bottleneck=several_codebooks("residual"))
+    context = evaluation_context(
+        untrained(tmp_path, parallel, bottleneck=preset.bottleneck), parallel, progress=False
+    )
+    card = ScoreCard({})
+    for score in (score_codebook, score_phones, score_speakers):
+        score(card, context)
+    rows = {row.name: row for row in card.rows}
+    codes = np.concatenate([context.codes[n] for n in context.held_out])
+    counts = np.stack([np.bincount(column, minlength=8) for column in codes.T])
+    share = counts / len(codes)
+    entropies = -np.sum(share * np.log2(np.maximum(share, 1e-12)), axis=1)
+    assert rows["codes used"].value == np.count_nonzero(counts)
+    used = ", ".join(str(np.count_nonzero(row)) for row in counts)
+    assert rows["codes used"].note.endswith(f"; by codebook: {used}")
+    assert rows["bit rate, nominal"].value == pytest.approx(250 * 3 * 3)
+    assert rows["bit rate, by entropy"].value == pytest.approx(250 * entropies.sum())
+    assert rows["perplexity"].value == pytest.approx(2 ** entropies.mean())
+    assert "first codebook, K = 8" in rows["phone accuracy of codes"].note
+    known = [n for n in context.train if n in context.phones]
+    table = np.zeros((8, len(card.phones)), int)
+    for n in known:
+        heard = context.phones[n] >= 0
+        np.add.at(table, (context.codes[n][heard, 0], context.phones[n][heard]), 1)
+    np.testing.assert_array_equal(card.code_phones, table)
+    assert 0 <= rows["speaker from codes"].value <= 100

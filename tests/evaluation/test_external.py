@@ -1,11 +1,17 @@
 """Packages of the extra `eval`: recogniser, aligner, pitch, STOI."""
 
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import vqwn_kit as vq
 from tests.conftest import ROOT, tones
 from vqwn_kit.data import audio
+from vqwn_kit.data.alignment import read_phones
+from vqwn_kit.data.textgrid import Tier, write_textgrid
 from vqwn_kit.evaluation import external, phones
 from vqwn_kit.evaluation.metrics import NotMeasured
 
@@ -36,6 +42,28 @@ def test_stoi_of_a_clip_against_itself_and_noise(rng):
 def test_a_missing_package_is_named_with_what_to_do():
     with pytest.raises(NotMeasured, match=r"no_such_package is not installed.*\[eval\]"):
         external.import_optional("no_such_package")
+
+
+def test_a_second_judge_of_quality_is_optional_and_gets_a_batch_of_one(monkeypatch):
+    """Its package is replaced by one that returns the shape and the largest sample."""
+    monkeypatch.setitem(sys.modules, "distillmos", None)
+    external._distill_mos.cache_clear()
+    with pytest.raises(NotMeasured, match=r"distillmos is not installed.*\.\[mos\]"):
+        external.distill_mos(np.zeros(9))
+
+    class Model:
+        def eval(self):
+            return self
+
+        def __call__(self, batch):
+            assert (batch.shape, batch.dtype) == ((1, 9), np.float32)
+            return batch.max(axis=1)
+
+    torch = SimpleNamespace(no_grad=nullcontext, from_numpy=np.asarray)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "distillmos", SimpleNamespace(ConvTransformerSQAModel=Model))
+    assert external.distill_mos(np.full(9, 3.5)) == 3.5
+    external._distill_mos.cache_clear()
 
 
 def test_punctuation_and_case_are_left_out_of_texts():
@@ -85,12 +113,12 @@ def test_forced_alignment_gives_the_times_and_caches_them(tmp_path, monkeypatch)
     numbers = {u.key.split("/")[-1]: n for n, u in enumerate(store.corpus)}
     times = phones.phone_times(store, range(3))
     assert set(times) == {numbers["kumo_036"], numbers["kumo_038"]}
-    table = phones.read_phones(ROOT / "data" / "mini" / "phones.tsv")
+    table = read_phones(ROOT / "data" / "mini" / "phones.tsv")
     for key in ("kumo_036", "kumo_038"):
         number = numbers[key]
         frames = int(store.lengths[number] / 160)
         aligned = phones.frame_phones(times[number], frames, 100.0)
-        expected = phones._in_store(table[key], store, number)
+        expected = phones.in_store(table[key], store, number)
         assert np.mean(aligned == phones.frame_phones(expected, frames, 100.0)) > 0.9
     monkeypatch.setattr(phones, "align", None)  # not called again
     again = phones.phone_times(store, range(3))
@@ -109,3 +137,42 @@ def test_a_word_that_no_dictionary_has_is_converted_to_phones():
 def test_an_utterance_without_text_cannot_be_aligned(store):
     with pytest.raises(NotMeasured, match="no texts"):
         phones.phone_times(store, range(2))
+
+
+def test_phones_of_a_textgrid_beside_a_recording_are_read(tmp_path):
+    """As the Montreal Forced Aligner writes them: ARPABET with stress, or its IPA."""
+    wave = np.concatenate([np.zeros(16_000, np.float32), tones(0.5, 150.0)])
+    for name in ("a_1", "a_2", "a_3"):
+        audio.save_audio(tmp_path / "a" / f"{name}.wav", wave)
+    words = Tier("words", [(1.0, 1.5, "easy")])
+    arpabet = [(0.0, 1.0, "sil"), (1.0, 1.2, "IY1"), (1.2, 1.5, "Z")]
+    ipa = [(0.0, 1.0, ""), (1.0, 1.2, "iː"), (1.2, 1.5, "z")]
+    for name, spans in {"a_1": arpabet, "a_2": ipa}.items():
+        tiers = [words, Tier("phones", spans)]
+        write_textgrid(tmp_path / "a" / f"{name}.TextGrid", tiers, 1.5)
+    store = vq.prepare(vq.open_corpus(tmp_path), progress=False)
+    times = phones.phone_times(store, range(3))
+    assert set(times) == {0, 1}  # as a table that does not name the third
+    front = store.offsets[0] / 16_000
+    for spans in times.values():
+        assert [phone for *_, phone in spans] == ["SIL", "IY", "Z"]
+        assert spans[1][:2] == pytest.approx((1.0 - front, 1.2 - front))
+    write_textgrid(tmp_path / "a" / "a_3.TextGrid", [Tier("codes", [(0, 1.5, "7")])], 1.5)
+    assert phones.phone_times(store, range(3)) == times
+    with pytest.raises(NotMeasured, match="no texts in Latin letters, and no phones.tsv"):
+        phones.phone_times(store, [2])  # as without a TextGrid
+    write_textgrid(tmp_path / "a" / "a_3.TextGrid", [Tier("phones", [(0, 1.5, "ɕ")])], 1.5)
+    with pytest.raises(NotMeasured, match=r"a_3.wav has the phone 'ɕ'; expected ARPABET or IPA"):
+        phones.phone_times(store, range(3))
+    (tmp_path / "a" / "a_3.TextGrid").write_text("no")
+    with pytest.raises(NotMeasured, match=r"a_3.TextGrid is no TextGrid that can be read"):
+        phones.phone_times(store, range(3))
+
+
+def test_labels_of_aligners_become_phones():
+    labels = {"AH0": "AH", "er1": "ER", "sp": "SIL", "spn": "SIL", "aj": "AY", "tʰ": "T", "n̩": "N"}
+    labels |= {"tʃ": "CH", "ɑː": "AA", "ɔj": "OY", "d̪": "D", "oʊ": "OW"}
+    for label, phone in labels.items():
+        assert phones.phones_of_label(label) == [phone], label
+    assert phones.phones_of_label("xi") == []
+    assert all(p in phones.PHONES for v in phones.LABELS.values() for p in v.split())

@@ -5,7 +5,7 @@ import pytest
 
 from vqwn_kit.lessons.codebook_2d import codebook_gradients, gaussian_clusters, train_codebook_2d
 from vqwn_kit.lessons.plots import plot_gradient_planes, plot_planes
-from vqwn_kit.models.bottlenecks import VectorQuantizer, VectorQuantizerEMA
+from vqwn_kit.models.vector_quantizers import VectorQuantizer, VectorQuantizerEMA
 
 FAR = np.array([[1, 0.5], [-1, 0], [9, 9]], np.float32)  # the last code is nearest to no point
 

@@ -35,6 +35,7 @@ def test_an_encoder_gives_exactly_one_frame_a_hop(name):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.traced
 def test_an_encoder_takes_any_length_in_a_graph(name):
     encoder = ENCODERS[name]()
     signature = [tf.TensorSpec((None, None, 1))]

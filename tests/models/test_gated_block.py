@@ -64,6 +64,7 @@ def test_the_gate_and_its_gradients_equal_the_formula(rng, size, dilation, inter
         assert np.abs(one - two).max() <= tolerance * max(1.0, np.abs(two).max())
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 3e-2)])
 def test_the_gradients_in_other_precisions_are_near_those_in_float64(rng, dtype, tolerance, jit):

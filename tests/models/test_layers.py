@@ -9,12 +9,7 @@ import tensorflow as tf
 
 from tests.conftest import small_decoder
 from vqwn_kit.data import audio
-from vqwn_kit.models.bottlenecks import (
-    Identity,
-    SoftmaxBottleneck,
-    VectorQuantizer,
-    VectorQuantizerEMA,
-)
+from vqwn_kit.models.bottleneck import Identity
 from vqwn_kit.models.codec import level_to_scalar, mu_law_decode, mu_law_encode
 from vqwn_kit.models.conditioning import Conditioner, SpeakerEmbedding
 from vqwn_kit.models.encoders import (
@@ -27,6 +22,19 @@ from vqwn_kit.models.gated_block import GatedBlock
 from vqwn_kit.models.layers import TimeJitter, add_frames
 from vqwn_kit.models.mel import LogMel, Mfcc, hz_to_mel
 from vqwn_kit.models.mel_decoder import MelDecoder
+from vqwn_kit.models.scalar_quantizers import (
+    BinarySphericalQuantizer,
+    FiniteScalarQuantizer,
+    LookupFreeQuantizer,
+)
+from vqwn_kit.models.softmax import SoftmaxBottleneck
+from vqwn_kit.models.stacked_quantizers import ProductQuantizer, ResidualQuantizer
+from vqwn_kit.models.vector_quantizers import (
+    ClusteringQuantizer,
+    SimVQ,
+    VectorQuantizer,
+    VectorQuantizerEMA,
+)
 from vqwn_kit.models.wavenet import Projection, WaveNet
 
 
@@ -77,16 +85,18 @@ LAYERS = {
         lambda **k: Mfcc(7, 64, 20, 8000, 100, 50.0, 3000.0, warp=0.1, tilt=2.0, **k),
         waveforms,
     ),
-    "vector quantizer": (lambda **k: VectorQuantizer(7, 6, 0.5, "orthogonal", **k), frames),
+    "vector quantizer": (lambda **k: VectorQuantizer(7, 6, None, 0.5, "orthogonal", **k), frames),
     "joint vector quantizer": (
-        lambda **k: VectorQuantizer(7, 6, 0.5, "uniform_unit_scaling", joint=True, **k),
+        lambda **k: VectorQuantizer(7, 6, None, 0.5, "uniform_unit_scaling", joint=True, **k),
         frames,
     ),
     "vector quantizer with all options": (
         lambda **k: VectorQuantizer(
             7,
             6,
+            4,
             0.5,
+            gradient="rotation",
             commitment_warm_up=9,
             batch_norm=True,
             unit_norm=True,
@@ -97,9 +107,21 @@ LAYERS = {
         frames,
     ),
     "EMA vector quantizer": (
-        lambda **k: VectorQuantizerEMA(
-            7, 6, 0.5, "orthogonal", decay=0.8, epsilon=1e-3, unit_norm=True, **k
-        ),
+        lambda **k: VectorQuantizerEMA(7, 6, 4, 0.5, "orthogonal", decay=0.8, **k),
+        frames,
+    ),
+    "DiVeQ": (lambda **k: VectorQuantizer(7, 6, gradient="diveq", **k), frames),
+    "SimVQ": (lambda **k: SimVQ(7, 6, 4, 0.5, unit_norm=True, **k), frames),
+    "online clustering": (lambda **k: ClusteringQuantizer(7, 6, decay=0.8, **k), frames),
+    "finite scalars": (lambda **k: FiniteScalarQuantizer([3, 4], 6, **k), frames),
+    "lookup-free": (lambda **k: LookupFreeQuantizer(3, 6, diversity=0.5, **k), frames),
+    "binary spherical": (lambda **k: BinarySphericalQuantizer(3, 6, temperature=0.2, **k), frames),
+    "residual": (
+        lambda **k: ResidualQuantizer(3, 6, 0.7, quantizer=VectorQuantizerEMA(7, 9), **k),
+        frames,
+    ),
+    "product": (
+        lambda **k: ProductQuantizer(2, 6, quantizer=FiniteScalarQuantizer([3, 4]), **k),
         frames,
     ),
     "softmax": (

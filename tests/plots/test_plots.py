@@ -90,6 +90,16 @@ def test_tradeoff_names_the_marked_models():
     assert ax.texts[0].xy == (2, 4)
 
 
+def test_the_use_of_several_codebooks_is_a_line_each():
+    counts = np.array([[3, 1, 0, 0], [1, 1, 1, 1]])
+    ax = plots.plot_code_usage(counts, ax=new_ax())
+    lines = [line.get_ydata() for line in ax.lines[:2]]
+    np.testing.assert_array_equal(lines[1], [25.0] * 4)
+    np.testing.assert_array_equal(lines[0], [75.0, 25.0, np.nan, np.nan])
+    entropy = -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25))
+    assert ax.get_title() == f"6 of 8 codes in use, perplexity {2 ** ((entropy + 2) / 2):.0f}"
+
+
 def test_every_figure_has_labelled_axes_and_draws_on_the_axes_it_is_given(run, rng):
     counts = np.arange(32)
     codebook = rng.normal(size=(32, 8))
@@ -126,3 +136,13 @@ def test_maps_keep_every_row_and_find_the_plane(rng):
     apart = np.linalg.norm(plane[:, None] - plane, axis=-1)
     assert np.allclose(np.linalg.norm(flat[:, None] - flat, axis=-1), apart)
     assert project_2d(rng.normal(size=(2, 3))).shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", [r"$\foo$", "$5", "a$b$c", r"\$x\$"])
+def test_names_with_signs_of_formulas_are_drawn_as_they_are(name):
+    figure = Figure()
+    ax = plots.plot_speakers(
+        np.eye(3), dict.fromkeys("abc", {"sex": name}), ax=figure.add_subplot()
+    )
+    figure.canvas.draw()  # a formula is parsed here
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [name.replace("$", r"\$")]

@@ -96,6 +96,61 @@ def test_a_prompt_is_continued_unaltered_and_a_seed_repeats():
     np.testing.assert_array_equal(cold[4:], log_probs.argmax(axis=1)[4:])
 
 
+def test_the_probabilities_of_each_place_sum_to_one_over_its_codebook(rng):
+    """The network's outputs are over all Q K tokens; those of other codebooks do not count."""
+    prior = small_prior(size=5, num_codebooks=3)
+    codes = rng.integers(0, 5, (6, 3))
+    log_probs = prior.log_probs(codes, "ann")
+    assert log_probs.shape == (6, 3, 5)
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=-1), 1.0, atol=1e-5)
+    tokens = (codes + 5 * np.arange(3)).ravel()
+    previous, recurrence, state = [15, *tokens[:-1]], Recurrence(prior, np.array([0])), None
+    recurrence.codebook_after = np.zeros(16, int)
+    recurrence.sizes = (1, 15)  # the unmasked outputs
+    for place, token in enumerate(previous):
+        logits, state = recurrence.step(np.array([token]), state)
+        own = logits[0, 5 * (place % 3) : 5 * (place % 3) + 5]
+        np.testing.assert_allclose(log_softmax(own), log_probs[place // 3, place % 3], atol=1e-5)
+    bits = prior.surprise(codes, "ann")
+    taken = np.take_along_axis(log_probs, codes[..., None], axis=-1)[..., 0]
+    np.testing.assert_allclose(bits, -taken / np.log(2.0), rtol=1e-6)
+
+
+def test_a_code_depends_on_the_codebooks_before_it(rng):
+    prior = small_prior(size=5, num_codebooks=2)
+    codes = rng.integers(0, 5, (8, 2))
+    log_probs, changed = prior.log_probs(codes), codes.copy()
+    changed[3, 0] = (codes[3, 0] + 2) % 5
+    after = prior.log_probs(changed)
+    np.testing.assert_array_equal(after[:3], log_probs[:3])
+    np.testing.assert_array_equal(after[3, 0], log_probs[3, 0])
+    assert np.abs(after[3, 1] - log_probs[3, 1]).max() > 1e-3
+    piece = prior.log_probs(codes[2:4], from_start=False)
+    order, share = prior.successors(codes[2:4], None)
+    np.testing.assert_allclose(np.exp(piece[1, 1])[order], share, atol=1e-5)  # the next frame
+
+
+def test_sampled_frames_continue_a_prompt_in_every_codebook():
+    prior, prompt = small_prior(size=5, num_codebooks=3), np.array([[0, 4, 2], [1, 1, 3]])
+    codes = prior.sample(20, ["ann", None], prompt=prompt, seed=4)
+    assert codes.shape == (2, 22, 3)
+    assert (codes.min(), codes.max()) == (0, 4)
+    np.testing.assert_array_equal(codes[:, :2], [prompt, prompt])
+    np.testing.assert_array_equal(codes, prior.sample(20, ["ann", None], prompt=prompt, seed=4))
+    cold = prior.sample(20, ["ann"], prompt=prompt, temperature=1e-6)[0]
+    np.testing.assert_array_equal(cold[2:], prior.log_probs(cold, "ann").argmax(axis=-1)[2:])
+    again = CodePrior.from_config(prior.get_config())
+    assert (again.num_codebooks, again.start) == (3, 15)
+
+
+def test_frames_of_another_number_of_codebooks_are_refused():
+    prior = small_prior(size=5, num_codebooks=3)
+    for codes in (np.zeros(3, int), np.zeros((4, 2), int), np.zeros((2, 4, 3), int)):
+        with pytest.raises(InputError, match=r"expected whole numbers \(N, 3\)"):
+            prior.surprise(codes)
+    assert prior.surprise(np.zeros((1, 4, 3), int)).shape == (4, 3)
+
+
 def test_wrong_input_of_a_prior_is_named():
     prior = small_prior()
     for call, message in {

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +15,7 @@ from vqwn_kit import (
     InputError,
     Run,
     build_model,
+    generate,
     load_preset,
     load_prior,
     load_run,
@@ -20,8 +23,9 @@ from vqwn_kit import (
     train_prior,
 )
 from vqwn_kit.cli.main import main
+from vqwn_kit.prior import sample
 from vqwn_kit.prior.config import PriorConfig
-from vqwn_kit.prior.evaluate import score_prior
+from vqwn_kit.prior.evaluate import need_held_out, score_prior
 from vqwn_kit.prior.train import PriorTrainer
 from vqwn_kit.runs.codes import RunCodes
 from vqwn_kit.runs.history import read_history
@@ -32,8 +36,8 @@ SMALL = {"units": 12, "channels": 8, "segment_length": 32, "batch_size": 4}
 class FakeRun:
     """The parts of a run that a trainer of priors reads."""
 
-    speakers = {"ann": {}, "bob": {}}
-    newest = 0
+    trained_speakers = {"ann": {}, "bob": {}}
+    newest, pitch_levels = 0, 0
 
     def __init__(self, codebook: np.ndarray):
         self.model = self.bottleneck = self
@@ -51,6 +55,7 @@ def chain(rng, table: np.ndarray, length: int) -> np.ndarray:
     return np.array(codes, np.int32)
 
 
+@pytest.mark.traced
 def test_a_markov_chain_is_learned_to_its_entropy_rate(rng, store, tmp_path):
     table = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.5, 0.4, 0.1]])
     values, vectors = np.linalg.eig(table.T)
@@ -63,7 +68,7 @@ def test_a_markov_chain_is_learned_to_its_entropy_rate(rng, store, tmp_path):
     sizes = {"units": 16, "channels": 8, "batch_size": 16, "segment_length": 64}
     config = PriorConfig(dropout=0.0, steps=250, learning_rate=rates, **sizes)
     run = FakeRun(rng.normal(size=(3, 4)).astype(np.float32))
-    trainer = PriorTrainer(run, run_codes, config, tmp_path / "prior", False)
+    trainer = PriorTrainer(run, run_codes, config, tmp_path / "prior")
     trainer.fit(progress=False)
     test = chain(rng, table, 20_000)
     after = np.log2(table)[test[:-1], test[1:]]
@@ -85,6 +90,18 @@ def prior_run(run, tmp_path_factory):
 def prior(prior_run, store):
     """The prior of that run, with its score card."""
     return train_prior(prior_run, store, steps=6, validate_every=3, progress=False, **SMALL)
+
+
+def test_a_voice_that_was_added_is_no_speaker_that_a_prior_is_measured_on():
+    run = SimpleNamespace(trained_speakers={"ann": {}}, speakers={"ann": {}, "eve": {}})
+    utterances = [SimpleNamespace(speaker=name, split="held_out") for name in ("eve", "ann")]
+
+    class Utterances(list):
+        folder = "speech"
+
+    need_held_out(run, SimpleNamespace(corpus=Utterances(utterances)))
+    with pytest.raises(InputError, match="speech holds out no utterance"):
+        need_held_out(run, SimpleNamespace(corpus=Utterances(utterances[:1])))
 
 
 def test_the_folder_holds_weights_state_history_card_and_figures(prior, prior_run):
@@ -113,6 +130,36 @@ def test_the_score_card_is_the_same_when_it_is_measured_again(prior, prior_run, 
     np.testing.assert_allclose(card.example[1], bits, rtol=1e-4)
 
 
+def test_a_prior_of_several_codebooks_is_trained_measured_and_sampled(
+    residual_run, store, tmp_path
+):
+    folder = tmp_path / "run"
+    shutil.copytree(residual_run.folder, folder)
+    settings = {**SMALL, "steps": 4, "validate_every": 2, "progress": False}
+    prior = train_prior(folder, store, **settings)
+    vectors = np.array(residual_run.model.bottleneck.vectors()).reshape(24, 8)
+    np.testing.assert_allclose(prior.codebook.numpy(), vectors, atol=1e-6)
+    card = score_prior(folder, store, samples=2, progress=False)
+    rows = {row.name: row for row in card.rows}
+    assert rows["uniform, all codes"].value == pytest.approx(3 * 3)  # of three codes of three bits
+    assert rows["uniform, all codes"].unit == "bits per frame"
+    assert rows["bit rate, uniform"].value == pytest.approx(250 * 9)
+    number = store.numbers("held_out")[0]
+    codes = residual_run.model.encode(store.waveform(number))
+    bits = prior.surprise(codes, store.corpus.utterances[number].speaker)
+    np.testing.assert_allclose(card.example[1], bits.sum(axis=1), rtol=1e-4)
+    prompt = store.waveform(0)[:1280]
+    sampled = sample_speech(
+        folder, ["ann"], seconds=0.1, prompt=prompt, prompt_seconds=0.08, codebooks=2
+    )
+    assert sampled.codes.shape == (20 + 25, 3)
+    np.testing.assert_array_equal(sampled.codes[:20], residual_run.model.encode(prompt)[0])
+    expected = generate(load_run(folder).model, sampled.codes, ["ann"], codebooks=2)
+    np.testing.assert_array_equal(sampled.sounds, expected)
+    with pytest.raises(InputError, match="codebooks=4; expected a whole number from 1 to 3"):
+        sample_speech(folder, ["ann"], codebooks=4)
+
+
 def end_of(prior, folder) -> tuple[list, dict, list]:
     """Return weights, training state and history of a prior; times aside."""
     state = dict(np.load(folder / "state.npz"))
@@ -120,6 +167,7 @@ def end_of(prior, folder) -> tuple[list, dict, list]:
     return [w.numpy() for w in prior.weights], {**state, "seconds": 0}, history
 
 
+@pytest.mark.traced
 def test_a_prior_that_was_stopped_ends_like_one_that_was_not(prior_run, store, monkeypatch):
     rates = {"learning_rate": {0: 3e-3, 4: 1e-3}}
     settings = {**SMALL, **rates, "steps": 6, "validate_every": 2, "score": False}
@@ -237,12 +285,21 @@ def test_sampled_speech_has_the_same_codes_in_all_voices(prior, prior_run, store
         sample_speech(prior_run, ["eve"])
 
 
-def test_the_commands_score_and_sample(prior, prior_run, store, tmp_path, capsys):
+def test_the_commands_score_and_sample(prior, prior_run, store, tmp_path, capsys, monkeypatch):
     recording = store.corpus.utterances[0].path
     where, run = str(tmp_path / "sampled"), str(prior_run.folder)
     asked = ["generate", "--run", run, "--from-prior", "--speakers", "ann", "bob", "--save", where]
     prompt = ["--prompt", str(recording), "--prompt-seconds", "0.05", "--like", "ann"]
-    assert main([*asked, *prompt, "--seconds", "0.04"]) == 0
+    decoded, generate = [], sample.generate
+
+    def noted(*args, **settings):
+        decoded.append(settings)
+        return generate(*args, **settings)
+
+    monkeypatch.setattr(sample, "generate", noted)
+    sampling = ["--top-k", "5", "--precision", "bfloat16"]
+    assert main([*asked, *prompt, *sampling, "--seconds", "0.04"]) == 0
+    assert {"top_k": 5, "precision": "bfloat16"}.items() <= decoded[0].items()
     written = sorted(path.suffix for path in (tmp_path / "sampled").iterdir())
     assert written == [".npy", ".wav", ".wav"]
     data = ["--data", str(store.corpus.folder)]
@@ -259,3 +316,11 @@ def test_the_commands_score_and_sample(prior, prior_run, store, tmp_path, capsys
     ):
         assert main(wrong) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_corpus_that_holds_nothing_out_is_refused_before_training(prior_run, store, monkeypatch):
+    everything = replace(store.corpus, utterances=store.corpus.split("train").utterances)
+    monkeypatch.setattr(store, "corpus", everything)
+    with pytest.raises(InputError, match="holds out no utterance of a speaker that the run knows"):
+        train_prior(prior_run, store, name="vain", steps=2, progress=False)
+    assert not (prior_run.folder / "vain").exists()

@@ -75,6 +75,29 @@ def test_codes_are_counted_in_all_utterances(run, store, exported):
     assert "phone" not in metadata  # no phones are known
 
 
+def test_several_codebooks_are_one_table(residual_run, store, tmp_path):
+    export_projector(residual_run, tmp_path, store, frames=12)
+    vectors = np.array(read_tsv(tmp_path / "codebook_vecs.tsv"), float)
+    table = np.array(residual_run.model.bottleneck.vectors())
+    assert np.allclose(vectors, table.reshape(24, 8), rtol=1e-4, atol=1e-6)
+    metadata = read_meta(tmp_path / "codebook_meta.tsv")
+    assert metadata["codebook"] == [str(q) for q in range(3) for _ in range(8)]
+    assert metadata["code"] == [str(code) for code in range(8)] * 3
+    assert metadata["label"][9] == "code 1:1"
+    codes = np.concatenate([residual_run.model.encode(w)[0] for w in map(store.waveform, range(8))])
+    counts = [np.bincount(column, minlength=8) for column in codes.T]
+    assert metadata["uses"] == [str(count) for count in np.concatenate(counts)]
+    assert sum(map(float, metadata["percent"])) == pytest.approx(300, abs=0.02)  # 100 % each
+    frames = read_meta(tmp_path / "frames_meta.tsv")
+    key, seconds = frames["utterance"][5], float(frames["seconds"][5])
+    wave = store.waveform(store.corpus.utterances.index(store.corpus[key]))
+    quantized, place = residual_run.model.vector_quantize(wave), round(seconds * 250)
+    expected = [str(code) for code in np.array(quantized.codes)[0, place]]
+    assert [frames[f"code {q}"][5] for q in range(3)] == expected
+    error = np.linalg.norm(np.array(quantized.z_e - quantized.z_q)[0, place])
+    assert float(frames["distance"][5]) == pytest.approx(error, rel=1e-2, abs=1e-4)
+
+
 def test_frames_are_what_the_encoder_makes_of_that_moment(run, store, exported):
     vectors = np.array(read_tsv(exported / "frames_vecs.tsv"), float)
     metadata = read_meta(exported / "frames_meta.tsv")
@@ -157,12 +180,24 @@ def test_speakers_have_their_facts_and_minutes(store):
     assert speaker_table(np.eye(2), {"ann": {}, "bob": {}}).columns == ["speaker"]
 
 
-def test_without_the_corpus_there_are_the_vectors_of_the_run(run, tmp_path):
+def test_without_the_corpus_there_are_the_vectors_of_the_run(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("vqwn_kit.projector.export.knows_corpus", lambda run: False)
     export_projector(run, tmp_path)
     names = {path.name.partition("_")[0] for path in tmp_path.iterdir()}
     assert names == {"codebook", "speakers", "projector"}
     assert read_tsv(tmp_path / "codebook_meta.tsv") == [[str(code)] for code in range(32)]
     assert read_tsv(tmp_path / "speakers_meta.tsv") == [["ann"], ["bob"]]
+
+
+def test_without_the_corpus_several_codebooks_have_their_numbers(
+    residual_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("vqwn_kit.projector.export.knows_corpus", lambda run: False)
+    copy = shutil.copytree(residual_run.folder, tmp_path / "run")
+    export_projector(copy, tmp_path / "export", frames=0)
+    metadata = read_meta(tmp_path / "export" / "codebook_meta.tsv")
+    assert metadata["codebook"][7:9] == ["0", "1"]
+    assert metadata["code"][7:9] == ["7", "0"]
 
 
 def test_no_codebook_and_one_speaker_leave_tables_out(tmp_path):
@@ -296,6 +331,10 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         visualise(tmp_path, tmp_path / "y.npy")
     with pytest.raises(InputError, match=r"vectors \(1,\)"):
         visualise(tmp_path, tmp_path / "one.npy")
+    (tmp_path / "config.json").write_text('{"preset": {}, "speakers": 5, "corpus": "x"}')
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError, match=r"config.json is damaged.*'speakers' is 5"):
+        visualise(tmp_path, speaker=tmp_path / "s.npy")
     with pytest.raises(InputError, match="two files are named s"):
         visualise(tmp_path, tmp_path / "s.npy", tmp_path / "again/s.npy")
     with pytest.raises(InputError, match="nothing to visualise"):
@@ -322,6 +361,8 @@ def test_page_serves_the_export_and_nothing_else(exported, tmp_path):
     shutil.copytree(exported, folder)
     (tmp_path / "secret.json").write_text("{}")
     (folder / "notes.txt").write_text("private")
+    (folder / ".hidden.json").write_text("{}")
+    (folder / "link.json").symlink_to(tmp_path / "secret.json")
     with open_projector(folder) as page:
         assert page.url in page._repr_html_()
         status, headers, body = get(page, "/")
@@ -333,6 +374,7 @@ def test_page_serves_the_export_and_nothing_else(exported, tmp_path):
             assert get(page, f"/{path.name}")[2] == path.read_bytes()
         assert len(get(page, "/projector_binary.js")[2]) > 1_000_000
         hidden = ("/notes.txt", "/../secret.json", "/%2e%2e/secret.json", "//etc/hosts", "/x.tsv")
+        hidden = (*hidden, "/.hidden.json", "/link.json")
         for path in hidden:
             assert get(page, path)[0] == 404, path
         assert get(page, "/", "elsewhere.example")[0] == 403
@@ -347,9 +389,10 @@ def test_folders_without_a_whole_export_are_not_opened(exported, tmp_path, monke
     with pytest.raises(InputError, match="has no projector_config.json"):
         open_projector(tmp_path)
     config = tmp_path / "projector_config.json"
-    for broken in ("{", "[]", '{"embeddings": [{"tensorName": "x"}]}'):
+    unnamed = '{"embeddings": [{"tensorPath": 5, "metadataPath": "x"}]}'
+    for broken in ("{", "[]", '{"embeddings": [{"tensorName": "x"}]}', unnamed):
         config.write_text(broken)
-        with pytest.raises(InputError, match="is damaged"):
+        with pytest.raises(InputError, match="is damaged|is not a list of tables"):
             open_projector(tmp_path)
     config.write_text('{"embeddings": []}')
     with pytest.raises(InputError, match="names no table"):
@@ -380,6 +423,7 @@ def test_command_line_exports_and_opens(run, folder, tmp_path, monkeypatch, caps
     assert main(["visualise", "--save", f"{tmp_path}/a", "--open"]) == 0
     assert len(seen) == 4
     assert "is not available" not in capsys.readouterr().err
+    monkeypatch.setattr("vqwn_kit.projector.export.knows_corpus", lambda run: False)
     assert main(f"visualise --run {run.folder} --save {tmp_path}/b".split()) == 0
     complaint = capsys.readouterr().err
     assert "is not available" in complaint

@@ -15,7 +15,7 @@ def test_a_run_folder_holds_weights_embeddings_state_and_history(run, store):
         f"{name}_{step}.npy" for name in ("embedding", "speaker_embedding") for step in (10, 20)
     ]
     weights = ["weights-10.weights.h5", "weights-20.weights.h5", "weights-20.state.npz"]
-    names = {path.name for path in run.folder.iterdir()}
+    names = {path.name for path in run.folder.iterdir()} - {"familiarity.json"}  # of other tests
     assert names == {"config.json", "history.jsonl", *tables, *weights}
     assert [record["step"] for record in run.history] == [5, 10, 15, 20]
     assert run.history[-1]["samples"] == 20 * 4 * 1024
@@ -68,6 +68,25 @@ def test_a_tensorflow_1_checkpoint_is_refused(tmp_path):
         (tmp_path / f"weights-110640{ending}").write_bytes(b"x")
     with pytest.raises(InputError, match="TensorFlow 1 checkpoint"):
         load_run(tmp_path / "weights-110640")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prefix": 5},
+        {"speakers": "ann"},
+        {"speakers": {"ann": 5}},
+        {"corpus": None},
+        {"preset": None},
+        {"preset": {"encoder": None}},
+        {"data": 5},
+        {"earlier": {}},
+    ],
+)
+def test_a_config_with_something_of_another_type_is_named(run, tmp_path, change):
+    (tmp_path / "config.json").write_text(json.dumps(run.config | change))
+    with pytest.raises(InputError, match=r"config\.json is damaged"):
+        load_run(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"preset": {}}', '{"speakers": {}}'])

@@ -13,6 +13,7 @@ from vqwn_kit.presets.preset import parse_changes
 
 FOLDER = ROOT / "results" / "mini"
 REAL = ROOT / "results" / "vctk-libri"
+SIZES = {FOLDER: 512, REAL: 2 * 512}  # codes in all
 
 
 def read_card(card: str, folder=FOLDER) -> dict[str, float]:
@@ -23,26 +24,30 @@ def read_card(card: str, folder=FOLDER) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def subject(stores):
     store = vq.prepare(vq.example_corpus(), progress=False)
-    return evaluation_context(vq.load_run(FOLDER), store, progress=False)
+    return evaluation_context(vq.load_run(FOLDER), store, utterances=50, progress=False)
 
 
+@pytest.mark.slow
 def test_the_cards_likelihood_is_found_again(subject):
     bits, samples = [], []
     for number in subject.held_out:
         wave = subject.store.waveform(number)[None, :, None]
         wave = wave[:, : wave.shape[1] // subject.model.hop_length * subject.model.hop_length]
         z_q = subject.model.vector_quantize(wave).z_q
-        bits.append(float(subject.bits(wave, subject.speaker_ids([number]), z_q)) * wave.shape[1])
+        pitch = subject.pitch(number, z_q.shape[1])
+        known = subject.bits(wave, subject.speaker_ids([number]), z_q, pitch)
+        bits.append(float(known) * wave.shape[1])
         samples.append(wave.shape[1])
-    assert len(bits) == 30
+    assert len(bits) == 50
     assert sum(bits) / sum(samples) == pytest.approx(
         read_card("score_card.json")["bits per sample"], abs=5e-3
     )
 
 
+@pytest.mark.slow
 def test_the_priors_bits_are_found_again(subject):
     prior, costs = vq.load_prior(subject.run), []
-    for number in subject.held_out:
+    for number in subject.store.numbers("held_out"):
         codes = subject.model.encode(subject.store.waveform(number))[0]
         costs.append(prior.surprise(codes, subject.speaker(number)))
     card = read_card("prior/score_card.json")
@@ -53,22 +58,22 @@ def test_the_priors_bits_are_found_again(subject):
 
 
 def test_the_shipped_runs_reach_what_is_said_of_them():
-    for folder, phone_error, gap in ((FOLDER, 0.33, 1.0), (REAL, 0.50, 0.4)):
+    for folder, phone_error, gap in ((FOLDER, 0.30, 1.0), (REAL, 0.50, 1.0)):
         card = read_card("score_card.json", folder)
         assert card["extra bits, codes shuffled"] > gap
-        assert card["codes used"] >= 0.9 * 512
+        assert card["codes used"] >= 0.9 * SIZES[folder]
         assert card["perplexity"] >= 150
         assert card["phone error, reconstruction"] <= phone_error
     assert read_card("score_card.json")["speaker-probe accuracy, conversion"] >= 80
-    assert read_card("score_card.json", REAL)["DNSMOS P.808, reconstruction"] >= 3.0
+    assert read_card("score_card.json", REAL)["DNSMOS P.808, reconstruction"] >= 2.9
 
 
 def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs():
     prior = read_card("prior/score_card.json")
     bits = f"{prior['bigram, all codes']:.2f}, {prior['prior, all codes']:.2f}"
     own = {FOLDER: {"bits per code: bigram, prior": bits}, REAL: {}}
-    rate = '{"peak": 2e-3, "warm_up": 50, "end": 5e-5}'
-    real = ["sampling=speaker", "encoder.tilt=2.0", "steps=2000", f"learning_rate={rate}"]
+    real = ["sampling=speaker", "encoder.tilt=2.0", "bottleneck=residual"]
+    real += ["bottleneck.num_codebooks=2", "bottleneck.quantizer.num_embeddings=512"]
     changes = {FOLDER: [], REAL: real}
     kinds = ("original", "reconstruction", "conversion")
     voices = ("speaker-probe accuracy, conversion", "conversion classified as source speaker")
@@ -78,7 +83,7 @@ def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs(
         rows |= {
             "bits per sample": f"{card['bits per sample']:.2f}",
             "extra bits, codes shuffled": f"{card['extra bits, codes shuffled']:.2f}",
-            "codes in use of 512, perplexity": f"{card['codes used']:.0f}, "
+            f"codes in use of {SIZES[folder]:,}, perplexity": f"{card['codes used']:.0f}, "
             f"{card['perplexity']:.0f}",
             "phone error: recordings, reconstructions, conversions": ", ".join(
                 f"{card[f'phone error, {kind}']:.2f}" for kind in kinds
@@ -104,7 +109,7 @@ def test_the_readmes_tell_the_cards_numbers_and_the_commands_that_made_the_runs(
 @pytest.mark.parametrize("folder", [FOLDER, REAL], ids=lambda folder: folder.name)
 def test_a_shipped_folder_is_whole_small_and_names_no_other_machine(folder):
     run = vq.load_run(folder)
-    assert run.weights_file(run.newest).stat().st_size < 25e6
+    assert run.weights_file(run.newest).stat().st_size < 6e6
     card = json.loads((folder / "score_card.json").read_text(encoding="utf-8"))
     assert card["about"]["step"] == run.newest
     labels = [track["label"].split()[0] for track in card["tracks"]]

@@ -8,11 +8,12 @@ import pytest
 from scipy.stats import ttest_rel
 
 from tests.conftest import ctrl_c_at
-from vqwn_kit import Comparison, InputError, compare, load_preset, load_run
+from vqwn_kit import InputError, compare, load_preset, load_run
 from vqwn_kit.cli.main import main
 from vqwn_kit.presets.build import build_model
+from vqwn_kit.training.compare import Comparison
 from vqwn_kit.training.validate import validate
-from vqwn_kit.training.variants import FAMILY
+from vqwn_kit.training.variants import FAMILIES
 
 VARIANTS = {"VQ": {}, "no VQ": {"bottleneck": "ae", "encoder": "2019"}}
 SETTINGS = {"base": "tiny", "steps": 2, "seeds": 2, "progress": False}
@@ -32,7 +33,7 @@ def test_every_variant_and_seed_is_a_run_with_the_same_crops(compared):
     presets = [load_run(folder / row["run"]).preset for row in comparison.rows]
     assert {preset.training.segment_length for preset in presets} == {960}  # of hops 64 and 320
     assert {preset.training.steps for preset in presets} == {2}
-    assert [preset.training.seed for preset in presets] == [0, 1] * 2
+    assert [preset.training.seed for preset in presets] == [0, 0, 1, 1]  # a seed is complete first
 
 
 def test_the_table_shows_the_measures_of_the_runs(compared, store):
@@ -44,7 +45,7 @@ def test_the_table_shows_the_measures_of_the_runs(compared, store):
     assert row["nominal_rate"] == 16_000 / 64 * 5
     assert row["entropy_rate"] == pytest.approx(250 * math.log2(measured["perplexity"]))
     assert row["parameters"] == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
-    assert "perplexity" not in comparison.rows[2]
+    assert "perplexity" not in comparison.rows[1]
     text = str(comparison)
     lines = text.splitlines()
     assert len({len(line) for line in lines[:4]}) == 1  # columns are aligned
@@ -54,9 +55,10 @@ def test_the_table_shows_the_measures_of_the_runs(compared, store):
     assert (folder / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_finished_runs_are_not_trained_again(compared, store, monkeypatch):
+def test_finished_runs_are_neither_trained_nor_measured_again(compared, store, monkeypatch):
     comparison, folder = compared
     monkeypatch.setattr("vqwn_kit.training.compare.train", None)
+    monkeypatch.setattr("vqwn_kit.training.compare._measure", None)
     assert compare(VARIANTS, store, save=folder, **SETTINGS).rows == comparison.rows
     with pytest.raises(InputError, match="other settings"):
         compare(VARIANTS, store, save=folder, **{**SETTINGS, "steps": 7})
@@ -116,10 +118,37 @@ def test_differences_inside_the_interval_are_called_not_distinguishable():
     assert "one seed" in of_bits(base=[3.0], other=[2.0]).verdict("other")
 
 
-@pytest.mark.parametrize("name", FAMILY)
-def test_every_variant_of_the_family_builds_from_the_preset_mini(name):
-    model = build_model(load_preset("mini").change(**FAMILY[name]), ["ann"])
-    assert model.hop_length in (64, 320)
+BASES = {"wavenet": "paper", "units": "mini/first_stage"}
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [(family, name) for family in FAMILIES for name in FAMILIES[family]]
+)
+def test_every_variant_of_a_family_builds_from_its_base(family, name):
+    preset = load_preset(BASES[family]).change(**FAMILIES[family][name])
+    assert build_model(preset, ["ann"]).hop_length in (64, 160, 320)
+
+
+def test_first_stages_are_compared_by_their_bands_and_by_scores(store, tmp_path):
+    variants = {"EMA": {"bottleneck": "ema"}, "two": {"bottleneck": "residual"}}
+    settings = {"base": "tiny", "decoder": "mel", "steps": 2, "seeds": 2, "progress": False}
+
+    def score(run, store):
+        return {"minutes": 1.5 + run.preset.training.seed}
+
+    comparison = compare(variants, store, save=tmp_path, score=score, **settings)
+    row = comparison.rows[0]
+    measured = validate(load_run(tmp_path / row["run"]).model, store, utterances=30)
+    assert row["mse"] == measured["mse"]
+    assert [row["seed"] for row in comparison.rows] == [0, 0, 1, 1]  # a seed is complete first
+    assert (comparison.loss, comparison.scores) == ("mse", ["minutes"])
+    assert comparison.measured("two", "minutes") == {0: 1.5, 1: 2.5}
+    assert comparison.measured("two", "nominal_rate")[0] == 4 * 5 * 250  # 4 codebooks of 32 codes
+    heads = [head.strip() for head in comparison.table().splitlines()[0].split("|")]
+    assert heads[2:5] == ["mel error", "against the first", "minutes"]
+    assert "bits per sample" not in heads
+    assert Comparison.load(tmp_path).rows == comparison.rows
+    assert {ax.get_xlabel() for ax in comparison.plot().axes} >= {"minutes", "perplexity (codes)"}
 
 
 @pytest.mark.parametrize(
@@ -131,15 +160,16 @@ def test_every_variant_of_the_family_builds_from_the_preset_mini(name):
         (
             [{}, {"decoder": {"codec": {"pre_emphasis": 0.85}}}],
             {},
-            "pre-emphasis 0.0; .*pre-emphasis 0.85",
+            r"the waveform in 256 levels; .*pre-emphasised waveform \(0.85\)",
         ),
-        ([{}, {"decoder": {"codec": {"num_levels": 64}}}], {}, "256 levels, .* 64 levels,"),
+        ([{}, {"decoder": {"codec": {"num_levels": 64}}}], {}, r"256 levels; .* 64 levels\)"),
         ([{}, {"seed": 3}], {}, "seed, which is the same for all"),
         (["batch_size=2"], {}, "batch_size, which is the same for all"),
         (["bottleneck=emma"], {}, "did you mean 'ema'"),
         ([{"botleneck": "ema"}], {}, "did you mean 'bottleneck'"),
         (["minni"], {}, "did you mean 'mini'"),
-        ([{}, {"decoder": "mel"}], {"steps": 2}, "no WaveNet"),
+        ([{}, {"decoder": "mel"}], {"steps": 2}, "mel bands, not samples"),
+        ("unit", {}, "did you mean 'units'"),
         ([{}, {"bottleneck": {"joints": True}}], {}, "did you mean 'joint'"),
         ({"a +": {}, "a -": {"bottleneck": "ae"}}, {}, "folders would have the same name"),
     ],

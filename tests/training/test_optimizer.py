@@ -1,27 +1,36 @@
 """Adam with its schedules, multiples and penalty; the moving average of the weights."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from vqwn_kit import build_model, load_preset
-from vqwn_kit.training.optimizer import WeightAverage, learning_rate, make_optimizer
+from vqwn_kit.training.optimizer import Adam, WeightAverage, make_optimizer, scheduled_rate
 
 
 def test_a_schedule_by_steps_holds_from_its_step_on():
-    rate = learning_rate(load_preset("original").training)
-    rates = [float(rate(step)) for step in (0, 79_999, 80_000, 400_000)]
+    config = load_preset("original").training
+    steps = (0, 79_999, 80_000, 400_000)
+    rates = [scheduled_rate(config.schedule, config.steps, step) for step in steps]
     assert rates == pytest.approx([8e-5, 8e-5, 6e-5, 8e-6])
 
 
 def test_a_cosine_schedule_rises_linearly_and_falls_along_the_cosine():
     schedule = {"peak": 1e-2, "warm_up": 5, "end": 1e-4}
-    rate = learning_rate(load_preset("tiny").change(steps=20, learning_rate=schedule).training)
-    assert [float(rate(step)) for step in (1, 3, 5)] == pytest.approx([2e-3, 6e-3, 1e-2])
-    for step in range(5, 21):
-        share = (1 + np.cos(np.pi * (step - 5) / 15)) / 2
-        assert float(rate(step)) == pytest.approx(1e-4 + (1e-2 - 1e-4) * share, rel=1e-4)
+    rates = [scheduled_rate(schedule, 20, position) for position in (0, 1, 2.5, 5)]
+    assert rates == pytest.approx([0, 2e-3, 5e-3, 1e-2])
+    for position in np.linspace(5, 20, 31):
+        share = (1 + np.cos(np.pi * (position - 5) / 15)) / 2
+        rate = scheduled_rate(schedule, 20, position)
+        assert rate == pytest.approx(1e-4 + (1e-2 - 1e-4) * share, rel=1e-9)
+    assert scheduled_rate(schedule, 20, 25) == 1e-4
+
+
+def test_a_number_is_the_rate_of_every_step():
+    assert [scheduled_rate(1e-3, 10, position) for position in (0, 5.5, 10)] == [1e-3] * 3
 
 
 def after_steps(gradient: float, steps: int, names: tuple, start: np.ndarray, **changes) -> list:
@@ -57,6 +66,38 @@ def test_weight_decay_is_the_gradient_of_a_penalty_on_kernels_alone():
     assert np.abs(expected - start).max() > 1e-3
     assert np.allclose(kernel, expected, atol=1e-5)
     assert all(np.array_equal(weight, start) for weight in others)
+
+
+def apply_one(optimizer, variables, gradient) -> None:
+    optimizer.apply([gradient], variables)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_steps_equal_those_of_the_adam_of_keras(traced):
+    tf.config.run_functions_eagerly(not traced)
+    kernels = []
+    for kind in (Adam, keras.optimizers.Adam):
+        optimizer = kind(1e-2, global_clipnorm=1.5)
+        kernel = keras.Variable(np.ones((3, 2), "float32"), name="kernel")
+        optimizer.build([kernel])
+        step = tf.function(partial(apply_one, optimizer, [kernel]))
+        for seed in range(5):
+            step(tf.random.stateless_normal((3, 2), (seed, 0)))
+        kernels.append(kernel.numpy())
+    assert np.abs(kernels[1] - 1.0).max() > 0.01
+    assert np.allclose(*kernels, atol=1e-6)
+
+
+def test_the_gradient_of_the_penalty_is_clipped_with_the_others():
+    optimizer = make_optimizer(
+        load_preset("tiny").change(learning_rate=1e-3, weight_decay=10.0, clip_norm=1.0).training
+    )
+    weights = [keras.Variable([3.0, 4.0], name=name) for name in ("kernel", "bias")]
+    optimizer.build(weights)
+    optimizer.apply([tf.zeros(2), tf.constant([0.0, 50.0])], weights)
+    moments = [m.numpy() / (1.0 - optimizer.beta_1) for m in optimizer._momentums]
+    norm = np.hypot(50.0, 50.0)  # of the penalty's gradient, 10 times (3, 4), and the bias's
+    assert np.allclose(moments, [[30.0 / norm, 40.0 / norm], [0.0, 50.0 / norm]], rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

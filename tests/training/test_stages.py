@@ -6,6 +6,7 @@ import pytest
 from tests.conftest import ctrl_c_at, tones
 from tests.training.test_train import assert_same_end, copy_at
 from vqwn_kit import InputError, Run, load_preset, train
+from vqwn_kit.training.train import stages
 
 TWO = ("encoder", "bottleneck")
 
@@ -173,7 +174,7 @@ def test_parts_are_given_to_the_stage_that_trains_them(staged, store, run, tmp_p
 
 def test_a_stopped_first_stage_is_resumed_by_the_same_call(store, tmp_path):
     settings = {"save": tmp_path / "w", "steps": 1, "first_stage_steps": 7, "progress": False}
-    with pytest.raises(KeyboardInterrupt, match="first of two stages.*save="):
+    with pytest.raises(KeyboardInterrupt, match="stage 1 of 2, codes: stopped.*save="):
         train(store, "tiny", callbacks=[ctrl_c_at(5)], **settings)
     assert Run(tmp_path / "first_stage").newest in (5, 6)
     for other in ({"bottleneck": "ema"}, {"seed": 3}):
@@ -184,10 +185,33 @@ def test_a_stopped_first_stage_is_resumed_by_the_same_call(store, tmp_path):
     assert "conditioner" not in run.config["parts"]  # without local layers there is none to load
 
 
-def test_time_that_ends_in_the_first_stage_returns_its_run(store, tmp_path):
-    settings = {"first_stage_steps": 6, "minutes": 0, "progress": False}
-    first = train(store, "tiny", save=tmp_path / "w", **settings)
-    assert first.folder.name == "first_stage"
+def test_time_is_shared_by_the_stages_and_ends_both(store, tmp_path):
+    settings = {"steps": 100_000, "first_stage_steps": 100_000, "first_stage_share": 0.5}
+    settings |= {"log_every": 1000, "progress": False}
+    run = train(store, "tiny", save=tmp_path / "w", minutes=6 / 60, **settings)
+    first, second = (stage.history[-1] for stage in (Run(tmp_path / "first_stage"), run))
+    for last in (first, second):
+        assert last["ended"] == "time"
+        assert 0 < last["step"] < 100_000
+    assert first["seconds"] >= 3.0
+    assert first["seconds"] + second["seconds"] >= 5.99  # the second has what the first one left
+
+
+def test_a_first_stage_that_time_ended_is_not_trained_again(store, tmp_path):
+    changes = {"first_stage_steps": 100_000, "steps": 1, "first_stage_share": 0.9}
+    preset = load_preset("tiny").change(**changes, log_every=1000)
+    train(store, preset, save=tmp_path / "w", minutes=1 / 60, progress=False)
+    first = Run(tmp_path / "first_stage").newest
+    (trainer,) = stages(store, preset, tmp_path / "w")
+    assert trainer.model.is_autoregressive
+    assert Run(tmp_path / "first_stage").newest == first
+
+
+def test_a_stop_in_the_first_stage_returns_its_run(store, tmp_path):
+    settings = {"first_stage_steps": 6, "progress": False}
+    stop = {"after_step": lambda trainer: trainer.stop_requested.set()}
+    first = train(store, "tiny", save=tmp_path / "w", **settings, **stop)
+    assert (first.folder.name, first.newest) == ("first_stage", 1)
     assert not (tmp_path / "config.json").is_file()
 
 

@@ -1,5 +1,6 @@
 """Training: exact resume, history, refusals, full disks, an iterable, logs for TensorBoard."""
 
+import os
 import resource
 import shutil
 import signal
@@ -7,10 +8,11 @@ import signal
 import numpy as np
 import pytest
 
-from tests.conftest import ctrl_c_at, tones
-from vqwn_kit import InputError, Run, load_preset, load_run, train
+from tests.conftest import ctrl_c_at, make_folders, tones
+from vqwn_kit import InputError, Run, load_preset, load_run, open_corpus, prepare, train
+from vqwn_kit.files import only_writer
 from vqwn_kit.training.tensorboard import audio_log
-from vqwn_kit.training.train import as_source, start_run
+from vqwn_kit.training.train import as_source, refuse_checkpoints, start_run
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -67,7 +69,10 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(whole,
 
 @pytest.mark.parametrize(
     ("stop_at", "changes"),
-    [(7, {**RICH, "learning_rate": COSINE}), (4, {**SMALL, "jit_compile": True})],
+    [
+        pytest.param(7, {**RICH, "learning_rate": COSINE}, marks=pytest.mark.traced),
+        pytest.param(4, {**SMALL, "jit_compile": True}, marks=pytest.mark.slow),
+    ],
     ids=["everything random", "compiled"],
 )
 def test_exact_resume_with_all_options_and_between_two_logs(store, tmp_path, stop_at, changes):
@@ -118,7 +123,7 @@ def test_dead_codes_are_reset_at_their_interval(store, tmp_path):
     codebooks = []
 
     def note(trainer):
-        unused = trainer.model.recent.counts.numpy() == 0
+        unused = trainer.model.recent.counts.numpy()[0] == 0
         codebooks.append((trainer.model.bottleneck.codebook.numpy().copy(), unused))
 
     settings = {"steps": 8, "log_every": 4, "learning_rate": 1e-6, "progress": False}
@@ -229,15 +234,88 @@ def test_a_full_disk_leaves_the_previous_checkpoint(trainer, monkeypatch):
 def test_a_disk_that_fills_while_weights_are_written_leaves_no_orphans(trainer, monkeypatch):
     before = contents(trainer.folder)
 
-    def full(path):
-        path.write_bytes(b"half of it")
-        raise OSError(28, "No space left on device")
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(b"half of it")
+        if self.name.endswith(".h5"):
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trainer.model, "save_weights", full)
+    monkeypatch.setattr(type(trainer.folder), "write_bytes", full)
     monkeypatch.setattr(trainer, "step", 5)
     with pytest.raises(OSError, match="No space left"):
         trainer.save()
     assert contents(trainer.folder) == before
+
+
+def test_a_training_that_diverges_keeps_its_checkpoints_and_names_the_last(store, tmp_path):
+    rates = {0: 1e-3, 5: 1e30}
+    settings = {"steps": 12, "save_every": 2, "log_every": 2, "keep": 1, "learning_rate": rates}
+    with pytest.raises(
+        InputError, match=r"diverged at step \d+: .*last good step is (4|6).*1e\+30"
+    ):
+        train(store, "tiny", save=tmp_path / "w", progress=False, **settings)
+    run = Run(tmp_path)
+    assert run.steps in ([4], [6])
+    assert np.isfinite(run.model.decoder.speakers.numpy()).all()  # which load_model checks
+    assert run.history[-1]["ended"] == "diverged"
+    assert run.history[-1]["step"] > run.newest
+
+
+# Two at once, and what a kill leaves
+
+
+def test_a_second_training_in_a_folder_is_refused(store, run, tmp_path):
+    before = contents(run.folder)
+    with only_writer(run.folder):
+        with pytest.raises(InputError, match=f"process {os.getpid()} .* is training in it"):
+            train(store, restore=run.folder, progress=False)
+    assert contents(run.folder) == before
+    with only_writer(tmp_path), pytest.raises(InputError, match="is training in it"):
+        train(store, "tiny", save=tmp_path / "first_stage" / "weights", progress=False)
+
+
+def test_scratch_of_a_first_checkpoint_is_no_checkpoint(store, tmp_path):
+    preset = load_preset("tiny").change(steps=2)
+    (tmp_path / ".1-0.tmp.h5").write_bytes(b"half")
+    (tmp_path / ".1-1.tmp.npz").write_bytes(b"half")
+    refuse_checkpoints(tmp_path / "weights")
+    trainer = start_run(as_source(store, preset), preset, tmp_path / "weights")
+    assert trainer.run.steps == []
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "history.jsonl"}
+
+
+def test_checkpoints_in_a_folder_with_signs_of_patterns_are_pruned(trainer, tmp_path):
+    folder = tmp_path / "we[i]ghts*"
+    run = Run.create(folder / "we[i]ghts", trainer.preset, "speech", trainer.run.speakers)
+    for step in (1, 2, 3):
+        for file in (run.weights_file(step), run.state_file(step)):
+            file.touch()
+    run.prune(2)
+    names = {"we[i]ghts-2.weights.h5", "we[i]ghts-3.weights.h5", "we[i]ghts-3.state.npz"}
+    assert {path.name for path in folder.iterdir()} == names | {"config.json"}
+
+
+# The corpus of a run
+
+
+def test_a_run_knows_its_corpus_and_says_where_it_is_resumed_on_another(store, run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "run")
+    resumed = train(restore=tmp_path / "run", progress=False)
+    assert resumed.newest == 20
+    facts = resumed.config["data"]
+    assert (facts["folder"], facts["store"]) == (str(store.corpus.folder), store.identity)
+    assert "earlier" not in resumed.config
+    other = make_folders(tmp_path / "other", {"ann": 210.0, "bob": 100.0}, 3)
+    with pytest.warns(UserWarning, match="is resumed on other .*its config.json names both"):
+        changed = train(prepare(open_corpus(other)), restore=tmp_path / "run", progress=False)
+    assert changed.config["corpus"] == "other"
+    (earlier,) = changed.config["earlier"]
+    assert earlier == {"corpus": run.config["corpus"], "data": facts, "until": 20}
+    shutil.rmtree(other)
+    with pytest.raises(InputError, match=r"corpus 'other' \(.*other\), which is not there"):
+        train(restore=tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="nothing to train on"):
+        train(progress=False)
 
 
 # An iterable of waveforms

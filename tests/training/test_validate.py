@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from vqwn_kit import Segments, build_model
+from vqwn_kit import Segments, build_model, example_corpus, prepare
+from vqwn_kit.data.corpus import sentence_of
+from vqwn_kit.data.store import Store
 from vqwn_kit.models.codec import mu_law_encode
+from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.training.optimizer import make_optimizer
 from vqwn_kit.training.validate import validate
 
 
+@pytest.mark.traced
 def test_bits_are_the_mean_over_the_samples_of_whole_utterances(run, store):
     result = validate(run.model, store, "train", utterances=100)
     nats, squares, codes = [], [], []
@@ -52,3 +56,12 @@ def test_validation_leaves_metrics_code_usage_and_weights_as_they_were(run, stor
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, variable.path)
     assert validate(model, store) == first
+
+
+def test_ten_utterances_are_ten_sentences_by_all_speakers(monkeypatch):
+    bundled, measured = prepare(example_corpus(), progress=False), []
+    monkeypatch.setattr(Store, "waveform", lambda _, n: measured.append(n) or np.zeros(64, "f4"))
+    validate(build_model(load_preset("tiny"), list(bundled.corpus.speakers)), bundled)
+    utterances = [bundled.corpus.utterances[number] for number in measured]
+    assert len({sentence_of(utterance) for utterance in utterances}) == len(utterances) == 10
+    assert {utterance.speaker for utterance in utterances} == set(bundled.corpus.speakers)

@@ -47,7 +47,9 @@ CELLS = [
     "    return 0.3 * sine[:8000]\n"
     "positions = np.array([[0, 0], [1, 0], [0, 1], [1, 1.0]])\n"
     "explorer = vq.Explorer({'PCA': positions, 'UMAP': positions[::-1]},\n"
-    "                       [f'code {n}' for n in range(4)], hear=hear, title='four codes')\n"
+    "                       [f'code {n}' for n in range(4)], hear=hear, title='four codes',\n"
+    "                       open=lambda n: vq.Player({'it': 0.25 * sine}, title=f'page {n}'),\n"
+    "                       opens='page of code')\n"
     "explorer",
     "abx = vq.Player({'loud': 0.5 * sine, 'quiet': 0.2 * sine}, title='item')\n"
     "abx.blind('abx', 'answers/listening.csv', listener='ann', trials=2, seed=0)",
@@ -195,9 +197,35 @@ def test_a_click_on_a_point_plays_its_sound(notebook):
     assert pressed.inner_text() == "UMAP"
 
 
+def test_a_page_opens_below_the_map_and_plays_and_points_are_chosen(notebook):
+    page, explorer = notebook, notebook.locator(".vq-explorer")
+    explorer.focus()
+    page.keyboard.press("o")
+    opened = explorer.locator(".vq-player")
+    opened.get_by_text("page 2").wait_for()
+    opened.locator(".vq-play").click()
+    page.wait_for_timeout(400)
+    assert level(page) == pytest.approx(0.25, abs=0.03)
+    opened.locator(".vq-play").click()
+    canvas = explorer.locator("canvas[style]").nth(1)
+    box = canvas.bounding_box()
+    page.keyboard.down("Shift")
+    corner = {"x": 5, "y": 5}
+    canvas.drag_to(
+        canvas, source_position=corner, target_position={"x": box["width"] / 2, "y": 465}, steps=4
+    )
+    page.keyboard.up("Shift")
+    explorer.get_by_text("Save 2 points as CSV").wait_for()
+    with page.expect_download() as download:
+        explorer.locator(".vq-csv").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "point,name,PCA 1,PCA 2,UMAP 1,UMAP 2"
+    assert len(lines) == 3
+
+
 def test_blind_answers_are_saved(notebook, lab):
     page, file = notebook, lab[1] / "answers" / "listening.csv"
-    sheet = notebook.locator(".vq-player").nth(1)
+    sheet = notebook.locator(".vq-player:not(.vq-within > *)").nth(1)
     sheet.scroll_into_view_if_needed()
     assert sheet.locator(".vq-track").all_inner_texts() == ["A", "B", "X"]
     sheet.get_by_text("Trial 1 of 2").wait_for()
@@ -357,9 +385,7 @@ def test_sound_plays_while_it_is_generated_and_a_reload_loses_nothing(notebook):
     lab.locator(".vq-player").focus()
     page.keyboard.press("2")
     page.keyboard.press("Space")
-    page.wait_for_timeout(350)
-    assert level(page) > 0.01
-    page.keyboard.press("Space")
+    assert loudest(page, 2000) > 0.01  # the take may be short, and begin late on a busy machine
 
 
 def test_no_errors_and_no_key_reached_jupyterlab(notebook):

@@ -1,16 +1,22 @@
 """The explorer without a browser: traits, sounds, links, figures."""
 
 import base64
+import io
+import threading
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
 from tests.conftest import tones
 from tests.widgets.test_player import page_state
 from vqwn_kit import InputError
+from vqwn_kit.plots.style import SEXES
 from vqwn_kit.widgets.arrays import to_pcm
 from vqwn_kit.widgets.explorer import Explorer
+from vqwn_kit.widgets.figures import INK
 from vqwn_kit.widgets.player import Player
 from vqwn_kit.widgets.points import Colour, areas, followers, nearest, shares
 
@@ -42,7 +48,7 @@ def explorer(rng) -> Explorer:
 
 
 def request(explorer, point: int) -> None:
-    explorer._receive(None, {"do": "hear", "point": point, "sound": 0}, [])
+    explorer._send_sound(point, 0)
 
 
 def test_sounds_are_computed_once_and_sent(explorer):
@@ -58,6 +64,16 @@ def test_sounds_are_computed_once_and_sent(explorer):
     assert np.abs(explorer.hear(1) - tones(0.1, 101.0)).max() < 1e-4
     with pytest.raises(InputError, match="no sound 1"):
         explorer.hear(1, 1)
+
+
+def test_a_sound_that_takes_long_does_not_hold_the_kernel(explorer):
+    gate, sent = threading.Event(), threading.Event()
+    explorer.send = lambda message, buffers=None: sent.set()
+    explorer._hear = [lambda point: gate.wait(60) and tones(0.1, 100.0)]
+    explorer._receive(None, {"do": "hear", "point": 1, "sound": 0}, [])
+    assert not sent.is_set()  # it returned before the sound was there
+    gate.set()
+    assert sent.wait(60)
 
 
 def test_errors_of_callbacks_are_shown_and_raised(explorer):
@@ -154,3 +170,36 @@ def test_shares_are_texts_and_areas_are_limited():
     assert limited[1] == limited[-1] == 1.0
     assert limited[0] == 0.0
     assert areas(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_groups_of_a_fixed_order_keep_their_colours_whichever_occur():
+    for values in (["M"], ["F", "M", ""], ["M", "X"]):
+        packed = Colour("sex", values, order=SEXES).packed()
+        numbers = np.frombuffer(packed["values"], np.int32)
+        assert [packed["groups"][n] for n in numbers if n >= 0] == [v for v in values if v]
+        assert packed["groups"][:2] == ["F", "M"]
+    phone = Colour("phone", ["S"], groups={"AE": "vowel", "S": "fricative"}).packed()
+    assert np.frombuffer(phone["values"], np.int32).tolist() == [1]
+
+
+def test_a_still_has_the_colours_of_the_map_and_no_background(explorer):
+    colours = np.arange(15, dtype=np.uint8).reshape(5, 3) * 10
+    shown = Explorer({"PCA": np.eye(5)[:, :2]}, list("abcde"), colours=[Colour("place", colours)])
+    assert (shown.colours[0]["kind"], shown.colours[0]["values"]) == ("rgb", colours.tobytes())
+    (dots,) = shown.figure().axes[0].collections[:1]
+    np.testing.assert_allclose(dots.get_facecolors()[:, :3] * 255, colours, atol=0.01)
+    picture = plt.imread(io.BytesIO(explorer.figure()._repr_png_()))
+    assert picture.shape[2] == 4
+    assert picture[0, 0, 3] == 0
+    for text in explorer.figure().findobj(Text):
+        assert to_hex(text.get_color()) == INK
+    for background, least in (("#ffffff", 4.5), ("#111111", 4.0)):
+        lights = sorted(luminance(colour) for colour in (background, INK))
+        assert (lights[1] + 0.05) / (lights[0] + 0.05) > least
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG 2."""
+    parts = np.array(to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])

@@ -23,6 +23,15 @@ def test_audio_elements_contain_the_sound_at_its_loudness():
     assert np.abs(sound - wave).max() <= 1 / 32768
 
 
+def test_every_form_of_a_waveform_is_its_sound_and_nan_is_refused():
+    wave = tones(0.1, 200.0)
+    expected = listen({"a": wave}).data
+    assert listen({"a": np.round(wave * 32768).astype(np.int16)}).data == expected
+    assert listen({"a": wave[None]}).data == expected
+    with pytest.raises(InputError, match="a: some samples are not finite"):
+        listen({"a": np.array([0.1, np.nan])})
+
+
 def test_a_missing_ipython_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(InputError, match=r"needs the package IPython.*\[lab\]"):

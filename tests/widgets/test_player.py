@@ -24,7 +24,9 @@ def player() -> Player:
 
 
 def page_state(page: str) -> dict:
-    match = re.search(r'<script type="application/json" id="state">(.*?)</script>', page, re.S)
+    match = re.search(
+        r'<script type="application/json" id="widget-0-state">(.*?)</script>', page, re.S
+    )
     return json.loads(match[1])
 
 
@@ -50,12 +52,13 @@ def test_samples_beyond_full_scale_clip_and_are_reported():
     ("tracks", "settings", "match"),
     [
         ({}, {}, "no tracks"),
-        ({"a": np.zeros(9, np.int16)}, {}, "a: an array of int16"),
+        ({"a": np.zeros(9, bool)}, {}, "a: an array of bool"),
         ({"a": np.zeros((2, 9))}, {}, r"shape \(2, 9\)"),
         ({"a": np.zeros(0)}, {}, "T > 0"),
         ({"a": np.array([0.0, np.nan])}, {}, "are not finite"),
         ({"a": np.zeros(9)}, {"codes": [0.5]}, "whole numbers"),
         ({"a": np.zeros(9)}, {"codes": [-1]}, "whole numbers"),
+        ({"a": np.zeros(9)}, {"codes": np.zeros((2, 3, 4), int)}, r"\(N, Q\) of Q codebooks"),
         ({"a": np.zeros(9)}, {"sample_rate": 0}, "sample_rate=0"),
         ({"a": np.zeros(9)}, {"loop": [2.0, 1.0]}, "loop="),
         ({"a": np.zeros(9)}, {"lop": [1.0, 2.0]}, "setting of Player 'lop': did you mean 'loop'"),
@@ -153,3 +156,31 @@ def test_traits_that_the_page_sets_are_not_echoed(player, monkeypatch):
     assert player.playing
     assert player.loop == [0.1, 0.2]
     assert [message for message in sent if message["method"] == "echo_update"] == []
+
+
+def test_several_codebooks_are_rows_of_one_strip():
+    codes = np.stack([CODES, CODES[::-1], CODES // 2], axis=-1)
+    player = Player({"original": tones(0.5, 200.0)}, codes=codes[None])
+    assert player.codes == codes.tolist()
+    assert player.hop_length == 8000 / 125  # of a frame
+    colours = np.frombuffer(player.code_colours, np.uint8).reshape(125, 3, 3)
+    np.testing.assert_array_equal(colours, code_colours(codes))
+    (image,) = player.figure().axes[-1].images
+    assert image.get_array().shape == (3, 125, 3)
+    np.testing.assert_array_equal(image.get_array()[1], code_colours(codes[:, 1]))
+    assert Player({"a": np.zeros(9)}, codes=[[[4, 5]]]).codes == [[4, 5]]  # one frame
+
+
+def test_a_palette_colours_the_codes_of_each_codebook():
+    palette = np.arange(24, dtype=np.uint8).reshape(8, 3)  # 2 codebooks of 4 codes
+    tracks = {"tone": tones(0.1, 220.0)}
+    player = Player(tracks, codes=[[0, 3], [2, 1]], palette=palette)
+    colours = np.frombuffer(player.code_colours, np.uint8).reshape(2, 2, 3)
+    np.testing.assert_array_equal(colours, palette[[[0, 7], [2, 5]]])
+    player.load(tracks, codes=[[1, 1], [0, 2]])
+    colours = np.frombuffer(player.code_colours, np.uint8).reshape(2, 2, 3)
+    np.testing.assert_array_equal(colours, palette[[[1, 5], [0, 6]]])
+    with pytest.raises(
+        InputError, match="palette of 8 colours and 1 codebooks; expected more than 9"
+    ):
+        Player(tracks, codes=[9], palette=palette)

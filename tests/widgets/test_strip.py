@@ -84,3 +84,60 @@ def test_invalid_edits_are_refused(edit, match):
         edit(strip)
     assert len(strip) in (3, 7500)
     assert not strip.held
+
+
+def test_frames_of_several_codebooks_are_moved_whole():
+    frames = [[1, 8], [2, 9], [1, 7]]
+    strip = CodeStrip(np.array(frames))
+    assert strip.codes == ((1, 8), (2, 9), (1, 7))
+    assert strip.repeat(1, 2, times=2) == (1, 3)
+    assert strip.codes == ((1, 8), (2, 9), (2, 9), (1, 7))
+    strip.cut(0, 1)
+    assert strip.held == ((1, 8),)
+    strip.splice(3)
+    assert strip.codes == ((2, 9), (2, 9), (1, 7), (1, 8))
+    assert strip.stretch(2, 4, 0.5) == (2, 3)
+    assert strip.codes == ((2, 9), (2, 9), (1, 8))
+    while strip.undo():
+        pass
+    assert strip.codes == strip.original == tuple(map(tuple, frames))
+
+
+def test_the_pitch_of_frames_is_transposed_drawn_and_edited_with_their_codes():
+    strip = CodeStrip([(7, 25), (7, 0), (3, 49), (9, 2)], pitch_levels=50)
+    assert strip.transpose(0, 4, -1.5) == (0, 4)
+    assert strip.codes == ((7, 22), (7, 0), (3, 46), (9, 1))  # as low as there are levels
+    strip.transpose(2, 3, 99)
+    assert strip.codes[2] == (3, 49)
+    strip.draw_pitch(0, 3, [30, 31, 32])
+    assert strip.codes == ((7, 30), (7, 0), (3, 32), (9, 1))  # unvoiced frames stay so
+    strip.repeat(0, 2)
+    assert strip.codes[:4] == ((7, 30), (7, 0)) * 2
+    while strip.undo():
+        pass
+    assert strip.codes == ((7, 25), (7, 0), (3, 49), (9, 2))
+    for levels, message in (([30], "expected 2 of 1 to 49"), ([30, 50], "of 1 to 49")):
+        with pytest.raises(InputError, match=message):
+            strip.draw_pitch(0, 2, levels)
+    with pytest.raises(InputError, match="these codes have no pitch"):
+        CodeStrip([1, 2]).transpose(0, 1)
+
+
+def test_phones_move_with_their_codes_and_come_back():
+    strip = CodeStrip()
+    strip.load([1, 2, 3, 4], ["", "AE", "AE", "T"])
+    strip.cut(1, 3)
+    assert strip.phones == ["", "T"]
+    strip.splice(2)
+    assert (strip.codes, strip.phones) == ((1, 4, 2, 3), ["", "T", "AE", "AE"])
+    strip.stretch(1, 2, 2.0)
+    assert strip.phones == ["", "T", "T", "AE", "AE"]
+    strip.load([7, 8], ["S", "IY"])
+    strip.splice(1)
+    assert strip.phones == ["S", "AE", "AE", "IY"]  # what was held keeps its own
+    strip.undo()
+    assert strip.phones == ["S", "IY"]
+    pitched = CodeStrip(pitch_levels=50)
+    pitched.load([(1, 20), (2, 0)], ["AE", "S"])
+    pitched.transpose(0, 2, 1)
+    assert (pitched.codes, pitched.phones) == (((1, 22), (2, 0)), ["AE", "S"])

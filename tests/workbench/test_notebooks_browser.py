@@ -99,30 +99,46 @@ def plays_and_switches(page, player) -> None:
 
 
 def clicked(explorer) -> str:
-    """Click on the first code of an explorer's map; return the name of the selected code."""
+    """Click on the first code of an explorer's map; return the name of the selected code.
+
+    Outputs above the map may still grow and move it under the pointer, as they may for a reader,
+    who clicks again.
+    """
     canvas = explorer.locator("canvas[style]").nth(1)
-    x, y = canvas.evaluate("(node) => [...node.positions.slice(0, 2)]")
-    canvas.click(position={"x": x, "y": y})
     name = explorer.locator(".vq-side h4", has_text="code")
-    name.wait_for()
+    for tried in range(400):
+        if name.count():
+            break
+        if tried % 40 == 0:
+            x, y = canvas.evaluate("(node) => [...node.positions.slice(0, 2)]")
+            canvas.click(position={"x": x, "y": y})
+        explorer.page.wait_for_timeout(50)
     return name.inner_text()
 
 
 def test_start_here_plays_and_its_training_stops_and_survives_a_reload(browser, lab):
     with running(browser, lab, "00") as page:
         plays_and_switches(page, page.locator(".vq-player").first)
-        monitor = page.locator(".vq-monitor")
+        monitor = page.locator(".vq-monitor").first  # a later cell shows it again
         monitor.locator(".vq-steps").get_by_text("200,000").wait_for()
         state = "[data-state={}].vq-monitor"
-        page.locator(state.format("running")).wait_for()
+        page.locator(state.format("running")).first.wait_for()
         monitor.get_by_text("bits").first.wait_for()
-        monitor.locator(".vq-stop").click()  # while the next cell waits for it
-        page.locator(state.format("stopped")).wait_for()
+        monitor.locator(".vq-pause").click()  # while the next cell waits for it
+        page.locator(state.format("paused")).first.wait_for()
+        page.wait_for_timeout(2000)
+        after = page.locator(".jp-OutputArea-output", has_text="kept in results/")
+        assert after.count() == 0  # a pause does not end wait()
+        monitor.locator(".vq-start").click()
+        page.locator(state.format("running")).first.wait_for()
+        monitor.locator(".vq-stop").click()
+        page.locator(state.format("stopped")).first.wait_for()
+        monitor.get_by_text("Stopped: you stopped it at step").wait_for()
         steps = monitor.locator(".vq-steps").inner_text()
         finish(page)
         code = clicked(page.locator(".vq-explorer"))
         reload(page)
-        page.locator(state.format("stopped")).wait_for()
+        page.locator(state.format("stopped")).first.wait_for()
         monitor.locator(".vq-steps").get_by_text(steps, exact=True).wait_for()
         page.locator(".vq-explorer .vq-side h4").get_by_text(code, exact=True).wait_for()
 

@@ -145,6 +145,15 @@ def test_a_ripple_in_the_spectrum_is_as_far_as_its_root_mean_square():
     assert louder == pytest.approx(0.0, abs=1e-9)
 
 
+def test_deeper_valleys_have_more_contrast_at_any_loudness(rng):
+    """An echo of 8 samples makes valleys every 2 kHz, the deeper the louder it is."""
+    noise = rng.normal(0.0, 0.1, 16_000)
+    echoes = [noise[8:] + level * noise[:-8] for level in (0.0, 0.4, 0.8)]
+    flat, shallow, deep = map(metrics.spectral_contrast, echoes)
+    assert flat < shallow - 1.0 < deep - 2.0
+    assert metrics.spectral_contrast(0.1 * echoes[1]) == pytest.approx(shallow, abs=1e-3)
+
+
 def test_a_clip_is_near_itself_and_far_from_noise(rng):
     clip = tones(0.8, 140.0)
     assert metrics.mel_cepstral_distance(clip, clip) == 0.0
@@ -177,3 +186,15 @@ def test_tables_are_aligned_and_escaped():
     left = 'style="text-align:left"'
     assert f'<tr><th colspan="3" {left}>&lt;s&gt;</th></tr><tr><td {left}>&lt;c&gt;</td>' in shown
     assert f"<td>1.50\N{NO-BREAK SPACE}dB</td><td {left}>a b</td>" in shown
+
+
+@pytest.mark.parametrize("sizes", [(1024, 256, 80), (512, 128, 64)])
+def test_mel_power_equals_librosa(rng, sizes):
+    import librosa
+
+    window, hop, bands = sizes
+    waveform = rng.normal(0.0, 0.1, 5000).astype(np.float32)
+    power = metrics.mel_power(waveform, 16_000, *sizes)
+    mel_of = {"n_fft": window, "hop_length": hop, "n_mels": bands}
+    expected = librosa.feature.melspectrogram(y=waveform, sr=16_000, **mel_of)
+    np.testing.assert_allclose(power, expected, rtol=1e-4, atol=1e-8)
