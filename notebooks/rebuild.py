@@ -13,6 +13,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 HERE = Path(__file__).parent
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def rebuild(path: Path) -> None:
@@ -24,21 +25,31 @@ def rebuild(path: Path) -> None:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = merged(cell.outputs)
+            cell.outputs = [output for output in merged(cell.outputs) if not is_bar(output)]
             for output in cell.outputs:
                 data = output.get("data", {})  # a widget without its kernel is an error message
-                data.pop("application/vnd.jupyter.widget-view+json", None)
+                data.pop(VIEW, None)
                 if "image/png" in data:
                     data["image/png"] = lean(data["image/png"])
     nbformat.write(notebook, path)
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
+def is_bar(output: dict) -> bool:
+    """Return whether an output is a progress bar, which is a widget without a picture."""
+    data = output.get("data", {})
+    return output["output_type"] == "display_data" and VIEW in data and "image/png" not in data
+
+
 def lean(picture: str) -> str:
     """Return a PNG in 256 colours, less than half as large; base64."""
-    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    image = Image.open(io.BytesIO(base64.b64decode(picture)))
+    if "A" in image.mode and image.getchannel("A").getextrema()[0] < 255:  # a widget's still
+        method = Image.Quantize.FASTOCTREE
+    else:
+        image, method = image.convert("RGB"), Image.Quantize.MEDIANCUT
     file = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    image.quantize(256, method, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 
