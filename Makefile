@@ -8,15 +8,16 @@ JOBS ?= 2
 ONE_THREAD := MALLOC_ARENA_MAX=2 OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations 15
 .DEFAULT_GOAL := help
-.PHONY: help run test test-notebooks test-slow browser lab notebooks lint lock clean
+.PHONY: help run test test-notebooks test-slow browser lab notebooks site lint lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-run: $(READY) ## train on the bundled corpus, synthesise, draw, report: about six minutes
-	@$(BIN)/vqwn run $(if $(FRESH),--fresh) $(if $(STEPS),--steps $(STEPS))
+run: $(READY) ## train on the bundled corpus, synthesise, measure, report: about eight minutes
+	@$(BIN)/vqwn run $(if $(PRESET),--preset $(PRESET)) $(if $(FRESH),--fresh) \
+	  $(if $(STEPS),--steps $(STEPS)) $(if $(MINUTES),--minutes $(MINUTES))
 
-test: $(READY) ## unit tests, then the notebooks in the fast preset: about twelve minutes
+test: $(READY) ## unit tests, then the notebooks in the fast preset: about a quarter of an hour
 	$(PYTEST) tests
 	$(MAKE) test-notebooks
 
@@ -36,6 +37,9 @@ lab: $(READY) ## open JupyterLab at the first notebook
 
 notebooks: $(READY) ## run the notebooks as they are committed, with their figures
 	$(BIN)/python notebooks/rebuild.py
+
+site: $(READY) ## make the pages in docs; with LIVE=1 their widgets again, too: ten minutes
+	$(BIN)/python -m scripts.make_site $(if $(LIVE),--live $(filter-out 1,$(LIVE)))
 
 lint: $(READY) ## style, types, declared dependencies, spelling
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import PEAK
 from vqwn_kit.data import audio
 from vqwn_kit.data.corpus import example_corpus, open_corpus
 from vqwn_kit.data.segments import Segments
@@ -89,16 +90,10 @@ def _rate(call: Callable[[], object]) -> float:
     return count / seconds
 
 
-_MEASURE_OPENING = """
-import json, pathlib, resource, sys, time
+_MEASURE_OPENING = (
+    PEAK
+    + """
 import vqwn_kit as vq
-
-def peak():  # in mebibytes; on Linux getrusage includes what the parent process had
-    status = pathlib.Path("/proc/self/status")
-    if status.is_file():
-        lines = dict(line.split(":") for line in status.read_text().splitlines())
-        return int(lines["VmHWM"].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 vq.open_corpus, vq.prepare, vq.Segments
 from tqdm.auto import tqdm
@@ -111,6 +106,7 @@ grown = peak() - before
 steps = [end - start for start, end in zip(times, times[1:])]
 print(json.dumps([*steps, times[-1] - times[0], grown]))
 """
+)
 
 
 def _bench_large(scratch: Path, utterances: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vqwn_kit.errors import InputError, one_of
 
-BENCHMARKS = ("machine", "training", "sampling", "data", "import", "precision")
+BENCHMARKS = ("machine", "training", "sampling", "data", "encode", "import", "precision")
 
 
 def run_benchmarks(
@@ -19,7 +19,7 @@ def run_benchmarks(
     Args:
         names: of `BENCHMARKS`; `precision` needs a run.
         folder: a corpus to measure on; the bundled one by default.
-        run: a trained run, for `precision`.
+        run: a trained run, for `precision`, and for `encode` instead of `results/mini`.
 
     Raises:
         InputError: an unknown benchmark, or no run for `precision`.
@@ -46,6 +46,10 @@ def _measure(name: str, folder: str | Path | None, run: str | Path | None) -> di
         from benchmarks.data import bench_data
 
         return bench_data(folder)
+    if name == "encode":
+        from benchmarks.encode import bench_encode
+
+        return bench_encode(run, folder)
     from benchmarks import sampling
 
     if name == "precision":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqwn_kit.data.choice import choose_utterances
 from vqwn_kit.data.corpus import example_corpus, open_corpus
 from vqwn_kit.data.store import prepare
 from vqwn_kit.errors import InputError
@@ -18,11 +19,12 @@ from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.runs.run import Run
 from vqwn_kit.sampling.compiled import new_memory
+from vqwn_kit.sampling.pitch import utterance_pitch
 from vqwn_kit.sampling.sampler import Sampler
 from vqwn_kit.sampling.weights import network_weights
 
 SECONDS = 2.0  # for which a rate is measured
-STREAMS = {"original": (1, 3, 8), "mini": (1, 8)}  # by preset
+STREAMS = {"original": (1, 3, 8), "paper": (1, 8)}  # by preset
 HOP_LENGTH = 64
 ROWS = 2048  # of a square matrix
 COPIED = 2**26  # float32 numbers
@@ -75,7 +77,7 @@ def bench_sampling() -> dict[str, float]:
         products, weights_read = _cost(decoder)
         figures[f"{name}_{streams[-1]}_gflops"] = 2e-9 * products * rates[streams[-1]]
         figures[f"{name}_1_gb_per_second"] = 4e-9 * weights_read * rates[1]
-    figures["mini_time_ratio_at_60_s"] = _time_ratio(decoder)
+    figures["paper_time_ratio_at_60_s"] = _time_ratio(decoder)
     return figures
 
 
@@ -165,24 +167,25 @@ def bench_precision(
     held_out = store.numbers("held_out")
     if not len(held_out):
         raise InputError(f"{store.corpus.folder} holds nothing out: give a corpus that does")
-    picked = held_out[np.linspace(0, len(held_out) - 1, utterances).round().astype(int)]
-    conditioning, levels = [], []
+    picked = choose_utterances(store.corpus, held_out, utterances)
+    given, levels, decoder = [], [], model.decoder
     for number in picked:
         waveform = store.waveform(number)[: 5 * store.sample_rate]
         waveform = waveform[: len(waveform) // model.hop_length * model.hop_length]
         speaker = model.speaker_ids([store.corpus.utterances[number].speaker])
         z_q = model.vector_quantize(waveform).z_q
-        frames = np.array(model.decoder.conditioner(z_q, speaker))
-        conditioning.append(frames)
-        levels.append(np.array(model.decoder.levels_of(waveform[None, :, None], frames)))
+        pitch = utterance_pitch(model, store, int(number), z_q.shape[1])
+        frames = np.array(model.condition(z_q, speaker, pitch))
+        given.append((frames, decoder.filters(frames)))
+        levels.append(np.array(decoder.levels_of(waveform[None, :, None], frames)))
     bits = {}
     for precision in ("float32", "bfloat16"):
-        sampler = Sampler(model.decoder, precision)
+        sampler = Sampler(decoder, precision)
         log_probs = [
-            model.decoder.distribution.log_prob(
-                sampler(frames, model.hop_length, forced=known), known
+            decoder.distribution.log_prob(
+                sampler(frames, model.hop_length, forced=known, filters=filters), known
             )
-            for frames, known in zip(conditioning, levels, strict=True)
+            for (frames, filters), known in zip(given, levels, strict=True)
         ]
         bits[precision] = -float(np.concatenate(log_probs, axis=1).mean() / np.log(2))
     samples = sum(known.size for known in levels)

@@ -19,9 +19,9 @@ def bench_training() -> dict[str, float]:
     Returns:
         `NAME_milliseconds` per step (the median), `NAME_samples_per_second`, and `NAME_gflops` of
         the decoder's matrix products alone, forward and backward. NAME is `original` in bfloat16
-        (if the processor multiplies it), `original_float32` and `mini`.
+        (if the processor multiplies it), `original_float32` and `paper`.
     """
-    settings = {"original_float32": ("original", {"precision": "float32"}), "mini": ("mini", {})}
+    settings = {"original_float32": ("original", {"precision": "float32"}), "paper": ("paper", {})}
     if multiplies_bfloat16():
         settings = {"original": ("original", {"precision": "mixed_bfloat16"}), **settings}
     figures = {}

