@@ -132,12 +132,13 @@ def test_a_conversion_in_parts_is_that_of_the_whole(model, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["64", "matched"], indirect=True)
 def test_recordings_of_different_lengths_end_one_by_one(kind, short):
-    """To the last sample they are what they are alone."""
+    """To the last sample they are what they are alone, but for the rounding of bands in a batch."""
     waves = [WAVE, WAVE[:1000], WAVE[:3200]]
     together = convert_many(kind, waves, [["ann"], ["bob"], ["ann"]], mode="greedy")
     for wave, name, made in zip(waves, ("ann", "bob", "ann"), together, strict=True):
         assert made.shape == (1, len(wave))
-        np.testing.assert_array_equal(made, convert_voice(kind, wave, [name], mode="greedy"))
+        alone = convert_voice(kind, wave, [name], mode="greedy")
+        np.testing.assert_allclose(made, alone, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["matched"], indirect=True)
