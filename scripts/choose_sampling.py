@@ -1,7 +1,7 @@
 """Compare settings of synthesis of a run: a table of phone errors and DNSMOS.
 
 Usage: python scripts/choose_sampling.py RUN [--data FOLDER] [--sentences 14] [--temperature 1]
-           [--postfilter 0 0.8 0.95] [--contrast 0 0.3] [--match-bands 0 1]
+           [--postfilter 0 0.8 0.95] [--contrast 0 0.3] [--match-bands 0 1] [--pitch-postfilter 0 1]
 
 Reconstructs training sentences, and converts each to the voice that comes next; the held-out ones
 are for the score card. What is not given stays as it is in the run. Needs the extra `eval`.
@@ -13,15 +13,16 @@ import itertools
 import numpy as np
 
 import vqwn_kit as vq
+from vqwn_kit.data.pitch import pitch_of
 from vqwn_kit.evaluation.context import select_utterances
-from vqwn_kit.evaluation.external import dnsmos, recognise_phones, text_to_phones
+from vqwn_kit.evaluation.external import dnsmos, pitch_errors, recognise_phones, text_to_phones
 from vqwn_kit.evaluation.metrics import edit_distance
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.sampling.generate import convert_many
 from vqwn_kit.sampling.sampler import VOICED
 
-LABELS = ("postfilter", "contrast", "matched bands", "temperature")
-MEASURES = ("phone error", "DNSMOS", "loudest (dB)")
+LABELS = ("postfilter", "contrast", "matched bands", "pitch postfilter", "temperature")
+MEASURES = ("phone error", "DNSMOS", "voicing error (%)", "loudest (dB)")
 HEAD = (*LABELS, *MEASURES, *(f"{name}, converted" for name in MEASURES))
 
 
@@ -31,7 +32,7 @@ def temperature_of(text: str) -> float | str:
 
 
 def measures(sounds, waves, expected) -> list[str]:
-    """Return the phone error of sounds, their mean DNSMOS, and the loudest's level.
+    """Return the phone error of sounds, means of DNSMOS and voicing error, and the loudest's level.
 
     It is the level of the one that is loudest beside its recording.
     """
@@ -40,7 +41,9 @@ def measures(sounds, waves, expected) -> list[str]:
     mos = np.mean([dnsmos(sound) for sound in sounds])
     levels = [[np.sqrt(np.mean(x**2)) for x in pair] for pair in zip(sounds, waves, strict=True)]
     loudest = 20 * np.log10(max(made / own for made, own in levels))
-    return [f"{error:.2f}", f"{mos:.2f}", f"{loudest:+.1f}"]
+    pitch = [[pitch_of(x) for x in pair] for pair in zip(waves, sounds, strict=True)]
+    voicing = np.mean([pitch_errors(*pair)[1] for pair in pitch])
+    return [f"{error:.2f}", f"{mos:.2f}", f"{voicing:.1f}", f"{loudest:+.1f}"]
 
 
 def main() -> None:
@@ -49,7 +52,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--data")
     parser.add_argument("--sentences", type=int, default=14)
-    for name in ("--postfilter", "--contrast", "--match-bands"):
+    for name in ("--postfilter", "--contrast", "--match-bands", "--pitch-postfilter"):
         parser.add_argument(name, type=float, nargs="+")
     parser.add_argument("--temperature", type=temperature_of, nargs="+", default=[1.0])
     options = parser.parse_args()
@@ -66,7 +69,11 @@ def main() -> None:
     codec, mel = decoder.codec, decoder.get_mel_decoder()
     if mel is None and (options.contrast or options.match_bands or options.postfilter):
         parser.error(f"{options.run} has no linear prediction: give --temperature alone")
-    limits = (("--contrast", options.contrast, 2.0), ("--match-bands", options.match_bands, 1.0))
+    limits = (
+        ("--contrast", options.contrast, 2.0),
+        ("--match-bands", options.match_bands, 1.0),
+        ("--pitch-postfilter", options.pitch_postfilter, 1.0),
+    )
     for name, values, most in limits:
         if any(not 0.0 <= value <= most for value in values or []):
             parser.error(f"{name} {values}: expected 0 to {most:g}")
@@ -74,14 +81,16 @@ def main() -> None:
         options.postfilter or [codec.postfilter],
         options.contrast or [mel.contrast if mel else 0.0],
         options.match_bands or [decoder.match_bands],
+        options.pitch_postfilter or [decoder.pitch_postfilter],
         options.temperature,
     )
     print(f"| {' | '.join(HEAD)} |\n|{' ---: |' * len(HEAD)}")
-    for codec.postfilter, contrast, decoder.match_bands, heat in choices:
+    for codec.postfilter, contrast, decoder.match_bands, decoder.pitch_postfilter, heat in choices:
         if mel:
             mel.contrast = contrast
         made = convert_many(run.model, waves, voices, temperature=heat)
-        cells = [f"{x:g}" for x in (codec.postfilter, contrast, decoder.match_bands)]
+        values = (codec.postfilter, contrast, decoder.match_bands, decoder.pitch_postfilter)
+        cells = [f"{x:g}" for x in values]
         cells.append(str(heat).removesuffix(".0"))
         for sounds in zip(*made, strict=True):
             cells += measures(sounds, waves, expected)

@@ -268,9 +268,8 @@ def decoder_settings(**flat) -> dict:
     if "num_components" in flat:
         settings = {"num_components": flat.pop("num_components")}
         nested["distribution"] = {"class_name": "LogisticMixture", **settings}
-    own = {
-        key: flat.pop(key) for key in ("trained_filters", "contrast", "match_bands") if key in flat
-    }
+    own_names = ("trained_filters", "contrast", "match_bands", "pitch_postfilter")
+    own = {key: flat.pop(key) for key in own_names if key in flat}
     assert not flat, flat
     return own | {name: settings for name, settings in nested.items() if settings}
 

@@ -51,6 +51,7 @@ def test_a_first_stage_has_the_contrast_of_its_decoder():
         ({"contrast": 3.0}, "contrast is 3.0; expected 0"),
         ({"contrast": -1.0}, "contrast is -1.0; expected 0"),
         ({"match_bands": 1.5}, "match_bands is 1.5; expected 0"),
+        ({"pitch_postfilter": -0.1}, "pitch_postfilter is -0.1; expected 0"),
         ({"match_bands": 1.0, "lpc_order": 0}, "match_bands is 1.0 and contrast 0.0 with an lpc_o"),
         ({"contrast": 0.3, "lpc_order": 0}, "match_bands is 0.0 and contrast 0.3 with an lpc_o"),
         ({"match_bands": 1.0, "hop_length": 400}, "with 400 samples per frame; expected fewer"),

@@ -35,6 +35,12 @@ KINDS = {
             local_channels=6, local_layers=1, lpc_order=6, contrast=0.3, match_bands=0.8
         ),
     },
+    "postfiltered": {"decoder": decoder_settings(pitch_postfilter=0.9)},
+    "all filters": {
+        "decoder": decoder_settings(
+            local_channels=6, local_layers=1, lpc_order=6, match_bands=0.8, pitch_postfilter=0.9
+        ),
+    },
     "floor": {"encoder": {"class_name": "2019", "filters": 8, "top_db": 20.0}},
     "first stage": {"decoder": {"class_name": "MelDecoder"}},
 }
@@ -130,7 +136,7 @@ def test_a_conversion_in_parts_is_that_of_the_whole(model, monkeypatch):
         np.testing.assert_array_equal(np.concatenate(list(streamed), axis=1)[:, :7040], whole)
 
 
-@pytest.mark.parametrize("kind", ["64", "matched"], indirect=True)
+@pytest.mark.parametrize("kind", ["64", "postfiltered", "all filters"], indirect=True)
 def test_recordings_of_different_lengths_end_one_by_one(kind, short):
     """To the last sample they are what they are alone, but for the rounding of bands in a batch."""
     waves = [WAVE, WAVE[:1000], WAVE[:3200]]

@@ -36,9 +36,9 @@ DEPTH = 80.0  # dB below the loudest cell of the recording, from which on bands 
 CAPTION = (
     "± is half of the 95 % interval, by sentence; differences are means over sentences, in pairs. "
     "Phone errors are against the text; voicing, pitch and bands against the recording. Predicted "
-    "bands have the contrast of the decoder, which raises their error. A WaveNet samples where a mel "
-    "decoder predicts a mean: without band matching its error of the bands is larger at the same "
-    "quality. Decoders are trained on z_q, not on z_e."
+    "bands have the contrast of the decoder, which raises their error. A WaveNet samples where a "
+    "mel decoder predicts a mean: without band matching its error of the bands is larger at the "
+    "same quality. Decoders are trained on z_q, not on z_e."
 )
 
 

@@ -94,7 +94,7 @@ def compared_parts(preset: Preset) -> dict:
     """Return the parts of a preset as in JSON, without what is applied after sampling."""
     parts = json.loads(json.dumps({name: getattr(preset, name) for name in PARTS}))
     decoder = parts["decoder"]["config"]
-    for name in ("contrast", "match_bands"):
+    for name in ("contrast", "match_bands", "pitch_postfilter"):
         decoder.pop(name, None)
     codec = decoder.get("codec", {}).get("config", {})
     for name in ("postfilter", "high_pass"):

@@ -35,10 +35,12 @@ class WaveNetDecoder(Decoder):
         contrast: of the mel decoder's bands, see `MelDecoder`; filters are made without it.
         match_bands: the share, 0 to 1, of the difference in dB by which sampled sound is brought
             to these bands, see `vqwn_kit.sampling.band_matching`.
+        pitch_postfilter: how much the neighbouring periods of sampled sound count, 0 to 1, see
+            `vqwn_kit.sampling.pitch_postfilter`.
 
     Raises:
-        ValueError: other `trained_filters`; `match_bands` out of range, or for frames as long as a
-            window; it or `contrast` without an `lpc_order`.
+        ValueError: other `trained_filters`; `match_bands` or `pitch_postfilter` out of range;
+            `match_bands` for frames as long as a window; it or `contrast` without an `lpc_order`.
 
     Input shape: levels (B, T) int32, conditioning (B, N, C), N = T / hop_length.
     Output shape: (B, T, num_outputs), of each level given those before it.
@@ -59,6 +61,7 @@ class WaveNetDecoder(Decoder):
         trained_filters: str = "recording",
         contrast: float = 0.0,
         match_bands: float = 0.0,
+        pitch_postfilter: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,14 +69,17 @@ class WaveNetDecoder(Decoder):
             raise ValueError(
                 f"trained_filters is {trained_filters!r}; expected 'recording' or 'predicted'"
             )
-        if not 0.0 <= match_bands <= 1.0:
-            raise ValueError(f"match_bands is {match_bands}; expected 0, none, to 1")
+        shares = {"match_bands": match_bands, "pitch_postfilter": pitch_postfilter}
+        for name, share in shares.items():
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"{name} is {share}; expected 0, none, to 1")
         if (match_bands or contrast) and not codec.lpc_order:
             raise ValueError(
                 f"match_bands is {match_bands} and contrast {contrast} with an lpc_order of 0; "
                 "both are of predicted bands: expected 0 of each, or an lpc_order above 0"
             )
         self.match_bands = match_bands
+        self.pitch_postfilter = pitch_postfilter
         self.trained_filters = trained_filters
         self.contrast = contrast
         self.conditioner = conditioner

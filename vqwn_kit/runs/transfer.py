@@ -19,7 +19,8 @@ LOADABLE = (*PARTS, "conditioner")
 NOT_COMPARED = set(
     "name dtype trainable num_speakers jitter speaker_dropout commitment_cost commitment_warm_up "
     "initializer joint gradient kl_frame kl_mean decay batch_norm_momentum warp tilt noise "
-    "lpc_order postfilter input_noise trained_filters contrast match_bands hop_length".split()
+    "lpc_order postfilter input_noise trained_filters contrast match_bands pitch_postfilter "
+    "hop_length".split()
 )
 
 

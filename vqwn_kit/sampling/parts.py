@@ -26,6 +26,7 @@ from vqwn_kit.sampling.codes import (
 )
 from vqwn_kit.sampling.griffin_lim import griffin_lim_parts
 from vqwn_kit.sampling.pitch import checked_pitch
+from vqwn_kit.sampling.pitch_postfilter import PitchPostfilter
 from vqwn_kit.sampling.sampler import Sampler
 
 PART_SECONDS = 10.0
@@ -164,8 +165,14 @@ def _sampled(model: VQVAE, parts: Iterator[np.ndarray], sampler: Sampler, settin
     decoder, hop_length, first = model.decoder, model.hop_length, next(parts)
     filters, mel, matching = decoder.filters(first), decoder.get_mel_decoder(), None
     synthesis = decoder.codec.synthesis(filters, hop_length)
+    steps, after = [synthesis], 0  # from levels to sound, and the frames that must follow it
+    if decoder.pitch_postfilter:
+        steps.append(PitchPostfilter(len(first), decoder.pitch_postfilter))
+        after += -(-PitchPostfilter.AFTER // hop_length)
     if decoder.match_bands:
         matching = BandMatching(mel.spectrum, np.array(mel.bands(first)), decoder.match_bands)
+        steps.append(matching)
+        after += matching.frames_after
     frames = first.shape[1]  # that were read
 
     def others() -> Iterator[np.ndarray]:
@@ -174,8 +181,8 @@ def _sampled(model: VQVAE, parts: Iterator[np.ndarray], sampler: Sampler, settin
         for last in parts:
             frames += last.shape[1]
             yield last
-        if matching is not None:  # as in a batch where others are longer, see `side_by_side`
-            yield np.repeat(last[:, -1:], matching.frames_after, axis=1)
+        if after:  # as in a batch where others are longer, see `side_by_side`
+            yield np.repeat(last[:, -1:], after, axis=1)
 
     def filtered() -> Iterator[tuple]:
         yield first, filters
@@ -190,11 +197,11 @@ def _sampled(model: VQVAE, parts: Iterator[np.ndarray], sampler: Sampler, settin
 
     def sounds() -> Iterator[np.ndarray]:
         given = 0
-        for levels in blocks:
-            sound = synthesis(levels)
-            if matching is not None:
-                sound = matching(sound)[:, : frames * hop_length - given]
-                given += sound.shape[1]
+        for sound in blocks:
+            for step in steps:
+                sound = step(sound)
+            sound = sound[:, : frames * hop_length - given]
+            given += sound.shape[1]
             if sound.shape[1]:
                 yield sound.clip(-1.0, 1.0)
 
