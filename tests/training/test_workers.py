@@ -195,12 +195,24 @@ def test_means_and_gradients_are_those_of_the_sum_of_the_losses(monkeypatch):
     assert float(values[2]) == 3.0
 
 
-def test_outside_a_step_nothing_is_shared(as_worker):
-    as_worker(1, 2)
-    x = tf.constant([[1.0, 2.0]])
+def assert_nothing_is_shared(x):
     for function in (shared.mean, shared.total, shared.gather):
         assert function(x) is x
     assert shared.means([x, None])[0] is x
+
+
+def test_outside_a_step_and_in_a_process_alone_nothing_is_shared(as_worker):
+    x = tf.constant([[1.0, 2.0]])
+    shared.share(assert_nothing_is_shared, x)
+    as_worker(1, 2)
+    assert_nothing_is_shared(x)
+
+
+def test_nothing_is_shared_after_a_step_that_failed(as_worker):
+    as_worker(1, 2)
+    with pytest.raises(ZeroDivisionError):
+        shared.share(lambda: 1 // 0)
+    assert not shared.current().sharing
 
 
 # --- real processes -------------------------------------------------------------------------------

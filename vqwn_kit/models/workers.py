@@ -119,7 +119,7 @@ def current() -> Workers:
 
 def share(function, *inputs):
     """Call a function of rows of a batch, in which the functions below are those of all rows."""
-    current().sharing = True
+    current().sharing = current().count > 1
     try:
         return function(*inputs)
     finally:
