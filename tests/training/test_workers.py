@@ -201,6 +201,29 @@ def assert_nothing_is_shared(x):
     assert shared.means([x, None])[0] is x
 
 
+def test_sums_of_numbers_of_one_shape_have_one_key(monkeypatch):
+    keys = []
+
+    def add(input, instance_key, **kwargs):
+        keys.append(instance_key)
+        return input
+
+    monkeypatch.setattr(tf.raw_ops, "CollectiveReduceV2", add)
+    workers = Workers(["a:1", "b:2"])
+    for numbers in ([1.0], [2.0], [1.0, 2.0], [3.0]):
+        assert workers.collect(numbers)[0].tolist() == numbers
+    assert keys == [1, 1, 2, 1]
+
+
+def test_a_worker_is_lost_also_where_variables_are_set(monkeypatch):
+    def add(**kwargs):
+        raise tf.errors.UnavailableError(None, None, "no\nanswer")
+
+    monkeypatch.setattr(tf.raw_ops, "CollectiveReduceV2", add)
+    with pytest.raises(shared.WorkerLost, match="another worker is gone: no answer"):
+        Workers(["a:1", "b:2"], 1).set_as_first([tf.Variable(1.0)])
+
+
 def test_outside_a_step_and_in_a_process_alone_nothing_is_shared(as_worker):
     x = tf.constant([[1.0, 2.0]])
     shared.share(assert_nothing_is_shared, x)

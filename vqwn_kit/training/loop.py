@@ -16,7 +16,7 @@ from tqdm import tqdm
 from vqwn_kit.data.arrays import load_arrays, save_arrays
 from vqwn_kit.errors import InputError
 from vqwn_kit.models.tensorflow import tf
-from vqwn_kit.models.workers import LOST, current
+from vqwn_kit.models.workers import LOST, WorkerLost, current
 from vqwn_kit.runs.history import append_history
 from vqwn_kit.training.optimizer import WeightAverage, scheduled_rate
 from vqwn_kit.training.workers import lost_worker
@@ -104,7 +104,7 @@ class TrainingLoop:
             InputError: the loss or the weights are not finite any more; the checkpoints, which are,
                 stay as they are.
             KeyboardInterrupt: after Ctrl-C, once the step is done and its checkpoint written.
-            ConnectionError: another worker is gone; the state before the step is saved.
+            WorkerLost: another worker is gone; the state before the step is saved.
         """
         steps = self.config.steps
         limit = math.inf if minutes is None else 60.0 * minutes
@@ -120,7 +120,7 @@ class TrainingLoop:
                 self._take_steps(batches, limit, bar, callbacks, after_step)
                 self.checkpoint()
                 self.workers.wait()  # until it is written
-            except (*LOST, ConnectionError) as error:
+            except (*LOST, WorkerLost) as error:
                 if self.workers.count == 1:
                     raise
                 raise self._without_worker(error) from error
@@ -196,7 +196,7 @@ class TrainingLoop:
         if table[:, -1].any():
             self.stop_requested.set()
 
-    def _without_worker(self, error: Exception) -> ConnectionError:
+    def _without_worker(self, error: Exception) -> WorkerLost:
         """Return the error for a worker that is gone; the first one left saves the last state."""
         if self._before is not None:  # the step may be taken in part
             for variable, value in zip(self._all_variables(), self._before, strict=True):
@@ -208,7 +208,7 @@ class TrainingLoop:
             self._need_finite()
             self.save()
         name = f"worker {lost} ({addresses[lost]})" if lost is not None else "a worker"
-        return ConnectionError(
+        return WorkerLost(
             f"{self.name}: {name} does not answer any more, so the training ended after step "
             f"{self.step} of {self.config.steps} and was saved in {self.folder}; to continue, "
             f"start all workers again, also another number of them, and {self.how_to_continue}"
