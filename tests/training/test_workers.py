@@ -24,6 +24,9 @@ from vqwn_kit.data.arrays import load_arrays
 from vqwn_kit.models import workers as shared
 from vqwn_kit.models.codebook import Codebook
 from vqwn_kit.models.workers import BatchNormalization, Workers
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import load_preset
+from vqwn_kit.training.trainer import Trainer
 from vqwn_kit.training.workers import _on_this_machine, find_workers, join, lost_worker
 
 TWO = "node1:2345,node2:2345"
@@ -98,6 +101,13 @@ def test_a_number_of_workers_starts_them_on_this_machine(monkeypatch):
             _on_this_machine(count, number)
 
 
+def test_several_workers_cannot_be_compiled(as_worker):
+    preset = load_preset("tiny").change(jit_compile=True)
+    as_worker(0, 2)
+    with pytest.raises(InputError, match="give --set jit_compile=false"):
+        Trainer(preset, build_model(preset, ["a"]))
+
+
 def test_workers_cannot_be_joined_after_tensorflow_was_used(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "")
     with pytest.raises(InputError, match="first of all"):
@@ -110,9 +120,18 @@ def test_the_worker_that_is_gone_is_named(monkeypatch):
         addresses.append(f"localhost:{server.getsockname()[1]}")
         server.close()
         message = "remote target /job:worker/task:1: unhealthy: /job:worker/task:2 /task:0"
-        assert lost_worker(addresses, 0, message) == 2
-        assert lost_worker(addresses, 0, "remote /job:worker/task:1") == 1
-        assert lost_worker(addresses, 0, "something else") is None
+        assert lost_worker(addresses, 0, message) == (2, True)
+        assert lost_worker(addresses, 0, "remote /job:worker/task:1") == (2, True)
+        assert lost_worker(addresses, 2, "remote /job:worker/task:1") == (0, False)
+        assert lost_worker(addresses[:2], 0, "remote /job:worker/task:1") == (1, True)
+        assert lost_worker(addresses[:2], 0, "something else") == (None, True)
+
+
+def test_of_workers_that_are_gone_together_the_first_one_left_saves(monkeypatch):
+    addresses = ["a:1", "a:2", "b:1", "b:2"]
+    monkeypatch.setattr("vqwn_kit.training.workers._answers", lambda address: address[0] == "b")
+    message = "/job:worker/task:1 is unhealthy"
+    assert [lost_worker(addresses, n, message) for n in (2, 3)] == [(1, True), (1, False)]
 
 
 class Rows(Workers):

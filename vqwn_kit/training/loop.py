@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from vqwn_kit import __version__
 from vqwn_kit.data.arrays import load_arrays, save_arrays
 from vqwn_kit.errors import InputError
 from vqwn_kit.models.tensorflow import tf
@@ -50,7 +51,7 @@ class TrainingLoop:
     Of several workers each takes every step, see `vqwn_kit.models.workers`; the first one alone
     writes, and its `counters` are those of all.
 
-    A subclass has a `folder` for its history, and defines
+    A subclass has a `folder` for its history, names its data in `data_identity`, and defines
         batches()           an iterator of batches from the current step on
         train_step(batch)   takes a step, updates the average, and returns the loss
         metrics()           measures of the logging interval; `reset_metrics()` begins the next
@@ -75,6 +76,7 @@ class TrainingLoop:
     """
 
     name = "train"
+    data_identity = ""
     how_to_continue = "restore it (restore=, --restore)"
     counters = ("step", "position", "seconds")  # numbers that are saved beside the variables
 
@@ -114,8 +116,9 @@ class TrainingLoop:
         look = {"bar_format": BAR, "mininterval": 1.0, "disable": not shown}
         bar = tqdm(total=steps, initial=self.position, desc=title, **look)
         with interruptible(self.stop_requested) as interrupted, bar:
+            self._check_same()
             batches = self.batches()
-            self._align()
+            self.workers.set_as_first(self._all_variables())
             try:
                 self._take_steps(batches, limit, bar, callbacks, after_step)
                 self.checkpoint()
@@ -167,22 +170,26 @@ class TrainingLoop:
     def _all_variables(self) -> list:
         return [variable for group in self.variables().values() for variable in group]
 
-    def _align(self) -> None:
-        """Set the variables of all workers to those of the first.
-
-        Raises:
-            InputError: one of them has other settings.
-        """
+    def _check_same(self) -> None:
+        """Raise InputError, on all workers, where one of them would train something else."""
         shapes = [tuple(variable.shape) for variable in self._all_variables()]
-        settings = repr((self.config, getattr(self, "preset", None), shapes))
-        table = self.workers.collect([zlib.crc32(settings.encode()), self.step])
+        facts = {
+            "settings": (self.config, getattr(self, "preset", None), shapes),
+            "data": self.data_identity,
+            "version of vqwn_kit or TensorFlow": (__version__, tf.__version__),
+            "checkpoint": self.step,
+        }
+        table = self.workers.collect([zlib.crc32(repr(f).encode()) for f in facts.values()])
         for index in np.flatnonzero((table != table[0]).any(axis=1)):
+            other = [
+                f for f, differs in zip(facts, table[index] != table[0], strict=True) if differs
+            ]
             raise InputError(
-                f"worker {index} ({self.workers.addresses[index]}) has other settings than worker "
-                f"0, or another checkpoint (step {table[index, 1]:.0f}; worker 0 has "
-                f"{table[0, 1]:.0f}): start all workers with the same command but for --index"
+                f"worker {index} ({self.workers.addresses[index]}) has other {' and '.join(other)} "
+                f"than worker 0; this is worker {self.workers.index}, with the data "
+                f"{self.data_identity}, at step {self.step}: start all workers with the same "
+                "command but for --index"
             )
-        self.workers.set_as_first(self._all_variables())
 
     def _agree(self) -> None:
         """Take the counters of the first worker; stop where a stop of any worker is requested."""
@@ -203,8 +210,8 @@ class TrainingLoop:
                 variable.assign(value)
             self._before = None
         addresses, own = self.workers.addresses, self.workers.index
-        lost = lost_worker(addresses, own, str(error.__cause__ or error))
-        if own == (1 if lost == 0 else 0):
+        lost, is_first_left = lost_worker(addresses, own, str(error.__cause__ or error))
+        if is_first_left:
             self._need_finite()
             self.save()
         name = f"worker {lost} ({addresses[lost]})" if lost is not None else "a worker"

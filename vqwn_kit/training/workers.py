@@ -198,17 +198,19 @@ def wait_until(condition: Callable[[], object], seconds: float = 90.0) -> None:
         time.sleep(0.5)
 
 
-def lost_worker(addresses: Sequence[str], index: int, message: str) -> int | None:
-    """Return the number of the worker that is gone by an error of TensorFlow, if it names one.
+def lost_worker(addresses: Sequence[str], index: int, message: str) -> tuple[int | None, bool]:
+    """Return the number of a worker that is gone, and whether this is the first one left.
 
     Args:
         addresses: of all workers.
         index: of this one.
-        message: of the error. It may name a worker, too, that only passes on what it has met.
+        message: of the error of TensorFlow. It may name a worker, too, that only passes on what it
+            has met; the system of one that hangs still answers.
     """
-    named = dict.fromkeys(map(int, re.findall(r"/task:(\d+)", message)))
-    others = [n for n in named if n != index and n < len(addresses)]
-    return next((n for n in others if not _answers(addresses[n])), (others or [None])[0])
+    gone = [n for n in range(len(addresses)) if n != index and not _answers(addresses[n])]
+    named = [int(n) for n in re.findall(r"/task:(\d+)", message) if int(n) != index]
+    lost = next((n for n in (*[n for n in named if n in gone], *gone, *named)), None)
+    return lost, all(n == lost or n in gone for n in range(index))
 
 
 def _answers(address: str) -> bool:
