@@ -442,7 +442,7 @@ def test_without_a_worker_the_state_before_the_step_is_saved(
 ):
     loop = pair(index)
     monkeypatch.setattr(
-        "vqwn_kit.training.workers._answers", lambda address: address[4] != str(gone)
+        "vqwn_kit.training.workers.answers", lambda address: address[4] != str(gone)
     )
     take = loop.train_step
 

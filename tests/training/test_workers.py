@@ -27,7 +27,7 @@ from vqwn_kit.models.workers import BatchNormalization, Workers
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import load_preset
 from vqwn_kit.training.trainer import Trainer
-from vqwn_kit.training.workers import _on_this_machine, find_workers, join, lost_worker
+from vqwn_kit.training.workers import _on_this_machine, answers, find_workers, join, lost_worker
 
 TWO = "node1:2345,node2:2345"
 
@@ -53,7 +53,7 @@ def test_workers_are_those_of_the_options_or_of_the_environment():
     [
         (None, 1, {}, "--index 1 without --workers"),
         (TWO, None, {}, "--workers without --index"),
-        (TWO, 2, {}, "--index 2 of 2 workers"),
+        (TWO, 2, {}, "--index 2 of 2 workers; expected 0 to 1"),
         (TWO, -1, {}, "--index -1 of 2 workers"),
         ("node1,node2:5", 0, {}, "'node1' is no host:port"),
         ("node1:0,node2:5", 0, {}, "'node1:0' is no host:port"),
@@ -79,7 +79,8 @@ def test_one_worker_is_a_process_alone(monkeypatch):
 def test_a_number_of_workers_starts_them_on_this_machine(monkeypatch):
     started = []
 
-    def popen(command, env):
+    def popen(command, env, stdout):
+        assert stdout == subprocess.DEVNULL
         started.append((command, json.loads(env["TF_CONFIG"])))
 
     monkeypatch.setattr("subprocess.Popen", popen)
@@ -110,8 +111,25 @@ def test_several_workers_cannot_be_compiled(as_worker):
 
 def test_workers_cannot_be_joined_after_tensorflow_was_used(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "")
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(InputError, match="first of all"):
         join("localhost:2345,localhost:2346", 0)
+    assert os.environ["TF_CONFIG"] == ""  # no process that is started from here is a worker
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_worker_that_waits_for_the_others(tmp_path):
+    addresses = free_addresses(2)
+    log = tmp_path / "log"
+    process = start(["-m", "vqwn_kit", "train", "mini", "--workers", addresses, "--index", 0], log)
+    begin = time.monotonic()
+    while not answers(addresses.split(",")[0]):
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < begin + 300
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == -signal.SIGINT
 
 
 def test_the_worker_that_is_gone_is_named(monkeypatch):
@@ -129,7 +147,7 @@ def test_the_worker_that_is_gone_is_named(monkeypatch):
 
 def test_of_workers_that_are_gone_together_the_first_one_left_saves(monkeypatch):
     addresses = ["a:1", "a:2", "b:1", "b:2"]
-    monkeypatch.setattr("vqwn_kit.training.workers._answers", lambda address: address[0] == "b")
+    monkeypatch.setattr("vqwn_kit.training.workers.answers", lambda address: address[0] == "b")
     message = "/job:worker/task:1 is unhealthy"
     assert [lost_worker(addresses, n, message) for n in (2, 3)] == [(1, True), (1, False)]
 
@@ -402,8 +420,8 @@ def test_three_processes_resume_what_one_began(alone, folder, store, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [1, 0])
-def test_where_a_worker_is_killed_the_others_save_and_end(folder, tmp_path, killed):
+@pytest.mark.parametrize(("killed", "by"), [(1, signal.SIGTERM), (0, signal.SIGKILL)])
+def test_where_a_worker_is_killed_the_others_save_and_end(folder, tmp_path, killed, by):
     addresses, logs = free_addresses(2), [tmp_path / f"{n}.log" for n in range(2)]
     settings = ["--set", "steps=100000", "save_every=100000", "validate_every=100000"]
     command = ["-m", "vqwn_kit", "train", folder, "--preset", "tiny", "--run", tmp_path / "run"]
@@ -414,8 +432,8 @@ def test_where_a_worker_is_killed_the_others_save_and_end(folder, tmp_path, kill
         assert all(process.poll() is None for process in processes), logs[0].read_text()[-3000:]
         assert time.monotonic() < begin + 600
         time.sleep(0.2)
-    os.kill(processes[killed].pid, signal.SIGKILL)
-    processes[killed].wait()
+    processes[killed].send_signal(by)
+    assert processes[killed].wait(30) == -by
     assert processes[1 - killed].wait(60) == 1
     text = logs[1 - killed].read_text()
     name = f"worker {killed} ({addresses.split(',')[killed]}) does not answer any more"

@@ -181,9 +181,7 @@ class TrainingLoop:
         }
         table = self.workers.collect([zlib.crc32(repr(f).encode()) for f in facts.values()])
         for index in np.flatnonzero((table != table[0]).any(axis=1)):
-            other = [
-                f for f, differs in zip(facts, table[index] != table[0], strict=True) if differs
-            ]
+            other = np.array(list(facts))[table[index] != table[0]]
             raise InputError(
                 f"worker {index} ({self.workers.addresses[index]}) has other {' and '.join(other)} "
                 f"than worker 0; this is worker {self.workers.index}, with the data "
