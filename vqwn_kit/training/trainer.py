@@ -58,9 +58,11 @@ class Trainer(TrainingLoop):
 
     @property
     def data_identity(self) -> str:
-        """The identity of the store, or the speakers of an iterable."""
+        """The content of the store, whatever its folder's name, or the speakers of an iterable."""
         store = self.source.store
-        return ", ".join(self.source.speakers) if store is None else store.identity
+        if store is None:
+            return ", ".join(self.source.speakers)
+        return store.identity.removeprefix(f"{store.corpus.name}-")
 
     @property
     def samples(self) -> int:
