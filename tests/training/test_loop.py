@@ -372,6 +372,7 @@ class _Others(Workers):
 @pytest.fixture
 def pair(tmp_path, monkeypatch):
     """A function that returns a toy loop of one of two workers."""
+    monkeypatch.setattr("vqwn_kit.training.loop.SETTLE", 0.0)
 
     def make(index):
         monkeypatch.setattr(workers, "_current", _Others(index))

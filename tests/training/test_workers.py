@@ -6,6 +6,7 @@ The slow tests start processes on the loopback, each with the command or the scr
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,13 +20,14 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT
-from vqwn_kit import InputError, Run, train, train_prior
+from vqwn_kit import InputError, Run, open_corpus, prepare, train, train_prior
 from vqwn_kit.data.arrays import load_arrays
 from vqwn_kit.models import workers as shared
 from vqwn_kit.models.codebook import Codebook
 from vqwn_kit.models.workers import BatchNormalization, Workers
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import load_preset
+from vqwn_kit.training.train import as_source
 from vqwn_kit.training.trainer import Trainer
 from vqwn_kit.training.workers import _on_this_machine, answers, find_workers, join, lost_worker
 
@@ -107,6 +109,17 @@ def test_several_workers_cannot_be_compiled(as_worker):
     as_worker(0, 2)
     with pytest.raises(InputError, match="give --set jit_compile=false"):
         Trainer(preset, build_model(preset, ["a"]))
+
+
+def test_a_corpus_is_the_same_in_a_folder_of_another_name(folder, tmp_path):
+    def identity(folder):
+        source = as_source(prepare(open_corpus(folder), progress=False), preset)
+        return Trainer(preset, build_model(preset, list(source.speakers)), source).data_identity
+
+    preset, copy = load_preset("tiny"), shutil.copytree(folder, tmp_path / "copy")
+    assert identity(copy) == identity(folder)
+    shutil.rmtree(next(path for path in copy.iterdir() if path.is_dir()))
+    assert identity(copy) != identity(folder)
 
 
 def test_workers_cannot_be_joined_after_tensorflow_was_used(monkeypatch):
@@ -420,24 +433,29 @@ def test_three_processes_resume_what_one_began(alone, folder, store, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("killed", "by"), [(1, signal.SIGTERM), (0, signal.SIGKILL)])
-def test_where_a_worker_is_killed_the_others_save_and_end(folder, tmp_path, killed, by):
-    addresses, logs = free_addresses(2), [tmp_path / f"{n}.log" for n in range(2)]
-    settings = ["--set", "steps=100000", "save_every=100000", "validate_every=100000"]
+@pytest.mark.parametrize(("killed", "by"), [([1], signal.SIGTERM), ([0, 1], signal.SIGKILL)])
+def test_where_workers_are_killed_the_last_one_saves_and_ends(folder, tmp_path, killed, by):
+    count = len(killed) + 1
+    left = next(n for n in range(count) if n not in killed)
+    addresses, logs = free_addresses(count), [tmp_path / f"{n}.log" for n in range(count)]
+    settings = ["steps=100000", "save_every=100000", "validate_every=100000", "batch_size=6"]
     command = ["-m", "vqwn_kit", "train", folder, "--preset", "tiny", "--run", tmp_path / "run"]
-    command += [*settings, "--workers", addresses, "--index"]
-    processes = [start([*command, n], logs[n]) for n in range(2)]
+    command += ["--set", *settings, "--workers", addresses, "--index"]
+    processes = [start([*command, n], logs[n]) for n in range(count)]
     history, begin = tmp_path / "run" / "history.jsonl", time.monotonic()
     while not (history.is_file() and len(history.read_text().splitlines()) > 2):
         assert all(process.poll() is None for process in processes), logs[0].read_text()[-3000:]
         assert time.monotonic() < begin + 600
         time.sleep(0.2)
-    processes[killed].send_signal(by)
-    assert processes[killed].wait(30) == -by
-    assert processes[1 - killed].wait(60) == 1
-    text = logs[1 - killed].read_text()
-    name = f"worker {killed} ({addresses.split(',')[killed]}) does not answer any more"
-    assert name in text, text[-3000:]
+    for n in killed:
+        processes[n].send_signal(by)
+    assert [processes[n].wait(30) for n in killed] == [-by] * len(killed)
+    assert processes[left].wait(60) == 1
+    text = logs[left].read_text()
+    named = re.search(r"worker (\d) \((\S+)\) does not answer any more", text)
+    assert named, text[-3000:]
+    assert int(named[1]) in killed
+    assert named[2] == addresses.split(",")[int(named[1])]
     step = int(re.search(r"ended after step (\d+) of 100000", text)[1])
     assert Run(tmp_path / "run").steps == [step]
     resumed = ["-m", "vqwn_kit", "train", "--restore", tmp_path / "run", "--steps", "2"]

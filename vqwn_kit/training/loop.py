@@ -39,6 +39,7 @@ ENDS = {  # why a training ended: what is printed
     "request": "you stopped it at step {step:,} of {steps:,}; it can be resumed",
     "diverged": "its loss was not finite at step {step:,} of {steps:,}",
 }
+SETTLE = 2.0  # seconds in which workers of one machine that die with it cease to answer
 PATIENCE = 2  # steps in a row whose loss is not finite, where the weights still are
 
 
@@ -207,6 +208,7 @@ class TrainingLoop:
             for variable, value in zip(self._all_variables(), self._before, strict=True):
                 variable.assign(value)
             self._before = None
+        time.sleep(SETTLE)
         addresses, own = self.workers.addresses, self.workers.index
         lost, is_first_left = lost_worker(addresses, own, str(error.__cause__ or error))
         if is_first_left:
