@@ -372,7 +372,7 @@ class _Others(Workers):
 @pytest.fixture
 def pair(tmp_path, monkeypatch):
     """A function that returns a toy loop of one of two workers."""
-    monkeypatch.setattr("vqwn_kit.training.workers._answers", lambda address: False)
+    monkeypatch.setattr("vqwn_kit.training.loop.SETTLE", 0.0)
 
     def make(index):
         monkeypatch.setattr(workers, "_current", _Others(index))
@@ -394,7 +394,7 @@ def test_a_stop_of_one_worker_stops_all_and_time_is_that_of_the_first(pair):
     loop = pair(1)
 
     def row(numbers):
-        if len(numbers) < 4:  # the comparison of settings, and the end
+        if len(numbers) < 5:  # the comparison of settings, and the end
             return numbers
         return [*numbers[:2], 7.5, 0.0, loop.step == 3]
 
@@ -404,16 +404,47 @@ def test_a_stop_of_one_worker_stops_all_and_time_is_that_of_the_first(pair):
     assert loop.seconds == 7.5
 
 
-def test_workers_with_other_settings_are_refused(pair):
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [([1, 0, 0, 0], "settings"), ([0, 1, 1, 0], "data and version of vqwn_kit or TensorFlow")],
+)
+def test_workers_that_would_train_something_else_are_refused(pair, other, named):
     loop = pair(0)
-    loop.workers.row = lambda numbers: numbers + 1.0
-    with pytest.raises(InputError, match=r"worker 1 \(host1:2\) has other settings than worker 0"):
+    loop.workers.row = lambda numbers: numbers + other
+    loop.batches = lambda: pytest.fail("a start from data is computed by all workers together")
+    with pytest.raises(InputError, match=rf"worker 1 \(host1:2\) has other {named} than worker 0"):
         loop.fit(progress=False)
 
 
+@pytest.mark.parametrize(
+    ("named", "attribute"),
+    [("settings", "config"), ("data", "data_identity"), ("checkpoint", "step")],
+)
+def test_settings_data_and_checkpoint_are_compared_between_workers(pair, named, attribute):
+    loop, sent = pair(0), []
+    loop.workers.row = lambda numbers: sent.append(numbers) or sent[0]
+    loop._check_same()
+    setattr(loop, attribute, 5)
+    with pytest.raises(InputError, match=f"has other {named} than worker 0"):
+        loop._check_same()
+
+
+def test_a_callback_that_fails_is_no_lost_worker(pair):
+    def callback(record, model):
+        raise BrokenPipeError("no reader")
+
+    with pytest.raises(BrokenPipeError, match="no reader"):
+        pair(0).fit(progress=False, callbacks=[callback])
+
+
 @pytest.mark.parametrize(("index", "gone", "saved"), [(0, 1, True), (1, 0, True), (1, 1, False)])
-def test_without_a_worker_the_state_before_the_step_is_saved(pair, tmp_path, index, gone, saved):
+def test_without_a_worker_the_state_before_the_step_is_saved(
+    pair, tmp_path, monkeypatch, index, gone, saved
+):
     loop = pair(index)
+    monkeypatch.setattr(
+        "vqwn_kit.training.workers.answers", lambda address: address[4] != str(gone)
+    )
     take = loop.train_step
 
     def train_step(batch):

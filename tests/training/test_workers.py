@@ -6,6 +6,7 @@ The slow tests start processes on the loopback, each with the command or the scr
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,12 +20,16 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT
-from vqwn_kit import InputError, Run, train, train_prior
+from vqwn_kit import InputError, Run, open_corpus, prepare, train, train_prior
 from vqwn_kit.data.arrays import load_arrays
 from vqwn_kit.models import workers as shared
 from vqwn_kit.models.codebook import Codebook
 from vqwn_kit.models.workers import BatchNormalization, Workers
-from vqwn_kit.training.workers import _on_this_machine, find_workers, join, lost_worker
+from vqwn_kit.presets.build import build_model
+from vqwn_kit.presets.preset import load_preset
+from vqwn_kit.training.train import as_source
+from vqwn_kit.training.trainer import Trainer
+from vqwn_kit.training.workers import _on_this_machine, answers, find_workers, join, lost_worker
 
 TWO = "node1:2345,node2:2345"
 
@@ -50,7 +55,7 @@ def test_workers_are_those_of_the_options_or_of_the_environment():
     [
         (None, 1, {}, "--index 1 without --workers"),
         (TWO, None, {}, "--workers without --index"),
-        (TWO, 2, {}, "--index 2 of 2 workers"),
+        (TWO, 2, {}, "--index 2 of 2 workers; expected 0 to 1"),
         (TWO, -1, {}, "--index -1 of 2 workers"),
         ("node1,node2:5", 0, {}, "'node1' is no host:port"),
         ("node1:0,node2:5", 0, {}, "'node1:0' is no host:port"),
@@ -76,7 +81,8 @@ def test_one_worker_is_a_process_alone(monkeypatch):
 def test_a_number_of_workers_starts_them_on_this_machine(monkeypatch):
     started = []
 
-    def popen(command, env):
+    def popen(command, env, stdout):
+        assert stdout == subprocess.DEVNULL
         started.append((command, json.loads(env["TF_CONFIG"])))
 
     monkeypatch.setattr("subprocess.Popen", popen)
@@ -98,10 +104,45 @@ def test_a_number_of_workers_starts_them_on_this_machine(monkeypatch):
             _on_this_machine(count, number)
 
 
+def test_several_workers_cannot_be_compiled(as_worker):
+    preset = load_preset("tiny").change(jit_compile=True)
+    as_worker(0, 2)
+    with pytest.raises(InputError, match="give --set jit_compile=false"):
+        Trainer(preset, build_model(preset, ["a"]))
+
+
+def test_a_corpus_is_the_same_in_a_folder_of_another_name(folder, tmp_path):
+    def identity(folder):
+        source = as_source(prepare(open_corpus(folder), progress=False), preset)
+        return Trainer(preset, build_model(preset, list(source.speakers)), source).data_identity
+
+    preset, copy = load_preset("tiny"), shutil.copytree(folder, tmp_path / "copy")
+    assert identity(copy) == identity(folder)
+    shutil.rmtree(next(path for path in copy.iterdir() if path.is_dir()))
+    assert identity(copy) != identity(folder)
+
+
 def test_workers_cannot_be_joined_after_tensorflow_was_used(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "")
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(InputError, match="first of all"):
         join("localhost:2345,localhost:2346", 0)
+    assert os.environ["TF_CONFIG"] == ""  # no process that is started from here is a worker
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_worker_that_waits_for_the_others(tmp_path):
+    addresses = free_addresses(2)
+    log = tmp_path / "log"
+    process = start(["-m", "vqwn_kit", "train", "mini", "--workers", addresses, "--index", 0], log)
+    begin = time.monotonic()
+    while not answers(addresses.split(",")[0]):
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < begin + 300
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == -signal.SIGINT
 
 
 def test_the_worker_that_is_gone_is_named(monkeypatch):
@@ -110,9 +151,18 @@ def test_the_worker_that_is_gone_is_named(monkeypatch):
         addresses.append(f"localhost:{server.getsockname()[1]}")
         server.close()
         message = "remote target /job:worker/task:1: unhealthy: /job:worker/task:2 /task:0"
-        assert lost_worker(addresses, 0, message) == 2
-        assert lost_worker(addresses, 0, "remote /job:worker/task:1") == 1
-        assert lost_worker(addresses, 0, "something else") is None
+        assert lost_worker(addresses, 0, message) == (2, True)
+        assert lost_worker(addresses, 0, "remote /job:worker/task:1") == (2, True)
+        assert lost_worker(addresses, 2, "remote /job:worker/task:1") == (0, False)
+        assert lost_worker(addresses[:2], 0, "remote /job:worker/task:1") == (1, True)
+        assert lost_worker(addresses[:2], 0, "something else") == (None, True)
+
+
+def test_of_workers_that_are_gone_together_the_first_one_left_saves(monkeypatch):
+    addresses = ["a:1", "a:2", "b:1", "b:2"]
+    monkeypatch.setattr("vqwn_kit.training.workers.answers", lambda address: address[0] == "b")
+    message = "/job:worker/task:1 is unhealthy"
+    assert [lost_worker(addresses, n, message) for n in (2, 3)] == [(1, True), (1, False)]
 
 
 class Rows(Workers):
@@ -195,12 +245,47 @@ def test_means_and_gradients_are_those_of_the_sum_of_the_losses(monkeypatch):
     assert float(values[2]) == 3.0
 
 
-def test_outside_a_step_nothing_is_shared(as_worker):
-    as_worker(1, 2)
-    x = tf.constant([[1.0, 2.0]])
+def assert_nothing_is_shared(x):
     for function in (shared.mean, shared.total, shared.gather):
         assert function(x) is x
     assert shared.means([x, None])[0] is x
+
+
+def test_sums_of_numbers_of_one_shape_have_one_key(monkeypatch):
+    keys = []
+
+    def add(input, instance_key, **kwargs):
+        keys.append(instance_key)
+        return input
+
+    monkeypatch.setattr(tf.raw_ops, "CollectiveReduceV2", add)
+    workers = Workers(["a:1", "b:2"])
+    for numbers in ([1.0], [2.0], [1.0, 2.0], [3.0]):
+        assert workers.collect(numbers)[0].tolist() == numbers
+    assert keys == [1, 1, 2, 1]
+
+
+def test_a_worker_is_lost_also_where_variables_are_set(monkeypatch):
+    def add(**kwargs):
+        raise tf.errors.UnavailableError(None, None, "no\nanswer")
+
+    monkeypatch.setattr(tf.raw_ops, "CollectiveReduceV2", add)
+    with pytest.raises(shared.WorkerLost, match="another worker is gone: no answer"):
+        Workers(["a:1", "b:2"], 1).set_as_first([tf.Variable(1.0)])
+
+
+def test_outside_a_step_and_in_a_process_alone_nothing_is_shared(as_worker):
+    x = tf.constant([[1.0, 2.0]])
+    shared.share(assert_nothing_is_shared, x)
+    as_worker(1, 2)
+    assert_nothing_is_shared(x)
+
+
+def test_nothing_is_shared_after_a_step_that_failed(as_worker):
+    as_worker(1, 2)
+    with pytest.raises(ZeroDivisionError):
+        shared.share(lambda: 1 // 0)
+    assert not shared.current().sharing
 
 
 # --- real processes -------------------------------------------------------------------------------
@@ -348,24 +433,29 @@ def test_three_processes_resume_what_one_began(alone, folder, store, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [1, 0])
-def test_where_a_worker_is_killed_the_others_save_and_end(folder, tmp_path, killed):
-    addresses, logs = free_addresses(2), [tmp_path / f"{n}.log" for n in range(2)]
-    settings = ["--set", "steps=100000", "save_every=100000", "validate_every=100000"]
+@pytest.mark.parametrize(("killed", "by"), [([1], signal.SIGTERM), ([0, 1], signal.SIGKILL)])
+def test_where_workers_are_killed_the_last_one_saves_and_ends(folder, tmp_path, killed, by):
+    count = len(killed) + 1
+    left = next(n for n in range(count) if n not in killed)
+    addresses, logs = free_addresses(count), [tmp_path / f"{n}.log" for n in range(count)]
+    settings = ["steps=100000", "save_every=100000", "validate_every=100000", "batch_size=6"]
     command = ["-m", "vqwn_kit", "train", folder, "--preset", "tiny", "--run", tmp_path / "run"]
-    command += [*settings, "--workers", addresses, "--index"]
-    processes = [start([*command, n], logs[n]) for n in range(2)]
+    command += ["--set", *settings, "--workers", addresses, "--index"]
+    processes = [start([*command, n], logs[n]) for n in range(count)]
     history, begin = tmp_path / "run" / "history.jsonl", time.monotonic()
     while not (history.is_file() and len(history.read_text().splitlines()) > 2):
         assert all(process.poll() is None for process in processes), logs[0].read_text()[-3000:]
         assert time.monotonic() < begin + 600
         time.sleep(0.2)
-    os.kill(processes[killed].pid, signal.SIGKILL)
-    processes[killed].wait()
-    assert processes[1 - killed].wait(60) == 1
-    text = logs[1 - killed].read_text()
-    name = f"worker {killed} ({addresses.split(',')[killed]}) does not answer any more"
-    assert name in text, text[-3000:]
+    for n in killed:
+        processes[n].send_signal(by)
+    assert [processes[n].wait(30) for n in killed] == [-by] * len(killed)
+    assert processes[left].wait(60) == 1
+    text = logs[left].read_text()
+    named = re.search(r"worker (\d) \((\S+)\) does not answer any more", text)
+    assert named, text[-3000:]
+    assert int(named[1]) in killed
+    assert named[2] == addresses.split(",")[int(named[1])]
     step = int(re.search(r"ended after step (\d+) of 100000", text)[1])
     assert Run(tmp_path / "run").steps == [step]
     resumed = ["-m", "vqwn_kit", "train", "--restore", tmp_path / "run", "--steps", "2"]

@@ -89,7 +89,7 @@ def _train(options) -> None:
     elif epochs is not None:
         segments = vq.Segments(store, training.segment_length, training.batch_size)
         changes["steps"] = done + segments.steps_per_epoch(epochs)
-    if not restored:
+    if not restored and not index:  # the first worker prints and logs
         _print_problems(preset.change(**changes), parts)
     run = vq.train(
         store,
@@ -99,10 +99,10 @@ def _train(options) -> None:
         parts=parts,
         minutes=options.minutes,
         log_dir=options.log,
-        callbacks=_audio_log(options, store),
+        callbacks=[] if index else _audio_log(options, store),
         **changes,
     )
-    if index:  # the first worker reports
+    if index:
         return
     print(_end_of(run))
     print(f"saved {run.weights_file(run.newest)}")

@@ -23,6 +23,10 @@ LOST = (  # what an operation of all workers raises where one of them is gone
 )
 
 
+class WorkerLost(ConnectionError):
+    """Another worker does not answer any more."""
+
+
 class Workers:
     """The workers, as one of them knows them.
 
@@ -38,6 +42,7 @@ class Workers:
         self.sharing = False  # whether a step is being taken, see `share`
         self._hint = "nccl" if strategy and tf.config.get_visible_devices("GPU") else "ring"
         self._operations = 0
+        self._keys = {}  # of sums of numbers, by shape
 
     def rows(self, size: int) -> slice:
         """Return the rows of a batch of `size` that are this worker's."""
@@ -48,15 +53,15 @@ class Workers:
         """Return the sum of x over all workers, also outside `share`; all must call it."""
         if self.count == 1:
             return x
-        return self._add(x, GROUP, self._hint)
-
-    def _add(self, x, group: int, hint: str):
         self._operations += 1  # numbers the operation; all workers make the same ones
+        return self._add(x, GROUP, self._operations, self._hint)
+
+    def _add(self, x, group: int, key: int, hint: str):
         return tf.raw_ops.CollectiveReduceV2(
             input=x,
             group_size=self.count,
             group_key=group,
-            instance_key=self._operations,
+            instance_key=key,
             ordering_token=[],
             merge_op="Add",
             final_op="Id",
@@ -66,23 +71,25 @@ class Workers:
     def _add_numbers(self, x) -> np.ndarray:
         if self.count == 1:
             return np.asarray(x, np.float64)
-        with tf.device("CPU:0"):  # whatever the device of the model
-            return self._add(tf.cast(x, tf.float64), GROUP + 1, "ring").numpy()
+        # TensorFlow keeps what it knows of each key, so a new one per step would fill the memory.
+        key = self._keys.setdefault(x.shape, len(self._keys) + 1)
+        try:
+            with tf.device("CPU:0"):  # whatever the device of the model
+                return self._add(tf.cast(x, tf.float64), GROUP + 1, key, "ring").numpy()
+        except LOST as error:
+            text = " ".join(str(error).split())[:300]
+            raise WorkerLost(f"another worker is gone: {text}") from error
 
     def collect(self, numbers) -> np.ndarray:
         """Return the numbers (n,) of each worker, float64 (workers, n); all must call it.
 
         Raises:
-            ConnectionError: one of them is gone.
+            WorkerLost: one of them is gone.
         """
         numbers = np.asarray(numbers, np.float64)
         table = np.zeros((self.count, len(numbers)))
         table[self.index] = numbers
-        try:
-            return self._add_numbers(table)
-        except LOST as error:
-            text = " ".join(str(error).split())[:300]
-            raise ConnectionError(f"another worker is gone: {text}") from error
+        return self._add_numbers(table)
 
     def wait(self) -> None:
         """Return when all workers are here."""
@@ -119,7 +126,7 @@ def current() -> Workers:
 
 def share(function, *inputs):
     """Call a function of rows of a batch, in which the functions below are those of all rows."""
-    current().sharing = True
+    current().sharing = current().count > 1
     try:
         return function(*inputs)
     finally:

@@ -135,6 +135,7 @@ class PriorTrainer(TrainingLoop):
         begun: PriorConfig | None = None,
     ):
         self.codes, self.folder, self.best = codes, folder, float("inf")
+        self.data_identity = codes.store.identity.removeprefix(f"{codes.store.corpus.name}-")
         keras.utils.set_random_seed(config.seed)
         codebook = token_vectors(run.model, config.pitch)
         names = list(run.trained_speakers) if config.speaker else []

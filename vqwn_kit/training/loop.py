@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from vqwn_kit import __version__
 from vqwn_kit.data.arrays import load_arrays, save_arrays
 from vqwn_kit.errors import InputError
 from vqwn_kit.models.tensorflow import tf
-from vqwn_kit.models.workers import LOST, current
+from vqwn_kit.models.workers import LOST, WorkerLost, current
 from vqwn_kit.runs.history import append_history
 from vqwn_kit.training.optimizer import WeightAverage, scheduled_rate
 from vqwn_kit.training.workers import lost_worker
@@ -38,6 +39,7 @@ ENDS = {  # why a training ended: what is printed
     "request": "you stopped it at step {step:,} of {steps:,}; it can be resumed",
     "diverged": "its loss was not finite at step {step:,} of {steps:,}",
 }
+SETTLE = 2.0  # seconds in which workers of one machine that die with it cease to answer
 PATIENCE = 2  # steps in a row whose loss is not finite, where the weights still are
 
 
@@ -50,7 +52,7 @@ class TrainingLoop:
     Of several workers each takes every step, see `vqwn_kit.models.workers`; the first one alone
     writes, and its `counters` are those of all.
 
-    A subclass has a `folder` for its history, and defines
+    A subclass has a `folder` for its history, names its data in `data_identity`, and defines
         batches()           an iterator of batches from the current step on
         train_step(batch)   takes a step, updates the average, and returns the loss
         metrics()           measures of the logging interval; `reset_metrics()` begins the next
@@ -75,6 +77,7 @@ class TrainingLoop:
     """
 
     name = "train"
+    data_identity = ""
     how_to_continue = "restore it (restore=, --restore)"
     counters = ("step", "position", "seconds")  # numbers that are saved beside the variables
 
@@ -104,7 +107,7 @@ class TrainingLoop:
             InputError: the loss or the weights are not finite any more; the checkpoints, which are,
                 stay as they are.
             KeyboardInterrupt: after Ctrl-C, once the step is done and its checkpoint written.
-            ConnectionError: another worker is gone; the state before the step is saved.
+            WorkerLost: another worker is gone; the state before the step is saved.
         """
         steps = self.config.steps
         limit = math.inf if minutes is None else 60.0 * minutes
@@ -114,13 +117,14 @@ class TrainingLoop:
         look = {"bar_format": BAR, "mininterval": 1.0, "disable": not shown}
         bar = tqdm(total=steps, initial=self.position, desc=title, **look)
         with interruptible(self.stop_requested) as interrupted, bar:
+            self._check_same()
             batches = self.batches()
-            self._align()
+            self.workers.set_as_first(self._all_variables())
             try:
                 self._take_steps(batches, limit, bar, callbacks, after_step)
                 self.checkpoint()
                 self.workers.wait()  # until it is written
-            except (*LOST, ConnectionError) as error:
+            except (*LOST, WorkerLost) as error:
                 if self.workers.count == 1:
                     raise
                 raise self._without_worker(error) from error
@@ -167,22 +171,24 @@ class TrainingLoop:
     def _all_variables(self) -> list:
         return [variable for group in self.variables().values() for variable in group]
 
-    def _align(self) -> None:
-        """Set the variables of all workers to those of the first.
-
-        Raises:
-            InputError: one of them has other settings.
-        """
+    def _check_same(self) -> None:
+        """Raise InputError, on all workers, where one of them would train something else."""
         shapes = [tuple(variable.shape) for variable in self._all_variables()]
-        settings = repr((self.config, getattr(self, "preset", None), shapes))
-        table = self.workers.collect([zlib.crc32(settings.encode()), self.step])
+        facts = {
+            "settings": (self.config, getattr(self, "preset", None), shapes),
+            "data": self.data_identity,
+            "version of vqwn_kit or TensorFlow": (__version__, tf.__version__),
+            "checkpoint": self.step,
+        }
+        table = self.workers.collect([zlib.crc32(repr(f).encode()) for f in facts.values()])
         for index in np.flatnonzero((table != table[0]).any(axis=1)):
+            other = np.array(list(facts))[table[index] != table[0]]
             raise InputError(
-                f"worker {index} ({self.workers.addresses[index]}) has other settings than worker "
-                f"0, or another checkpoint (step {table[index, 1]:.0f}; worker 0 has "
-                f"{table[0, 1]:.0f}): start all workers with the same command but for --index"
+                f"worker {index} ({self.workers.addresses[index]}) has other {' and '.join(other)} "
+                f"than worker 0; this is worker {self.workers.index}, with the data "
+                f"{self.data_identity}, at step {self.step}: start all workers with the same "
+                "command but for --index"
             )
-        self.workers.set_as_first(self._all_variables())
 
     def _agree(self) -> None:
         """Take the counters of the first worker; stop where a stop of any worker is requested."""
@@ -196,19 +202,20 @@ class TrainingLoop:
         if table[:, -1].any():
             self.stop_requested.set()
 
-    def _without_worker(self, error: Exception) -> ConnectionError:
+    def _without_worker(self, error: Exception) -> WorkerLost:
         """Return the error for a worker that is gone; the first one left saves the last state."""
         if self._before is not None:  # the step may be taken in part
             for variable, value in zip(self._all_variables(), self._before, strict=True):
                 variable.assign(value)
             self._before = None
+        time.sleep(SETTLE)
         addresses, own = self.workers.addresses, self.workers.index
-        lost = lost_worker(addresses, own, str(error.__cause__ or error))
-        if own == (1 if lost == 0 else 0):
+        lost, is_first_left = lost_worker(addresses, own, str(error.__cause__ or error))
+        if is_first_left:
             self._need_finite()
             self.save()
         name = f"worker {lost} ({addresses[lost]})" if lost is not None else "a worker"
-        return ConnectionError(
+        return WorkerLost(
             f"{self.name}: {name} does not answer any more, so the training ended after step "
             f"{self.step} of {self.config.steps} and was saved in {self.folder}; to continue, "
             f"start all workers again, also another number of them, and {self.how_to_continue}"

@@ -45,13 +45,24 @@ class Trainer(TrainingLoop):
         self.run: Run | None = None
         self.codebook_started = False
         if self.workers.count > 1 and config.jit_compile:
-            raise InputError("jit_compile is true: several workers train without (--set)")
+            raise InputError(
+                "jit_compile is true, and several workers cannot be compiled by XLA: leave it "
+                "out, or give --set jit_compile=false"
+            )
         self.compiled_step = tf.function(self._update, jit_compile=config.jit_compile or None)
 
     @property
     def folder(self):
         """The folder of the run."""
         return self.run.folder
+
+    @property
+    def data_identity(self) -> str:
+        """The content of the store, whatever its folder's name, or the speakers of an iterable."""
+        store = self.source.store
+        if store is None:
+            return ", ".join(self.source.speakers)
+        return store.identity.removeprefix(f"{store.corpus.name}-")
 
     @property
     def samples(self) -> int:

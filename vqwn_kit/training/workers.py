@@ -7,12 +7,13 @@ the workers then do together is in `vqwn_kit.models.workers`.
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from vqwn_kit.errors import InputError
@@ -86,7 +87,9 @@ def _checked(addresses: list[str], index: int, source: str) -> tuple[list[str], 
             "its own"
         )
     if not 0 <= index < len(addresses):
-        raise InputError(f"--index {index} of {len(addresses)} workers; expected 0 and up")
+        raise InputError(
+            f"--index {index} of {len(addresses)} workers; expected 0 to {len(addresses) - 1}"
+        )
     return addresses, index
 
 
@@ -108,7 +111,6 @@ def join(
         addresses, index = find_workers(workers, index)
     if len(addresses) < 2:
         return addresses, index
-    os.environ["TF_CONFIG"] = _config_of(addresses, index)
     print(f"worker {index} of {len(addresses)} waits for the others", file=sys.stderr, flush=True)
     import tensorflow as tf
 
@@ -118,7 +120,11 @@ def join(
         if gpus:
             own = hosts[:index].count(hosts[index]) % len(gpus)
             tf.config.set_visible_devices(gpus[own], "GPU")
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        cluster = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": addresses}), "", "worker", index, rpc_layer="grpc"
+        )
+        with _default_signals():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
     except RuntimeError as error:
         raise InputError(
             "TensorFlow was used before the workers were connected: call "
@@ -134,6 +140,21 @@ def join(
     become(Workers(addresses, index, strategy))
     sys.excepthook = _end_with
     return addresses, index
+
+
+@contextmanager
+def _default_signals() -> Iterator[None]:
+    """Let Ctrl-C end the process at once while TensorFlow waits in C++; take SIGTERM back from it.
+
+    TensorFlow catches SIGTERM from then on, and does nothing.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _config_of(addresses: list[str], index: int) -> str:
@@ -162,7 +183,7 @@ def _on_this_machine(count: int, index: int | None) -> tuple[list[str], int]:
     for other in range(1, count):
         environment = os.environ | {"TF_CONFIG": _config_of(addresses, other)}
         command = [sys.executable, "-m", "vqwn_kit", *sys.argv[1:]]
-        subprocess.Popen(command, env=environment)
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # else all is twice
     return addresses, 0
 
 
@@ -198,20 +219,24 @@ def wait_until(condition: Callable[[], object], seconds: float = 90.0) -> None:
         time.sleep(0.5)
 
 
-def lost_worker(addresses: Sequence[str], index: int, message: str) -> int | None:
-    """Return the number of the worker that is gone by an error of TensorFlow, if it names one.
+def lost_worker(addresses: Sequence[str], index: int, message: str) -> tuple[int | None, bool]:
+    """Return the number of a worker that is gone, and whether this is the first one left.
 
     Args:
         addresses: of all workers.
         index: of this one.
-        message: of the error. It may name a worker, too, that only passes on what it has met.
+        message: of the error of TensorFlow. It may name a worker, too, that only passes on what it
+            has met; the system of one that hangs still answers.
     """
-    named = dict.fromkeys(map(int, re.findall(r"/task:(\d+)", message)))
-    others = [n for n in named if n != index and n < len(addresses)]
-    return next((n for n in others if not _answers(addresses[n])), (others or [None])[0])
+    others = [n for n in range(len(addresses)) if n != index]
+    gone = [n for n in others if not answers(addresses[n])]
+    named = [n for n in map(int, re.findall(r"/task:(\d+)", message)) if n in others]
+    lost = next((n for n in (*[n for n in named if n in gone], *gone, *named)), None)
+    return lost, all(n == lost or n in gone for n in range(index))
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Return whether something at host:port accepts a connection."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=3.0).close()
