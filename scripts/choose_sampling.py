@@ -42,7 +42,7 @@ def measures(sounds, waves, expected) -> list[str]:
     levels = [[np.sqrt(np.mean(x**2)) for x in pair] for pair in zip(sounds, waves, strict=True)]
     loudest = 20 * np.log10(max(made / own for made, own in levels))
     pitch = [[pitch_of(x) for x in pair] for pair in zip(waves, sounds, strict=True)]
-    voicing = np.mean([pitch_errors(*pair)[1] for pair in pitch])
+    voicing = 100 * np.mean([pitch_errors(*pair)[1] for pair in pitch])
     return [f"{error:.2f}", f"{mos:.2f}", f"{voicing:.1f}", f"{loudest:+.1f}"]
 
 
