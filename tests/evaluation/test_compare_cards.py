@@ -56,7 +56,7 @@ def test_measures_of_different_numbers_of_observations_have_no_difference():
     """As many sentences, but other sounds: one card has a conversion more of each."""
     errors, cards = [0.1, 0.5, 0.3], {}
     for name, voices in (("a", 1), ("b", 2)):
-        cards[name] = card([], sampled="3 utterances", targets=f"{voices} voices")
+        cards[name] = card([], targets=voices)
         cards[name].add_ratio(
             "content", "phone error", "", ["s0", "s1", "s2"] * voices, errors * voices
         )
@@ -65,7 +65,7 @@ def test_measures_of_different_numbers_of_observations_have_no_difference():
         compared.difference("b", "phone error")
     (line,) = dict(compared.sections())["content"]
     assert line[3:] == ["-", "3 sounds / 3 sentences, 6 sounds"]
-    assert compared.notes == ["The cards differ in 'targets': 1 voices (a); 2 voices (b)."]
+    assert compared.notes == ["The cards differ in 'targets': 1 (a); 2 (b)."]
 
 
 def test_sentences_that_only_one_card_has_are_left_out_and_counted():

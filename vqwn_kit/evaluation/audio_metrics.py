@@ -57,8 +57,8 @@ def sample_sounds(
         others = context.other_speakers(number)
         drawn = context.rng(2, int(number)).permutation(len(others))[:targets]
         voices.append([context.speaker(number), *(others[i] for i in drawn)])
-    most = max(map(len, voices)) - 1
-    card.about |= {"sampled": f"{len(numbers)} utterances", "targets": f"{most} voices"}
+    targets = max(map(len, voices)) - 1
+    card.about |= {"sampled utterances": len(numbers), "targets per utterance": targets}
     settings = {"temperature": temperature, "seed": context.seed, "progress": context.progress}
     settings["pitch"] = [context.pitch(number) for number in numbers]
     convert_many(model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use
