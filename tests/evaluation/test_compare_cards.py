@@ -91,7 +91,7 @@ def test_judges_that_disagree_are_noted():
     assert not any("judges" in note for note in CardComparison(cards).notes)
 
 
-def test_bits_of_different_signals_stand_apart_and_the_reason_is_given():
+def test_bits_of_different_signals_have_rows_of_their_own_and_a_reason():
     errors = [0.1, 0.2]
     compared = CardComparison({"a": card(errors), "b": card(errors, FINER)})
     lines = dict(compared.sections())["likelihood"]
