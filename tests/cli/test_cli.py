@@ -99,7 +99,7 @@ def test_generate_writes_at_the_rate_and_level_of_the_recording(run, tmp_path, c
         assert "expected" in capsys.readouterr().err
 
 
-def test_runs_are_compared_on_a_page(run, residual_run, folder, tmp_path, capsys):
+def test_runs_are_compared_on_a_page(run, residual_run, folder, tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.html"
     runs = [str(run.folder), str(residual_run.folder)]
     more = ["--data", str(folder), "--utterances", "1", "--no-maps", "--save", str(page)]
@@ -108,6 +108,13 @@ def test_runs_are_compared_on_a_page(run, residual_run, folder, tmp_path, capsys
     assert page.read_text().count('<div id="widget-') == 1
     assert main(["compare-runs", runs[0], *more]) == 2
     assert "1 runs; a comparison takes 2 to 8 runs" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "vqwn_kit.compare_runs", pytest.fail
+    )  # what takes long comes after the checks
+    assert main(["compare-runs", *runs, "--save", "page.txt"]) == 2
+    assert (
+        "page.txt: cannot write a page: give a name that ends in .html" in capsys.readouterr().err
+    )
 
 
 def test_ctrl_c_is_status_130_and_says_what_is_kept(run, folder, tmp_path, monkeypatch, capsys):

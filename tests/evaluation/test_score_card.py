@@ -41,6 +41,12 @@ def test_recordings_may_stay_out_of_the_sounds_that_are_kept(plain_card, full):
     assert [track["label"].split()[0] for track in full[1].tracks].count("original") == 2
 
 
+def test_the_facts_say_how_many_utterances_were_sampled_for_how_many_voices(plain_card, full):
+    names = ("sampled utterances", "targets per utterance")
+    assert [full[1].about[name] for name in names] == [2, 1]
+    assert "sampled utterances 1, targets per utterance 1" in str(plain_card)
+
+
 def test_rates_and_distance_from_uniform_agree(plain_card, run):
     nominal, actual = (plain_card[f"bit rate, {kind}"].value for kind in ("nominal", "by entropy"))
     assert nominal == 250 * 5  # hop 64, K = 32
@@ -98,6 +104,7 @@ def test_without_sampling_the_card_gives_the_reason(full, parallel):
     card = vq.score_card(full[0], parallel, sampled=0, utterances=1, progress=False)
     assert "sampled = 0" in card.skipped["everything that is sampled"]
     assert card["bits per sample"].low is None  # of a single utterance
+    assert "sampled utterances" not in card.about
 
 
 def test_a_first_stage_is_evaluated_by_griffin_and_lims_method(store, tmp_path):

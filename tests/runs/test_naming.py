@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import several_codebooks
 from vqwn_kit import load_preset
-from vqwn_kit.runs.naming import run_name
+from vqwn_kit.runs.naming import differing_settings, run_name
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,14 @@ def test_many_differences_are_a_hash_and_long_names_are_cut():
     assert len(set(names)) == 2
     long = run_name(load_preset("tiny"), 100 * "中", "now")
     assert len(long.encode()) < 200
+
+
+def test_settings_that_differ_are_listed_without_those_of_another_class():
+    tiny = load_preset("tiny")
+    rows = differing_settings([tiny, tiny.change(bottleneck="ema", steps=77), tiny])
+    assert rows["training.steps"] == [tiny.training.steps, 77, tiny.training.steps]
+    assert {name for name in rows if name.startswith("bottleneck")} == {"bottleneck.class_name"}
+    assert differing_settings([tiny, tiny]) == {}
 
 
 def test_a_preset_of_ones_own_is_named():

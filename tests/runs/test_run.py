@@ -96,6 +96,22 @@ def test_a_damaged_or_foreign_config_is_named(tmp_path, content):
         load_run(tmp_path)
 
 
+def test_a_run_in_results_and_its_checkpoints_have_names(run, tmp_path, monkeypatch):
+    """A folder here of the same name comes first."""
+    monkeypatch.setenv("VQWN_RESULTS", str(run.folder.parent))
+    monkeypatch.chdir(tmp_path)
+    name, step = run.folder.name, run.steps[0]
+    assert load_run(name).newest == run.steps[-1]
+    assert load_run(f"{name}/weights-{step}").newest == step
+    with pytest.raises(InputError, match=f"{run.folder} has weights-"):
+        load_run(f"{name}/weights-15")
+    with pytest.raises(InputError, match="no run at nothing/weights-15"):
+        load_run("nothing/weights-15")
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=f"no run at {name}/weights-{step}"):
+        load_run(f"{name}/weights-{step}")
+
+
 def test_missing_runs_and_steps_are_named(run, tmp_path):
     with pytest.raises(InputError, match="no run at"):
         load_run(tmp_path / "nothing")

@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from vqwn_kit import InputError, Run, build_model, load_preset
-from vqwn_kit.workbench.several_runs import differing_settings, open_runs, shared_store
+from vqwn_kit import InputError, Run, build_model, load_preset, open_corpus, prepare
+from vqwn_kit.runs.corpus_of import corpus_facts
+from vqwn_kit.workbench.several_runs import open_runs, shared_store
 
 
 @pytest.fixture(scope="module")
@@ -28,46 +29,64 @@ def copied(folder, target, **changes):
     return target
 
 
-def test_a_step_is_a_checkpoint_a_pair_or_behind_an_at_sign(stepped):
-    given = [stepped / "weights-5", f"{stepped}@1200"]
-    runs = open_runs(given)
-    assert list(runs) == ["step 5", "step 1,200"]
+def test_a_step_is_a_checkpoint_of_a_folder_or_of_a_run_in_results(stepped, monkeypatch):
+    given = [stepped / "weights-5", str(stepped / "weights-1200")]
+    assert [run.newest for run in open_runs(given).values()] == [5, 1200]
+    monkeypatch.setenv("VQWN_RESULTS", str(stepped.parent))
+    runs = open_runs(["first/weights-5", "first"])
     assert [run.newest for run in runs.values()] == [5, 1200]
-    assert [run.newest for run in open_runs([(stepped, 1200), (stepped, 5)]).values()] == [1200, 5]
-    with pytest.raises(InputError, match="no checkpoint of first of step '7'"):
-        open_runs([f"{stepped}@7", stepped])
+    with pytest.raises(InputError, match="first has weights-1200, weights-5"):
+        open_runs(["first/weights-7", "first"])
 
 
-def test_names_say_what_differs(stepped, tmp_path):
+@pytest.mark.parametrize("given", [("mini", 4000), [("mini", 4000), "mini"], [None, "mini"]])
+def test_what_is_no_run_is_refused_with_the_form_of_a_step(given):
+    with pytest.raises(InputError, match="is no run: .* a step is a checkpoint, such as mini/weig"):
+        open_runs(given)
+
+
+def test_names_are_the_folders_and_the_steps_of_one_folder(stepped, tmp_path):
     second = copied(stepped, tmp_path / "second")
     same_name = copied(stepped, tmp_path / "again" / "first")
+    steps = [stepped / "weights-5", stepped / "weights-1200"]
+    assert list(open_runs(steps)) == ["first, step 5", "first, step 1,200"]
     assert list(open_runs([stepped, second])) == ["first", "second"]
     assert list(open_runs([stepped, same_name])) == [f"{stepped.parent.name}/first", "again/first"]
-    three = open_runs([(stepped, 5), (stepped, 1200), second])
-    assert list(three) == ["first, step 5", "first, step 1,200", "second"]
-    assert list(open_runs({"before": (stepped, 5), "after": stepped})) == ["before", "after"]
+    assert list(open_runs([*steps, second])) == ["first, step 5", "first, step 1,200", "second"]
+    assert list(open_runs({"before": steps[0], "after": stepped})) == ["before", "after"]
 
 
-def test_fewer_than_two_runs_and_one_twice_are_refused(stepped):
+def test_fewer_than_two_runs_and_equal_names_are_refused(stepped, tmp_path):
     with pytest.raises(InputError, match="1 runs; a comparison takes 2 to 8"):
         open_runs(stepped)
     with pytest.raises(InputError, match="0 runs"):
         open_runs([])
-    with pytest.raises(InputError, match="at step 1200 is given twice"):
-        open_runs([stepped, (stepped, 1200)])
-    with pytest.raises(InputError, match="a pair of a run and a step"):
-        open_runs([stepped, (stepped, 5, 6)])
-    with pytest.raises(InputError, match="cannot be named 'recording'"):
-        open_runs({"recording": stepped, "b": (stepped, 5)})
+    with pytest.raises(InputError, match="be named 'first, step 1,200', as another run is: give"):
+        open_runs([stepped, stepped / "weights-1200"])
+    other = copied(stepped, tmp_path / "first")
+    (other / "weights-5.weights.h5").rename(other / "others-5.weights.h5")
+    shutil.copy(other / "others-5.weights.h5", other / "weights-5.weights.h5")
+    with pytest.raises(InputError, match="cannot be named 'first, step 5'"):
+        open_runs([other / "others-5", other / "weights-5"])
+    with pytest.raises(InputError, match="cannot be named '1', as another run is"):
+        open_runs({"1": stepped, 1: other})
+    with pytest.raises(InputError, match="cannot be named 'recording', as that track is"):
+        open_runs({"recording": stepped, "b": stepped / "weights-5"})
 
 
-def test_settings_that_differ_are_listed_without_those_of_another_class(stepped, tmp_path):
-    changed = load_preset("tiny").change(bottleneck="ema", steps=77, save_every=11)
-    second = copied(stepped, tmp_path / "second", preset=changed.to_dict())
-    rows = differing_settings(list(open_runs([stepped, second]).values()))
-    assert rows["training.steps"] == [str(load_preset("tiny").training.steps), "77"]
-    assert {name for name in rows if name.startswith("bottleneck")} == {"bottleneck.class_name"}
-    assert "training.save_every" not in rows
+def test_one_corpus_that_was_prepared_differently_is_refused(stepped, store, folder, tmp_path):
+    """The runs have the same corpus, by name, but were trained on other stores of it."""
+    facts = corpus_facts(store)
+    runs = [copied(stepped, tmp_path / "a", data=facts)]
+    runs += [copied(stepped, tmp_path / "b", data=facts | {"level_db": -20.0})]
+    runs = open_runs(runs)
+    trimmed = prepare(open_corpus(folder), level_db=-20.0, progress=False)
+    assert trimmed.identity != store.identity
+    with pytest.raises(InputError, match="prepared differently") as refused:
+        shared_store(runs, None, False)
+    assert f"a on {store.identity}, b on {trimmed.identity}: give" in str(refused.value)
+    runs = open_runs({"a": runs["a"], "c": copied(stepped, tmp_path / "c", data=facts)})
+    assert shared_store(runs, None, False).identity == store.identity
 
 
 def test_other_corpora_and_sample_rates_are_refused(stepped, store, tmp_path):
@@ -77,5 +96,8 @@ def test_other_corpora_and_sample_rates_are_refused(stepped, store, tmp_path):
         shared_store(runs, None, False)
     assert shared_store(runs, store, False) is store
     fast = copied(stepped, tmp_path / "fast", data={"sample_rate": 24_000})
-    with pytest.raises(InputError, match="fast 24000 Hz, the corpus 16000 Hz"):
+    with pytest.raises(InputError, match="fast 24000 Hz, the corpus 16000 Hz: all"):
         shared_store(open_runs([stepped, fast]), store, False)
+    slow = copied(stepped, tmp_path / "slow", data={"sample_rate": 16_000})
+    with pytest.raises(InputError, match="slow 16000 Hz, fast 24000 Hz: all .* Compare runs of"):
+        shared_store(open_runs([slow, fast]), None, False)

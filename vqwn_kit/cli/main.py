@@ -140,25 +140,29 @@ def _evaluate(options) -> None:
 
 
 def _compare_runs_options(add) -> None:
-    add("runs", "run folders or checkpoints, P-STEP or RUN@STEP", nargs="+", metavar="RUN")
+    add("runs", "run folders; a step is a checkpoint, RUN/weights-STEP", nargs="+", metavar="RUN")
     add("--utterances", "keys, or how many held-out ones (default: 3)", nargs="+", metavar="KEY|N")
     add("--data", "the corpus (default: that of the runs)", metavar="FOLDER")
     add("--speaker", "a voice to convert to (default: each utterance's own)", metavar="NAME")
     add("--maps", "draw the maps of the codes", action=argparse.BooleanOptionalAction)
     add("--temperature", "of sampling, or 'voiced' (default: 1)", type=data.number_or_word)
     add("--seed", "of sampling (default: 0)", type=data.seed)
-    add("--save", "(default: compared.html)", default="compared.html", metavar="FILE.html")
+    page = "the page to write (default: compared.html)"
+    add("--save", page, default="compared.html", metavar="FILE.html")
 
 
 def _compare_runs(options) -> None:
-    """Compare runs or steps by ear and eye: one page of players, maps and score cards."""
+    """Compare runs or steps on one page: players, maps of codes and score cards side by side."""
+    from vqwn_kit.widgets.page import page_path
+
+    page = page_path(options.save)
     names = ("data", "speaker", "maps", "temperature", "seed")
     utterances = options.utterances or ["3"]
     if len(utterances) == 1 and utterances[0].isdecimal():
         utterances = int(utterances[0])
     compared = vq.compare_runs(options.runs, utterances, **data.given(options, *names))
     print(compared.cards)
-    print(compared.save_html(options.save))
+    print(compared.save_html(page))
 
 
 def _visualise_options(add) -> None:

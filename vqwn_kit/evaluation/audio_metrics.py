@@ -43,8 +43,9 @@ def short_utterances(context: EvaluationContext) -> np.ndarray:
 def sample_sounds(
     card: ScoreCard, context: EvaluationContext, sampled: int, targets: int, temperature
 ) -> list[Sound]:
-    """Return originals, reconstructions and conversions of held-out utterances; add the speed.
+    """Return originals, reconstructions and conversions of held-out utterances.
 
+    The card gets the speed, and says how many utterances and voices there are.
     `sampled` utterances are chosen among those of at most 10 s, if there are any; each is converted
     to `targets` speakers, drawn by the seed. See `score_card`.
     """
@@ -56,6 +57,8 @@ def sample_sounds(
         others = context.other_speakers(number)
         drawn = context.rng(2, int(number)).permutation(len(others))[:targets]
         voices.append([context.speaker(number), *(others[i] for i in drawn)])
+    targets = max(map(len, voices)) - 1
+    card.about |= {"sampled utterances": len(numbers), "targets per utterance": targets}
     settings = {"temperature": temperature, "seed": context.seed, "progress": context.progress}
     settings["pitch"] = [context.pitch(number) for number in numbers]
     convert_many(model, [waves[0][:1]], [voices[0][:1]])  # compiles on its first use

@@ -2,9 +2,10 @@
 
 import html
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from vqwn_kit.errors import one_of
+from vqwn_kit.evaluation.judges import disagreements
 from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, paired_difference
 from vqwn_kit.evaluation.metrics.tables import NO_BREAK, Shown, align_columns, html_table
 from vqwn_kit.evaluation.score_card import INTERVALS, Row, ScoreCard
@@ -13,10 +14,10 @@ BITS = "bits are of"  # the fact of a card that says which signal its likelihood
 OWN = ("run", "step", BITS)  # facts in which cards of different runs differ anyway
 NONE = "-"  # what was not measured, or cannot be compared
 PAIRED = (
-    "Differences are from {first}: the mean over the sentences that both cards have, in pairs, and "
-    "its 95 % interval, which includes 0 where they are not distinguishable. Of twenty differences "
-    "that are 0, one is distinguishable by chance. Measures that keep no value of each "
-    "sentence have none."
+    "Differences are from {first}: the mean over the sentences that both cards have, in pairs; "
+    "each sentence counts the same, however long it is. The 95 % interval includes 0 where they "
+    "are not distinguishable. Of twenty differences that are 0, one is distinguishable by chance. "
+    "Measures that keep no value of each sentence, or are of other observations, have none."
 )
 Key = tuple[str, str, str]  # section, name, and the signal of bits that cannot be compared
 
@@ -25,10 +26,11 @@ Key = tuple[str, str, str]  # section, name, and the signal of bits that cannot 
 class CardComparison(Shown):
     """Score cards side by side: a terminal shows them as text, a notebook as a table.
 
+    Rows of codes as units of speech are left out.
+
     Attributes:
         cards: the cards by name of the run; the first is the reference of all differences.
         missing: why a run has no card, by name.
-        units: whether the rows of codes as units of speech are shown.
 
     Example:
         cards = {name: vq.ScoreCard.load(f"results/{name}") for name in ("mini", "vctk-libri")}
@@ -37,7 +39,6 @@ class CardComparison(Shown):
 
     cards: dict[str, ScoreCard]
     missing: dict[str, str] = field(default_factory=dict)
-    units: bool = False
 
     def difference(self, name: str, measure: str) -> Estimate:
         """Return how much a run is above the first in a measure, paired by sentence.
@@ -59,7 +60,11 @@ class CardComparison(Shown):
             raise NotMeasured(self._about_bits())
         if corpora[0] != corpora[1]:
             raise NotMeasured(f"the cards are of the corpora {corpora[0]} and {corpora[1]}")
-        return paired_difference(rows[0][measure].sentences, rows[1][measure].sentences)
+        pair = [known[measure] for known in rows]
+        if pair[0].observed != pair[1].observed:
+            of = f"{pair[0].observed} in {first}, {pair[1].observed} in {name}"
+            raise NotMeasured(f"{measure} is of different observations: {of}")
+        return paired_difference(pair[0].sentences, pair[1].sentences)
 
     @property
     def notes(self) -> list[str]:
@@ -67,10 +72,15 @@ class CardComparison(Shown):
         notes = [f"No score card of {name}: {why}." for name, why in self.missing.items()]
         facts = dict.fromkeys(fact for card in self.cards.values() for fact in card.about)
         for fact in facts:
-            values = {name: card.about.get(fact, "none") for name, card in self.cards.items()}
+            values = {name: card.about.get(fact, "not noted") for name, card in self.cards.items()}
             if fact not in OWN and len(set(values.values())) > 1:
                 listed = "; ".join(f"{value} ({name})" for name, value in values.items())
                 notes.append(f"The cards differ in {fact!r}: {listed}.")
+        first, *others = self.cards or [NONE]
+        for name in others:
+            pair = self.cards[first], self.cards[name]
+            if pair[0].about.get("corpus") == pair[1].about.get("corpus"):
+                notes += [f"{name}: {sentence}" for sentence in disagreements(*pair, first)]
         return notes + ([self._about_bits()] if self._bits_differ() else [])
 
     def _bits_differ(self) -> bool:
@@ -90,7 +100,7 @@ class CardComparison(Shown):
         apart = self._bits_differ()
         for name, card in self.cards.items():
             for row in card.rows:
-                if self.units or not row.section.startswith("units"):
+                if not row.section.startswith("units"):
                     signal = _signal(card, row) if apart else ""
                     table.setdefault((row.section, row.name, signal), {})[name] = row
         order = list(dict.fromkeys(section for section, *_ in table))
@@ -100,9 +110,11 @@ class CardComparison(Shown):
         """Yield each section with its lines: measure, a cell per run, differences, what is seen."""
         lines: dict[str, list[list[str]]] = {}
         for (section, measure, signal), rows in self._table().items():
-            cells = [_cell(rows[name]) if name in rows else NONE for name in self.cards]
+            cells = [
+                _cell(*rows[name].cells()[1:3]) if name in rows else NONE for name in self.cards
+            ]
             changes = [self._change(name, measure, rows) for name in list(self.cards)[1:]]
-            observed = " / ".join(dict.fromkeys(row.cells()[3] for row in rows.values()))
+            observed = " / ".join(dict.fromkeys(row.observed for row in rows.values()))
             shown = f"{measure}, of {signal}" if signal else measure
             lines.setdefault(section, []).append([shown, *cells, *changes, observed])
         yield from lines.items()
@@ -115,13 +127,14 @@ class CardComparison(Shown):
             value, low, high, n = self.difference(name, measure)
         except NotMeasured:
             return NONE
-        number = replace(rows[name], value=value, low=low, high=high).cells()[1]
-        limits = " to ".join(_signed(rows[name], limit) for limit in (low, high))
-        if n < max(len(row.sentences) for row in rows.values()):
-            limits += f", {n} sentences"
+        row, of = rows[name], f"{n} sentences"
+        if value == low == high == 0:
+            return f"the same in all {of}"
+        number, *limits = (row.number(limit, "+") for limit in (value, low, high))
+        interval = " to ".join(limits) + (f", {of}" if n < len(row.sentences) else "")
         if low <= 0 <= high:
-            return f"not distinguishable ({limits})"
-        return f"{'+' if value > 0 else ''}{number} ({limits})"
+            return _cell("not distinguishable", interval)
+        return _cell(f"{number} {row.unit}".strip(), interval)
 
     @property
     def head(self) -> list[str]:
@@ -164,13 +177,5 @@ def _signal(card: ScoreCard, row: Row) -> str:
     return str(card.about.get(BITS, "")) if row.section == "likelihood" else ""
 
 
-def _cell(row: Row) -> str:
-    _, value, interval, *_ = row.cells()
+def _cell(value: str, interval: str) -> str:
     return f"{value} ({interval})" if interval else value
-
-
-def _signed(row: Row, number: float) -> str:
-    """Return a number with its sign, as a row writes it, without the unit."""
-    text = replace(row, value=number, low=None, high=None, unit=row.unit).cells()[1]
-    text = text.removesuffix(row.unit).strip()
-    return text if text.startswith("-") else f"+{text}"

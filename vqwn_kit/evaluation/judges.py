@@ -35,7 +35,9 @@ KINDS = ("reconstruction", "conversion")
 BASELINES = ("original in levels", "original")  # what a card's own sounds are compared with
 
 
-def disagreements(first: ScoreCard, second: ScoreCard | None = None) -> list[str]:
+def disagreements(
+    first: ScoreCard, second: ScoreCard | None = None, name: str = "the first card"
+) -> list[str]:
     """Return a sentence for each claim whose judges do not say the same.
 
     The sounds of the second card are compared with those of the first; those of a single card with
@@ -46,7 +48,8 @@ def disagreements(first: ScoreCard, second: ScoreCard | None = None) -> list[str
 
     Args:
         first: a score card.
-        second: another one, of the same sentences; such as after a change.
+        second: another one, of the same sentences and voices; such as after a change.
+        name: of the first card where there is a second.
 
     Returns:
         Sentences, none if all judges of each claim agree or fewer than two can be compared.
@@ -54,7 +57,7 @@ def disagreements(first: ScoreCard, second: ScoreCard | None = None) -> list[str
     Example:
         disagreements(vq.ScoreCard.load("results/mini"), vq.score_card("results/mini", sampled=30))
     """
-    reference, sentences = "the recordings" if second is None else "the first card", []
+    reference, sentences = "the recordings" if second is None else name, []
     for claim, judges in JUDGES.items():
         for kind in KINDS:
             pairs = [(judge, _difference(judge, kind, first, second)) for judge in judges]
@@ -67,13 +70,14 @@ def _difference(
     judge: Judge, kind: str, first: ScoreCard, second: ScoreCard | None
 ) -> Estimate | None:
     """Return the paired difference that a judge sees, or None where it cannot be measured."""
-    before, after = (
-        {row.name: row.sentences for row in card.rows} for card in (first, second or first)
-    )
+    before, after = ({row.name: row for row in card.rows} for card in (first, second or first))
     bases = [judge.rows.format(base) for base in ((kind,) if second else BASELINES)]
-    base, name = next(filter(before.get, bases), ""), judge.rows.format(kind)
+    base = next((before[name] for name in bases if name in before and before[name].sentences), None)
+    row = after.get(judge.rows.format(kind))
+    if base is None or row is None or (second and base.observed != row.observed):
+        return None
     try:
-        return paired_difference(before.get(base, {}), after.get(name, {}))
+        return paired_difference(base.sentences, row.sentences)
     except NotMeasured:
         return None
 

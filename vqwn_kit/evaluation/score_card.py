@@ -48,13 +48,19 @@ class Row:
 
     def cells(self) -> tuple[str, str, str, str, str]:
         """Return name, value, interval, count and note as text."""
-        limits = [self._number(limit) for limit in (self.low, self.high) if limit is not None]
-        value = f"{self._number(self.value)} {self.unit}".strip()
-        return self.name, value, " to ".join(limits), f"{self.n} {self.of}".strip(), self.note
+        limits = [self.number(limit) for limit in (self.low, self.high) if limit is not None]
+        value = f"{self.number(self.value)} {self.unit}".strip()
+        return self.name, value, " to ".join(limits), self.observed, self.note
 
-    def _number(self, value: float) -> str:
+    @property
+    def observed(self) -> str:
+        """The number and kind of observations."""
+        return f"{self.n} {self.of}".strip()
+
+    def number(self, value: float, sign: str = "") -> str:
+        """Return a number with the digits of the row's unit; with `sign="+"`, with its sign."""
         digits = 3 if re.match(r"bits\b(?!/)", self.unit) else DIGITS.get(self.unit, 0)
-        return f"{value:,.{digits}f}"
+        return f"{value:{sign},.{digits}f}"
 
 
 def _checked_row(row: Row) -> Row:
@@ -116,7 +122,7 @@ class ScoreCard(Shown):
         if not path.is_file():
             raise InputError(
                 f"{folder} has no {path.name}: measure the run first, with score_card(run) and "
-                "save(run.folder), or `vqwn evaluate`"
+                f"save(run.folder), or `vqwn evaluate {folder}`"
             )
         saved = read_json(path, "a score card")
         try:

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 from vqwn_kit.files import file_name, short_name
 from vqwn_kit.presets.build import codebook_sizes
 from vqwn_kit.presets.preset import Preset, load_preset, preset_names
 from vqwn_kit.presets.signatures import signature
+
+NONE = "-"  # instead of the value of a setting that a preset does not have
 
 
 def run_name(preset: Preset, corpus_name: str, stamp: str) -> str:
@@ -34,18 +37,32 @@ def _differences(preset: Preset) -> list[str]:
     """
     if preset.name not in preset_names():
         return [file_name(preset.name, 40)]
-    before, after = (flat_settings(p.to_dict()) for p in (load_preset(preset.name), preset))
-    classes = [key for key in after if key.endswith("class_name") and after[key] != before.get(key)]
+    said = ("class_name", "num_embeddings", "num_codebooks")  # by the rest of the name
     changed = {
         key.rpartition(".")[2]: value
-        for key, value in after.items()
-        if before.get(key) != value
-        and not any(key.startswith(name.removesuffix("class_name")) for name in classes)
-        and not key.endswith(("num_embeddings", "num_codebooks"))  # which the name says already
+        for key, (_, value) in differing_settings([load_preset(preset.name), preset]).items()
+        if value != NONE and not key.endswith(said)
     }
     if len(changed) > 3:
         return [f"changed{hashlib.sha256(json.dumps(changed).encode()).hexdigest()[:6]}"]
     return [key + file_name(json.dumps(value), 20) for key, value in changed.items()]
+
+
+def differing_settings(presets: Sequence[Preset]) -> dict[str, list]:
+    """Return the settings in which presets differ, a value or "-" per preset, by dotted name.
+
+    Of a part whose class differs, only the class.
+    """
+    every = [flat_settings(preset.to_dict()) for preset in presets]
+    names = dict.fromkeys(name for settings in every for name in settings)
+    rows = {name: [settings.get(name, NONE) for settings in every] for name in names}
+    rows = {name: row for name, row in rows.items() if any(value != row[0] for value in row)}
+    parts = [name.removesuffix("class_name") for name in rows if name.endswith(".class_name")]
+    return {
+        name: row
+        for name, row in rows.items()
+        if not any(name.startswith(part) and name != f"{part}class_name" for part in parts)
+    }
 
 
 def flat_settings(content: dict, prefix: str = "") -> dict:

@@ -329,10 +329,11 @@ def _refuse_tensorflow_1(path: Path) -> None:
 
 
 def load_run(run: Run | str | Path) -> Run:
-    """Open a run: its folder, a checkpoint of it, or the name of a run in `results()`.
+    """Open a run: its folder, a checkpoint of it, or either by the name of a run in `results()`.
 
     Args:
-        run: `results/mini`, `saved_model/weights-110640`, `mini`; a `Run` is returned as it is.
+        run: `results/mini`, `saved_model/weights-110640`, `mini`, `mini/weights-4000`; a `Run` is
+            returned as it is.
 
     Raises:
         InputError: no such run.
@@ -343,9 +344,10 @@ def load_run(run: Run | str | Path) -> Run:
     if isinstance(run, Run):
         return run
     path = Path(run)
-    if path.name == str(run) and re.fullmatch(r"[\w-]+", path.name) and not path.exists():
+    name, *checkpoint = path.parts or ("",)
+    if len(checkpoint) < 2 and re.fullmatch(r"[\w-]+", name) and not Path(name).exists():
         try:
-            return Run(results(path.name))
+            path = results(name).joinpath(*checkpoint)
         except InputError:  # it may be a checkpoint in this folder, such as weights-100
             pass
     return Run(path)

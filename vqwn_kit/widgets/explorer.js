@@ -1,5 +1,7 @@
 // The explorer: points on maps, with facts, links to other points, and a sound on each click.
 
+/** What other maps mark in a map, by its key: { points, from, text }. */
+const marks = (globalThis.vqwnMarks ??= new Map());
 const MARGIN = 30, MAP_HEIGHT = 470;
 const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
   ["+ − 0", "zoom"], ["Shift drag", "choose points"], ["Esc", "clear selection"]];
@@ -118,7 +120,7 @@ function render({ model, el }) {
     const g = fitCanvas(over, width, MAP_HEIGHT), ink = colourOf(el, "--ink"), mark = colourOf(el, "--mark"), accent = colourOf(el, "--accent");
     const selected = model.get("selected");
     g.strokeStyle = accent; g.lineWidth = 2;
-    for (const n of model.get("lit") ?? []) { g.fillStyle = mark; drawMark(g, 0, positions[2 * n], positions[2 * n + 1], radius(n) + 4); g.globalAlpha = 0.35; g.fill(); g.globalAlpha = 1; g.strokeStyle = mark; g.stroke(); }
+    for (const n of marks.get(model.get("key"))?.points ?? []) { g.fillStyle = mark; drawMark(g, 0, positions[2 * n], positions[2 * n + 1], radius(n) + 4); g.globalAlpha = 0.35; g.fill(); g.globalAlpha = 1; g.strokeStyle = mark; g.stroke(); }
     g.strokeStyle = accent;
     for (const n of model.get("chosen")) { g.beginPath(); g.arc(positions[2 * n], positions[2 * n + 1], radius(n) + 2, 0, 7); g.stroke(); }
     if (drag?.box) { const [a, b, c, d] = drag.box; g.globalAlpha = 0.15; g.fillStyle = accent; g.fillRect(a, b, c - a, d - b); g.globalAlpha = 1; g.strokeRect(a, b, c - a, d - b); }
@@ -170,10 +172,10 @@ function render({ model, el }) {
     }
     const chosen = model.get("chosen").length;
     rows.push(h("div", { class: "vq-chips vq-take" }, h("button", { class: "vq-csv", title: "a CSV file of the points that were chosen by a drag with Shift, or of all", onclick: saveTable }, `Save ${chosen ? `${chosen} points` : "all points"} as CSV`),
-      ...(chosen ? [h("button", { onclick: () => { put(model, { chosen: [] }); light([]); } }, "choose none")] : [])));
+      ...(chosen ? [h("button", { onclick: () => put(model, { chosen: [] }) }, "choose none")] : [])));
     refill(side, ...rows);
     announced.textContent = n < 0 ? "" : [names[n], ...facts.filter(({ values }) => values[n]).map(({ name, values }) => `${name} ${values[n]}`)].join(", ");
-    status.textContent = message; status.hidden = !message;
+    status.textContent = [message, marks.get(model.get("key"))?.text].filter(Boolean).join("\n"); status.hidden = !status.textContent;
     dressLegend();
   }
   function openButton(n) {
@@ -225,24 +227,23 @@ function render({ model, el }) {
     link.click();
     URL.revokeObjectURL(link.href);
   }
-  /** Light in the maps of other runs what belongs to points of this one. */
-  function light(points) {
-    if ((model.get("partners") ?? []).length) put(model, { lit: [] });
-    for (const { key, from, count, to } of model.get("partners") ?? []) {
-      const link = { count, to: bytesOf(to, Int32Array) }, of = points.length === 1 ? names[points[0]] : `${points.length} points`;
-      const detail = { key, points: [...new Set(points.flatMap((n) => leadsTo(link, n)))], of: points.length ? `${of} of ${from}` : "" };
-      window.dispatchEvent(new CustomEvent("vq-light", { detail }));
+  /** Mark points of the other maps for some of this one, and say which share of their frames they cover. */
+  function mark(points) {
+    for (const { key, from, rule, count, ...counts } of model.get("partners") ?? []) {
+      if (!points.length && marks.get(key)?.from !== from) continue; // its marks are of another map
+      const to = bytesOf(counts.to, Int32Array), marked = [...new Set(points.flatMap((n) => leadsTo({ count, to }, n)))];
+      const [every, covered] = [counts.every, counts.covered].map((bytes) => { const values = bytesOf(bytes, Float32Array); return points.reduce((sum, n) => sum + values[n], 0); });
+      const of = points.length === 1 ? names[points[0]] : `${points.length} points`, share = Math.round((100 * covered) / Math.max(1, every));
+      const text = points.length && `marked: ${marked.length} points, ${points.length > 1 ? "at least " : ""}${share} % of the codes at the frames of ${of} of ${from} (${rule})`;
+      marks.set(key, { points: marked, from, text });
+      window.dispatchEvent(new CustomEvent("vq-mark", { detail: key }));
     }
   }
-  function onlight({ detail }) {
-    if (detail.key !== model.get("key")) return;
-    message = detail.of && `lit: ${detail.points.length} points at the same frames as ${detail.of}`;
-    put(model, { lit: detail.points, selected: -1, chosen: [] });
-    dress(); drawOver();
-  }
+  const markSelected = () => { const n = model.get("selected"); mark(n < 0 ? model.get("chosen") : [n]); };
+  const markChosen = () => { const chosen = model.get("chosen"); if (chosen.length) mark(chosen); else markSelected(); };
+  function onmark({ detail }) { if (detail === model.get("key")) { dress(); drawOver(); } }
   function select(n, audible) {
     put(model, { selected: n });
-    light(n < 0 ? [] : [n]);
     if (n >= 0) bringIntoView(n);
     if (audible && n >= 0) play(n, model.get("sound"));
   }
@@ -314,7 +315,7 @@ function render({ model, el }) {
     else if (key === "+" || key === "=") zoom(1 / 0.6);
     else if (key === "-") zoom(0.6);
     else if (key === "0") put(model, { view: [] });
-    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1, chosen: [] }); light([]); dress(); draw(); }
+    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1, chosen: [] }); dress(); draw(); }
     else return false;
     return true;
   }
@@ -346,7 +347,6 @@ function render({ model, el }) {
     if (was?.box) {
       const [a, b, c, d] = was.box, within = (n) => positions[2 * n] >= a && positions[2 * n] <= c && positions[2 * n + 1] >= b && positions[2 * n + 1] <= d;
       put(model, { chosen: [...Array(count).keys()].filter(within) });
-      light(model.get("chosen"));
       return;
     }
     if (!was || was.moved) return;
@@ -366,15 +366,15 @@ function render({ model, el }) {
     "selected chosen opens": () => { dress(); drawOver(); },
     colour: () => { focus = -1; dress(); draw(); },
     "map view": () => { hover = -1; dress(); draw(); },
-    sound: dress, lit: drawOver,
+    sound: dress, selected: markSelected, chosen: markChosen,
   });
   model.on("msg:custom", onmessage);
-  window.addEventListener("vq-light", onlight);
+  window.addEventListener("vq-mark", onmark);
   const resize = new ResizeObserver(draw);
   resize.observe(stack);
   const unwatch = watchTheme(el, () => { dress(); draw(); });
-  dress(); draw();
-  return () => { kernel.leave(); unfollow(); model.off("msg:custom", onmessage); window.removeEventListener("vq-light", onlight); unwatch(); resize.disconnect(); door.leave(); leave(); };
+  dress(); draw(); markSelected();
+  return () => { kernel.leave(); unfollow(); model.off("msg:custom", onmessage); window.removeEventListener("vq-mark", onmark); unwatch(); resize.disconnect(); door.leave(); leave(); };
 }
 
 /** Scale positions (x, y, x, y, …) to 0 to 1, each axis separately. */

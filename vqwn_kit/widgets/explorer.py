@@ -44,10 +44,10 @@ class Explorer(OpeningWidget):
     Attributes:
         selected: number of the selected point, or -1.
         chosen: numbers of the points that were chosen by a drag with Shift; see `table`.
-        partners: maps whose points belong to these: `key` of the other explorer, `from`, the name
-            of this one there, and `count` and `to` of a `Link` to its points. What is selected or
-            chosen here is lit there, in a page of its own too.
-        lit: numbers of the points that belong to what is selected in another map.
+        partners: maps in which points are marked for those that are selected or chosen here, in a
+            page of its own, too: `key` of the other explorer, `from`, the name of this one there,
+            `count` and `to` of a `Link` to its points, how often each point of this map is counted
+            (`every`), how often with a marked one (`covered`), and the `rule` of what is marked.
         map, colour, sound: numbers of the map, of the colour and of the sound of a click; set them
             to change what is shown. `map_name` and `colour_name` are their names.
 
@@ -77,7 +77,6 @@ class Explorer(OpeningWidget):
     selected = t.Int(-1).tag(**BY_PAGE)
     chosen = t.List(t.Int()).tag(**BY_PAGE)
     partners = t.List(t.Dict()).tag(sync=True)
-    lit = t.List(t.Int()).tag(**BY_PAGE)
     map = t.Int(0).tag(**BY_PAGE)
     colour = t.Int(0).tag(**BY_PAGE)
     sound = t.Int(0).tag(**BY_PAGE)

@@ -27,9 +27,7 @@ def write_page(path: str | Path, parts: Sequence, title: str, style: str = "") -
     Raises:
         InputError: a name that does not end in .html.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path}: cannot write a page: give a name that ends in .html")
+    path = page_path(path)
     body, modules, css = [], {}, {}
     for number, part in enumerate(parts):
         if isinstance(part, str):
@@ -53,6 +51,14 @@ def write_page(path: str | Path, parts: Sequence, title: str, style: str = "") -
     )
     with replacing(path) as scratch:
         scratch.write_text(page, encoding="utf-8")
+    return path
+
+
+def page_path(path: str | Path) -> Path:
+    """Return the path of a page; InputError for a name that does not end in .html."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path}: cannot write a page: give a name that ends in .html")
     return path
 
 

@@ -54,6 +54,7 @@ class Player(OpeningWidget):
         gains_db: the gain of each track in dB then, see `matching_gains`.
         blind_test: the blind test in progress, or None.
         answers: the CSV that answers of blind tests are added to.
+        item: what the answers say was played; the title where it is "".
 
     Raises:
         InputError: no tracks, or one that is not a waveform; codes or phones of another shape.
@@ -105,7 +106,7 @@ class Player(OpeningWidget):
             raise InputError(f"sample_rate={sample_rate}; expected Hz, such as 16000")
         self.blind_test: BlindTest | None = None
         self._palette = palette
-        self.answers = Path("listening.csv")
+        self.answers, self.item = Path("listening.csv"), ""
         content = self._content(tracks, int(sample_rate), codes, hop_length, phones, marks)
         super().__init__(
             title=title,
@@ -222,10 +223,10 @@ class Player(OpeningWidget):
             mode: `rating`, each track gets 1 to 5, or `abx`, whether X is A or B.
             save: the CSV that the answers are added to; existing rows stay. `answers` by default,
                 which is `listening.csv`, in the run's folder for a player of a run.
-            item: what is played; the title by default.
+            item: what is played; `item` or the title by default.
             **settings: listener, trials, pair and seed; see `BlindTest`.
         """
-        item = self.title if item is None else item
+        item = self.item or self.title if item is None else item
         save = self.answers if save is None else save
         self.blind_test = BlindTest(self.names, mode, save, item=item, **settings)
         with self.hold_sync():  # the browser must receive all of it at once

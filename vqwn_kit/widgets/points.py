@@ -112,11 +112,15 @@ def followers(codes: Sequence[np.ndarray], size: int, count: int = 5) -> Link:
 
 
 def shares(
-    table: np.ndarray, names: Sequence[str], most: int = 3, least: float = 0.05
+    table: np.ndarray, names: Sequence[str], most: int = 3, least: float = 0.05, each: int = 1
 ) -> list[str]:
-    """Return for each row of counts (M, P) the commonest names as text: `AE 41 %, EH 22 %`."""
+    """Return for each row of counts (M, P) the commonest names as text: `AE 41 %, EH 22 %`.
+
+    Where an observation has `each` names, as a frame has a code of each codebook, shares are of
+    the observations.
+    """
     table = np.asarray(table)
-    total = np.maximum(1, table.sum(axis=1, keepdims=True))
+    total = np.maximum(1, table.sum(axis=1, keepdims=True) / each)
     texts = []
     for row in table / total:
         order = np.argsort(-row, kind="stable")[:most]

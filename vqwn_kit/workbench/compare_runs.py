@@ -1,8 +1,11 @@
 """Several runs or steps and the same utterances -> players, score cards and maps, side by side."""
 
+import hashlib
 import html
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +19,24 @@ from vqwn_kit.evaluation.metrics.listening_test import Finding, findings, read_a
 from vqwn_kit.evaluation.metrics.tables import html_table
 from vqwn_kit.evaluation.score_card import ScoreCard
 from vqwn_kit.files import results
+from vqwn_kit.runs.naming import differing_settings
 from vqwn_kit.runs.run import Run
 from vqwn_kit.widgets.explorer import Explorer
-from vqwn_kit.widgets.page import write_page
+from vqwn_kit.widgets.page import page_path, write_page
 from vqwn_kit.widgets.player import Player
 from vqwn_kit.workbench.code_page import OPENS, page_opener
 from vqwn_kit.workbench.code_palette import code_palette
 from vqwn_kit.workbench.excerpts import find_utterance
-from vqwn_kit.workbench.players import phones_of
+from vqwn_kit.workbench.players import converted, phones_of
 from vqwn_kit.workbench.report import STYLE
-from vqwn_kit.workbench.several_runs import Given, differing_settings, open_runs, shared_store
+from vqwn_kit.workbench.several_runs import Given, open_runs, shared_store
 
 EXAMINED = 60  # held-out utterances that the maps are of, beside up to 240 of training
+BOOKKEEPING = ("log_every", "save_every", "validate_every", "keep", "jit_compile")  # no settings
 SIDE_BY_SIDE = "repeat(auto-fit, minmax(min(100%, 380px), 1fr))"  # columns of the maps
 
 
+@dataclass(repr=False, eq=False)
 class RunComparison:
     """Several runs side by side, see `compare_runs`; a notebook shows all of it.
 
@@ -38,23 +44,29 @@ class RunComparison:
         runs: the runs by name, each at its step.
         players: a player per utterance by its key: the recording and a track per run.
         cards: the score cards in one table.
-        maps: the maps of the codes by name of the run, of those with a codebook.
+        maps: the maps of the codes by name of the run.
+        without_map: why a run has no map, by name.
+        sounds: a hash of all that the sounds depend on.
         settings: those in which the runs differ: a text per run, by dotted name.
-        answers: the CSV that answers of blind tests are added to.
+        answers: the CSV that answers of blind tests are added to; by default one for each set of
+            runs, steps, corpus, voice and settings, named by `sounds`.
     """
 
-    def __init__(
-        self,
-        runs: dict[str, Run],
-        players: dict[str, Player],
-        cards: CardComparison,
-        maps: dict[str, Explorer],
-    ):
-        self.runs, self.players, self.cards, self.maps = runs, players, cards, maps
-        self.settings = differing_settings(list(runs.values()))
-        self.answers = results() / "compare-runs.csv"
-        for player in players.values():
-            player.answers = self.answers
+    runs: dict[str, Run]
+    players: dict[str, Player]
+    cards: CardComparison
+    maps: dict[str, Explorer]
+    without_map: dict[str, str]
+    sounds: str
+
+    def __post_init__(self):
+        """Collect the settings, and give all players the file of answers."""
+        rows = differing_settings([run.preset for run in self.runs.values()]).items()
+        rows = [(name, row) for name, row in rows if name.rpartition(".")[2] not in BOOKKEEPING]
+        self.settings = {name: list(map(str, row)) for name, row in rows}
+        self.answers = results() / f"compare-runs-{self.sounds}.csv"
+        for key, player in self.players.items():
+            player.answers, player.item = self.answers, f"{key} of comparison {self.sounds}"
 
     @property
     def title(self) -> str:
@@ -89,9 +101,9 @@ class RunComparison:
         """
         self.answers = self.answers if save is None else Path(save)
         settings |= {"pair": list(self.runs)[:2] if pair is None else list(pair)}
-        for number, (key, player) in enumerate(self.players.items()):
+        for number, player in enumerate(self.players.values()):
             shuffled = None if seed is None else seed + number
-            player.blind(mode, self.answers, item=key, seed=shuffled, **settings)
+            player.blind(mode, self.answers, seed=shuffled, **settings)
         return self
 
     def reveal(self) -> None:
@@ -100,14 +112,15 @@ class RunComparison:
             player.reveal()
 
     def findings(self) -> list[Finding]:
-        """Return what all answers on these utterances and runs show, over all utterances.
+        """Return what all answers on these sounds show, over all utterances.
+
+        Answers of other runs, steps, voices or settings in the file are left out.
 
         Raises:
             InputError: there are no answers yet.
         """
-        names, answers = {*self.runs, "recording", ""}, read_answers(self.answers)
-        rows = [row for row in answers if row["item"] in self.players]
-        return findings(row for row in rows if {row["track"], row["other"]} <= names)
+        items = {player.item for player in self.players.values()}
+        return findings(row for row in read_answers(self.answers) if row["item"] in items)
 
     @cached_property
     def view(self):
@@ -118,8 +131,8 @@ class RunComparison:
             list(self.maps.values()),
             layout=ipywidgets.Layout(grid_template_columns=SIDE_BY_SIDE, grid_gap="12px"),
         )
-        tables = [ipywidgets.HTML(table) for table in self._tables()]
-        return ipywidgets.VBox([*self.players.values(), maps, *tables])
+        texts = [ipywidgets.HTML(text) for text in self._texts()]
+        return ipywidgets.VBox([*self.players.values(), maps, *texts])
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Show all of it; where no widget can be shown, the figure of the first player."""
@@ -138,24 +151,29 @@ class RunComparison:
         Args:
             path: the file, such as `compared.html`; replaced where it exists.
         """
+        path = page_path(path)
         for explorer in self.maps.values():
             explorer.keep_sounds(sounds=1)
         grid = f'<div style="display:grid;gap:12px;grid-template-columns:{SIDE_BY_SIDE}">'
         maps = [grid, *self.maps.values(), "</div>"] if self.maps else []
         body = [f"<h1>{html.escape(self.title)}</h1>", *self.players.values(), *maps]
-        return write_page(path, [*body, *self._tables()], self.title, STYLE)
+        return write_page(path, [*body, *self._texts()], self.title, STYLE)
 
-    def _tables(self) -> list[str]:
-        """Return the score cards, and the settings in which the runs differ, as HTML."""
-        rows = [[name, *texts, ""] for name, texts in self.settings.items()]
-        head = ["setting", *self.runs, ""]
-        settings = html_table(head, [("in which the runs differ", rows)], "l" * len(head))
-        return [_scrolled(part) for part in (self.cards._repr_html_(), *[settings] * bool(rows))]
+    def _texts(self) -> list[str]:
+        """Return why runs have no map, the score cards, and the differing settings, as HTML."""
+        texts = [f"No map of {name}: {why}." for name, why in self.without_map.items()]
+        parts = [f"<p>{html.escape(text)}</p>" for text in texts]
+        parts.append(_scrolled(self.cards._repr_html_(), "score cards"))
+        if self.settings:
+            head, name = ["setting", *self.runs], "settings in which the runs differ"
+            rows = [[setting, *texts] for setting, texts in self.settings.items()]
+            parts.append(_scrolled(html_table(head, [(name, rows)], "l" * len(head)), name))
+        return parts
 
 
-def _scrolled(table: str) -> str:
+def _scrolled(table: str, name: str) -> str:
     style = "overflow-x:auto;font-size:13px"
-    return f'<div style="{style}" tabindex="0" role="group" aria-label="table">{table}</div>'
+    return f'<div style="{style}" tabindex="0" role="group" aria-label="{name}">{table}</div>'
 
 
 def compare_runs(
@@ -169,16 +187,17 @@ def compare_runs(
     progress: bool = True,
     **settings,
 ) -> RunComparison:
-    """Compare runs, or steps of a run, by ear and eye.
+    """Compare runs, or steps of a run: players, score cards and maps of codes side by side.
 
     A player per utterance has the recording and each run under one playhead; the score cards of
     the runs are one table, with differences paired by sentence; the maps of their codes are side
-    by side, and the codes that another run gives to the same frames as the selected one are lit.
+    by side: for a code that is selected, the codes are marked that another run most often gives to
+    the same frames.
 
     Args:
-        runs: two to eight runs, their paths or names; a step is a checkpoint, `mini/weights-1000`,
-            `mini@1000` or `("mini", 1000)`. In a dict they have names; by default a name says in
-            what they differ, folder or step.
+        runs: two to eight runs, their paths or names; a step is a checkpoint, `mini/weights-1000`.
+            In a dict they have names; by default they are named by their folders, and by their
+            steps where several are of one run.
         utterances: keys, or how many held-out ones.
         data: the corpus; by default that of the runs, which must be the same.
         speaker: a voice to convert to; by default each utterance is reconstructed in its own.
@@ -188,14 +207,16 @@ def compare_runs(
         **settings: as in `generate`: mode, temperature, seed.
 
     Raises:
-        InputError: fewer than two runs, or the same twice; other sample rates or corpora; no such
+        InputError: fewer than two runs, or two of one name; other sample rates or corpora; no such
             run, step, utterance or speaker.
 
     Example:
         comparison = vq.compare_runs(["mini", "residual"], ["kumo_036"])
         comparison.blind("abx", listener="ann")
-        vq.compare_runs([("my-run", 1000), ("my-run", 4000)]).save_html("steps.html")
+        vq.compare_runs(["my-run/weights-1000", "my-run"]).save_html("steps.html")
     """
+    from vqwn_kit.workbench.examine import examine_codes
+
     runs = open_runs(runs)
     store = shared_store(runs, data, progress)
     for name, run in runs.items():
@@ -205,19 +226,36 @@ def compare_runs(
     numbers = _numbers_of(utterances, store, known, speaker)
     compared = CardComparison(*_cards_of(runs, cards or {}))
     contexts = {
-        name: cache(lambda run=run: _context(run, store, progress))
+        name: cache(partial(examine_codes, run, store, progress, EXAMINED))
         for name, run in runs.items()
-        if known and run.model.bottleneck.num_embeddings
     }
     made = _Players(runs, store, contexts, speaker, progress, settings)
     players = {store.corpus.utterances[number].key: made.player(number) for number in numbers}
-    drawn: dict[str, Explorer] = {}
-    if maps and contexts:
-        from vqwn_kit.workbench.linked_maps import linked_maps
+    drawn, without_map = _maps(contexts, speaker) if maps else ({}, {})
+    sounds = _hash_of(runs, store, speaker, settings)
+    return RunComparison(runs, players, compared, drawn, without_map, sounds)
 
-        examined = {name: context() for name, context in contexts.items()}
-        drawn = linked_maps(examined, speaker=speaker, methods=("pca",))
-    return RunComparison(runs, players, compared, drawn)
+
+def _maps(contexts: Mapping, speaker: str | None) -> tuple[dict[str, Explorer], dict[str, str]]:
+    """Return the linked maps by name, and why other runs have none."""
+    from vqwn_kit.workbench.linked_maps import linked_maps
+
+    examined, without = {}, {}
+    for name, context in contexts.items():
+        try:
+            examined[name] = context()
+        except InputError as error:
+            without[name] = str(error)
+    return linked_maps(examined, speaker=speaker, methods=("pca",)), without
+
+
+def _hash_of(runs: dict[str, Run], store: Store, speaker: str | None, settings: dict) -> str:
+    """Return a short hash of all that the sounds of a comparison depend on."""
+    each = sorted(
+        (name, str(run.weights_file(run.model_step).resolve())) for name, run in runs.items()
+    )
+    facts = json.dumps([each, store.identity, speaker, sorted(settings.items())], default=repr)
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
 
 def _numbers_of(utterances, store: Store, known: Sequence[str], speaker: str | None) -> list[int]:
@@ -258,19 +296,17 @@ def _cards_of(
         try:
             card = given.get(name) or ScoreCard.load(run.folder)
         except InputError as error:
-            missing[name] = str(error).replace(str(run.folder), run.folder.name)
+            missing[name] = str(error)
             continue
         if name not in given and card.about.get("step") != run.newest:
-            missing[name] = f"that in {run.folder.name} is of step {card.about.get('step')}"
+            missing[name] = (
+                f"that in {run.folder} is of step {card.about.get('step')}: measure step "
+                f"{run.newest} with `vqwn evaluate {run.folder / run.prefix}-{run.newest} --save "
+                "FOLDER`, and give the card with cards="
+            )
         else:
             cards[name] = card
     return cards, missing
-
-
-def _context(run: Run, store: Store, progress: bool):
-    from vqwn_kit.workbench.examine import examine_codes
-
-    return examine_codes(run, store, progress, EXAMINED)
 
 
 class _Players:
@@ -279,8 +315,9 @@ class _Players:
     def __init__(self, runs, store: Store, contexts, speaker: str | None, progress, settings):
         self.runs, self.store, self.speaker = runs, store, speaker
         self.progress, self.settings = progress, settings
-        self.pages = {name: page_opener(context)["open"] for name, context in contexts.items()}
-        self.palettes = {name: code_palette(runs[name]) for name in contexts}
+        coded = [name for name, run in runs.items() if run.model.bottleneck.num_embeddings]
+        self.pages = {name: page_opener(contexts[name])["open"] for name in coded}
+        self.palettes = {name: code_palette(runs[name]) for name in coded}
         self.hop = min(run.model.hop_length for run in runs.values())
 
     def player(self, number: int) -> Player:
@@ -288,7 +325,9 @@ class _Players:
         member, wave = self.store.corpus.utterances[number], self.store.waveform(number)
         voice = self.speaker or member.speaker
         tracks = {"recording": wave}
-        tracks |= {name: self._sound(run, number, voice) for name, run in self.runs.items()}
+        for name, run in self.runs.items():
+            made = converted(run.model, self.store, number, [voice], self.progress, self.settings)
+            tracks[name] = made[0]
         what = f"as {self.speaker}" if self.speaker else f"reconstructed ({voice})"
         opens = {"open": lambda code: self._open(shown, code), "opens": OPENS} if self.pages else {}
         shown = Player(
@@ -307,14 +346,6 @@ class _Players:
         if player.track not in self.pages:
             raise InputError(f"{player.track} has no codes: switch to a run")
         return self.pages[player.track](code)
-
-    def _sound(self, run: Run, number: int, voice: str) -> np.ndarray:
-        from vqwn_kit.sampling.generate import convert_voice
-        from vqwn_kit.sampling.pitch import utterance_pitch
-
-        pitch = utterance_pitch(run.model, self.store, number, progress=self.progress)
-        given = {"progress": self.progress, "pitch": pitch, **self.settings}
-        return convert_voice(run.model, self.store.waveform(number), [voice], **given)[0]
 
     def _codes(self, name: str, wave: np.ndarray) -> np.ndarray:
         """Return the codes of a run at the frames of the run with the shortest hop."""

@@ -1,76 +1,89 @@
 """Several runs and the same utterances -> maps of their codes, linked by the frames they share.
 
-The codes of two runs have nothing in common, not even their number. What can be compared is where
-they stand: a code of one run, and the codes that another run gives to the same moments.
+The codes of two runs have nothing in common, not even their number. What can be compared is when
+they occur: a code of one run, and the codes that another run gives to the same moments.
 """
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
 
 from vqwn_kit.evaluation.context import EvaluationContext
+from vqwn_kit.runs.codes import code_names
 from vqwn_kit.widgets.explorer import Explorer
-from vqwn_kit.widgets.points import Link
+from vqwn_kit.widgets.points import shares
 from vqwn_kit.workbench.codebook_map import map_of
 
-MOST_LIT = 8  # codes of another run that belong to a code
-LEAST = 0.03  # of the frames of a code, that another one must share to belong to it
-WRITTEN = 3  # codes of another run that are named beside a code
+MOST = 8  # codes of another run that are marked for a code
+LEAST = 0.03  # of the frames of a code, at which another one is marked
+RULE = f"at most {MOST} per code, each at {LEAST:.0%} of its frames or more".replace("%", " %")
 
 
 def linked_maps(contexts: dict[str, EvaluationContext], **settings) -> dict[str, Explorer]:
-    """Return the map of the codes of each run; what is selected in one is lit in the others.
+    """Return the map of the codes of each run; what is selected in one is marked in the others.
 
     Args:
         contexts: runs and the same utterances, by name.
         **settings: `speaker` and `methods`, see `explore`.
     """
-    links = {
-        (first, second): shared_codes(contexts[first], contexts[second], second)
-        for first, second in permutations(contexts, 2)
+    facts, partners = ({name: {} for name in contexts} for _ in range(2))
+    for name, other in permutations(contexts, 2):
+        table, bottleneck = (
+            _table(contexts[name], contexts[other]),
+            contexts[other].model.bottleneck,
+        )
+        names = code_names(bottleneck.num_embeddings, bottleneck.num_codebooks)
+        each = bottleneck.num_codebooks
+        facts[name][f"in {other}"] = shares(table, names, least=LEAST, each=each)
+        partners[name][other] = marked_codes(table, each) | {"from": name}
+    maps = {
+        name: map_of(context, name, more=facts[name], **settings)
+        for name, context in contexts.items()
     }
-    maps = {}
-    for name, context in contexts.items():
-        others = [other for other in contexts if other != name]
-        facts = {f"in {o}": _written(links[name, o], contexts[o]) for o in others}
-        maps[name] = map_of(context, name, more=facts, **settings)
     for name, explorer in maps.items():
         explorer.partners = [
-            links[name, other].packed() | {"key": maps[other].key, "from": name}
-            for other in maps
-            if other != name
+            partner | {"key": maps[other].key} for other, partner in partners[name].items()
         ]
     return maps
 
 
-def shared_codes(first: EvaluationContext, second: EvaluationContext, name: str) -> Link:
-    """Return for each code of a run those of another at the same moments, the most frequent first.
+def _table(first: EvaluationContext, second: EvaluationContext) -> np.ndarray:
+    """Return `coincidences` of the tokens of two runs."""
+    tokens, hops, sizes = [], [], []
+    for context in (first, second):
+        bottleneck = context.model.bottleneck
+        books = bottleneck.num_codebooks
+        tokens.append({number: row.reshape(-1, books) for number, row in context.tokens.items()})
+        hops.append(context.model.hop_length)
+        sizes.append(bottleneck.num_embeddings * books)
+    return coincidences(*tokens, hops, sizes)
+
+
+def marked_codes(table: np.ndarray, codebooks: int) -> dict:
+    """Return what is marked in the map of another run for each code, see `Explorer.partners`.
 
     Args:
-        first: the run.
-        second: another run, of the same corpus.
-        name: of the other run.
-
-    Returns:
-        A link with at most `MOST_LIT` codes of the other run and the share of the frames in %.
+        table: `coincidences` of the run and the other one.
+        codebooks: of the other run: it has so many codes at each frame.
     """
-    rows, columns = (_tokens(context) for context in (first, second))
-    hops = first.model.hop_length, second.model.hop_length
-    sizes = _num_tokens(first), _num_tokens(second)
-    table = coincidences(rows, columns, hops, sizes)
-    share = table / np.maximum(
-        1, table.sum(axis=1, keepdims=True) / second.model.bottleneck.num_codebooks
-    )
-    to = np.argsort(-share, axis=1, kind="stable")[:, :MOST_LIT]
-    weights = np.take_along_axis(share, to, axis=1)
-    return Link(f"in {name}", np.where(weights >= LEAST, to, -1), 100.0 * weights, "%")
+    to = np.argsort(-table, axis=1, kind="stable")[:, :MOST]
+    counts, every = np.take_along_axis(table, to, axis=1), table.sum(axis=1)
+    kept = counts >= np.maximum(1, LEAST * every / codebooks)[:, None]
+    return {
+        "count": to.shape[1],
+        "to": np.where(kept, to, -1).astype(np.int32).tobytes(),
+        "every": every.astype(np.float32).tobytes(),
+        "covered": (counts * kept).sum(axis=1).astype(np.float32).tobytes(),
+        "rule": RULE,
+    }
 
 
 def coincidences(
     first: dict[int, np.ndarray],
     second: dict[int, np.ndarray],
-    hops: tuple[int, int],
-    sizes: tuple[int, int],
+    hops: Sequence[int],
+    sizes: Sequence[int],
 ) -> np.ndarray:
     """Return how often each two codes of two runs are at the same moment, int (sizes).
 
@@ -100,26 +113,3 @@ def at_frames(codes: np.ndarray, hop: int, frames: int, other_hop: int) -> np.nd
     """
     places = ((np.arange(frames) + 0.5) * other_hop / hop).astype(int)
     return codes[np.minimum(places, len(codes) - 1)]
-
-
-def _num_tokens(context: EvaluationContext) -> int:
-    bottleneck = context.model.bottleneck
-    return bottleneck.num_embeddings * bottleneck.num_codebooks
-
-
-def _tokens(context: EvaluationContext) -> dict[int, np.ndarray]:
-    """Return the tokens of all utterances, (N, Q) by number."""
-    codebooks = context.model.bottleneck.num_codebooks
-    return {number: row.reshape(-1, codebooks) for number, row in context.tokens.items()}
-
-
-def _written(link: Link, context: EvaluationContext) -> list[str]:
-    """Return the first codes of a link to a run as text: `17 41 %, 203 12 %`."""
-    size, several = context.model.bottleneck.num_embeddings, context.model.bottleneck.num_codebooks
-    weights = link.weights if link.weights is not None else np.zeros(link.to.shape)
-    texts = []
-    for tokens, shares in zip(link.to[:, :WRITTEN], weights, strict=True):
-        names = [f"{t // size}:{t % size}" if several > 1 else str(t) for t in tokens]
-        pairs = zip(tokens, names, shares, strict=False)
-        texts.append(", ".join(f"{name} {share:.0f} %" for t, name, share in pairs if t >= 0))
-    return texts

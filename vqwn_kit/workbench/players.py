@@ -66,23 +66,30 @@ def play(
         if settings:
             raise InputError(f"saved=True plays what exists; {', '.join(settings)} has no effect")
         return _play_saved(run, utterance, speakers, data, title)
-    from vqwn_kit.sampling.generate import convert_voice
-    from vqwn_kit.sampling.pitch import utterance_pitch
-
     store = store_of(run, data, progress)
     number = find_utterance(store, utterance)
     member, wave = store.corpus.utterances[number], store.waveform(number)
     others = [name for name in run.speakers if name != member.speaker]
     targets = others[:2] if speakers is None else list(speakers)
     source = [member.speaker] if member.speaker in run.speakers else []
-    pitch = utterance_pitch(run.model, store, number, progress=progress)
-    settings = {"pitch": pitch, **settings}
-    sounds = convert_voice(run.model, wave, [*source, *targets], progress=progress, **settings)
+    sounds = converted(run.model, store, number, [*source, *targets], progress, settings)
     names = [f"reconstruction ({name})" for name in source] + [f"as {name}" for name in targets]
     tracks = {f"original ({member.speaker})": wave} | dict(zip(names, sounds, strict=True))
     title = _title(utterance, member.text) if title is None else title
     shown = {"title": title, "phones": phones_of(store, number), **opener_of(run, store)}
     return _player(run, run.model, tracks, wave, store.sample_rate, **shown)
+
+
+def converted(
+    model, store: Store, number: int, voices: Sequence[str | None], progress: bool, settings: dict
+) -> list[np.ndarray]:
+    """Return an utterance in each of some voices; settings as in `generate`, at its own pitch."""
+    from vqwn_kit.sampling.generate import convert_voice
+    from vqwn_kit.sampling.pitch import utterance_pitch
+
+    pitch = utterance_pitch(model, store, number, progress=progress)
+    settings = {"pitch": pitch, "progress": progress, **settings}
+    return convert_voice(model, store.waveform(number), voices, **settings)
 
 
 def opener_of(run: Run, store: Store) -> dict:
@@ -172,9 +179,6 @@ def time_lapse(
         run = vq.train(corpus, steps=10_000, save_every=100, keep=100)
         vq.time_lapse(run, "kumo_036", steps=[100, 1000, 10_000])
     """
-    from vqwn_kit.sampling.generate import convert_voice
-    from vqwn_kit.sampling.pitch import utterance_pitch
-
     run = load_run(run)
     store = store_of(run, data, progress)
     number = find_utterance(store, utterance)
@@ -190,9 +194,8 @@ def time_lapse(
     tracks = {"original": wave}
     for step in steps:
         model = run.load_model(step)
-        pitch = utterance_pitch(model, store, number, progress=progress)
-        given = {"progress": progress, "pitch": pitch, **settings}
-        tracks[f"step {step:,}"] = convert_voice(model, wave, [speaker], **given)[0]
+        (sound,) = converted(model, store, number, [speaker], progress, settings)
+        tracks[f"step {step:,}"] = sound
     title = f"{utterance} at {len(steps)} steps of training" if title is None else title
     return _player(run, model, tracks, wave, store.sample_rate, title=title)
 

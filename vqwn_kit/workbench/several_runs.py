@@ -1,108 +1,75 @@
-"""Runs and steps as users give them -> runs by name, what they differ in, the corpus they share."""
+"""Runs and steps as users give them -> runs by name, and the corpus that all are compared on."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
-from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.errors import InputError
 from vqwn_kit.runs.corpus_of import store_of
-from vqwn_kit.runs.naming import flat_settings
 from vqwn_kit.runs.run import Run, load_run
 
 MOST_RUNS = 8  # a player has nine keys, one of them for the recording
-BOOKKEEPING = ("log_every", "save_every", "validate_every", "keep", "jit_compile")
-Given = Run | str | Path | tuple[Run | str | Path, int]
-Data = Store | Corpus | str | Path | None
+Given = Run | str | Path
 
 
 def open_runs(given: Iterable[Given] | Mapping[str, Given]) -> dict[str, Run]:
     """Return runs by name, each at its step.
 
     Raises:
-        InputError: no such run or step, fewer than two, more than eight, or the same twice.
+        InputError: no such run or step, fewer than two, more than eight, or two of the same name.
     """
     if isinstance(given, str | Path | Run):
         given = [given]
     named = given if isinstance(given, Mapping) else None
-    runs = [_open(run) for run in (given if named is None else named.values())]
-    if not 2 <= len(runs) <= MOST_RUNS:
-        raise InputError(f"{len(runs)} runs; a comparison takes 2 to {MOST_RUNS} runs or steps")
-    places = [(run.folder.resolve(), run.prefix, run.newest) for run in runs]
-    for number, place in enumerate(places):
-        if place in places[:number]:
-            raise InputError(f"{runs[number].folder} at step {place[2]} is given twice")
+    given = list(given if named is None else named.values())
+    for run in given:
+        if not isinstance(run, Run | str | Path):
+            raise InputError(
+                f"{run!r} is no run: expected a Run, its path or its name; a step is a checkpoint, "
+                "such as mini/weights-1000"
+            )
+    if not 2 <= len(given) <= MOST_RUNS:
+        raise InputError(f"{len(given)} runs; a comparison takes 2 to {MOST_RUNS} runs or steps")
+    runs = [load_run(run) for run in given]
     names = names_of(runs) if named is None else list(map(str, named))
-    if "recording" in names:
-        raise InputError("a run cannot be named 'recording', as that track is: give another name")
+    for name, run in zip(names, runs, strict=True):
+        if names.count(name) > 1 or name == "recording":
+            why = "as that track is" if name == "recording" else "as another run is"
+            raise InputError(
+                f"{run.folder} at step {run.newest} cannot be named {name!r}, {why}: give each run "
+                "and step once, or names of your own, {'before': ..., 'after': ...}"
+            )
     return dict(zip(names, runs, strict=True))
 
 
-def _open(given: Given) -> Run:
-    """Return a run at its step, which may stand behind an @ or in a pair."""
-    step = None
-    if isinstance(given, tuple | list):
-        if len(given) != 2:
-            raise InputError(f"{given!r}: expected a run, or a pair of a run and a step")
-        given, step = given
-    elif isinstance(given, str) and not Path(given).exists():
-        match = re.fullmatch(r"(.+)@([0-9]{1,18})", given)
-        given, step = (match[1], match[2]) if match else (given, None)
-    run = load_run(given)
-    if step is None:
-        return run
-    if str(step) not in map(str, run.steps):
-        raise one_of(f"checkpoint of {run.folder.name} of step", str(step), map(str, run.steps))
-    return Run(run.folder / f"{run.prefix}-{step}")
-
-
 def names_of(runs: Sequence[Run]) -> list[str]:
-    """Return what runs differ in: `mini`, `a/mini`, `step 1,000`, or `mini, step 1,000`."""
+    """Return the names of runs: the folder, `mini` or `a/mini`; of its steps `mini, step 1,000`."""
     folders = [run.folder.resolve() for run in runs]
-    steps = [f"step {run.newest:,}" for run in runs]
-    if len(set(folders)) == 1:
-        return steps if len(set(steps)) == len(runs) else [f"{r.prefix}-{r.newest}" for r in runs]
     parts = 1
     while len({folder.parts[-parts:] for folder in folders}) < len(set(folders)):
         parts += 1
     names = ["/".join(folder.parts[-parts:]) for folder in folders]
-    if len(set(names)) == len(runs):
-        return names
     return [
-        f"{name}, {step}" if names.count(name) > 1 else name
-        for name, step in zip(names, steps, strict=True)
+        f"{name}, step {run.newest:,}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
     ]
 
 
-def differing_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Return the settings in which the presets of runs differ, a text per run, by dotted name.
-
-    Of a part whose class differs, only the class; not when a training saves or validates.
-    """
-    every = [flat_settings(run.preset.to_dict()) for run in runs]
-    names = dict.fromkeys(name for settings in every for name in settings)
-    rows = {name: [str(settings.get(name, "-")) for settings in every] for name in names}
-    rows = {name: row for name, row in rows.items() if len(set(row)) > 1}
-    parts = [name.removesuffix("class_name") for name in rows if name.endswith(".class_name")]
-    return {
-        name: row
-        for name, row in rows.items()
-        if name.rpartition(".")[2] not in BOOKKEEPING
-        and not any(name.startswith(part) and name != f"{part}class_name" for part in parts)
-    }
-
-
-def shared_store(runs: dict[str, Run], data: Data, progress: bool) -> Store:
+def shared_store(
+    runs: dict[str, Run], data: Store | Corpus | str | Path | None, progress: bool
+) -> Store:
     """Return the corpus that all runs are compared on; InputError where there is none."""
     rates = {name: (run.config.get("data") or {}).get("sample_rate") for name, run in runs.items()}
     store = None if data is None else store_of(next(iter(runs.values())), data, progress)
-    if store is not None:
-        rates["the corpus"] = store.sample_rate
+    rates["the corpus"] = None if store is None else store.sample_rate
     rates = {name: rate for name, rate in rates.items() if rate is not None}
     if len(set(rates.values())) > 1:
         listed = ", ".join(f"{name} {rate} Hz" for name, rate in rates.items())
-        raise InputError(f"different sample rates cannot be under one playhead: {listed}")
+        raise InputError(
+            f"different sample rates, {listed}: all tracks of a player have one. Compare runs of "
+            "the same rate, on a corpus of that rate, data=prepare(corpus, sample_rate=...)"
+        )
     if store is not None:
         return store
     corpora = {name: run.config["corpus"] for name, run in runs.items()}
