@@ -44,8 +44,8 @@ def _cell_of_marimo() -> Callable[[], contextlib.AbstractContextManager]:
     marimo refuses widgets that are made without a current cell, as when a page sends a message.
     """
     runtime = sys.modules.get("marimo._runtime.context")
-    context = runtime and runtime.safe_get_context()
-    if context is None or context.cell_id is None:
+    context = runtime.safe_get_context() if runtime else None
+    if runtime is None or context is None or context.cell_id is None:
         return contextlib.nullcontext
     cell = context.cell_id
     return lambda: runtime.get_context().with_cell_id(cell)
