@@ -42,9 +42,7 @@ CELLS = [
     "    def stream(self, source, voices, **settings):\n"
     "        for code in source:\n"
     "            yield np.tile(code / 16 * sine[:16_000], (len(voices), 1)).astype('float32')\n"
-    "lab = VoiceLab(Voice())\n"
-    "lab.choose('bob_1')\n"
-    "lab",
+    "VoiceLab(Voice())",
 ]
 
 
@@ -120,6 +118,7 @@ def test_a_click_on_a_code_plays_it_and_python_opens_its_page(page):
 
 def test_the_lab_edits_generates_and_records(page):
     lab = page.locator(".vq-lab")
+    lab.locator(".vq-utterance").select_option("bob_1")
     lab.get_by_text("4 codes").wait_for()
     lab.locator(".vq-voice").get_by_text("bob").click()
     lab.focus()
