@@ -1,4 +1,4 @@
-"""A JupyterLab and a headless Chromium for tests, and what they measure on a page."""
+"""Servers of notebooks and a headless Chromium for tests, and what they measure on a page."""
 
 import contextlib
 import json
@@ -79,34 +79,54 @@ def seconds(root) -> float:
     return float(root.locator(".vq-time").get_attribute("data-seconds"))
 
 
-@contextlib.contextmanager
-def jupyterlab(folder: Path, **environment: str) -> Iterator[str]:
+def jupyterlab(folder: Path, **environment: str) -> contextlib.AbstractContextManager[str]:
     """Serve a folder by a JupyterLab with separate settings; yield its address."""
-    pytest.importorskip("jupyterlab", reason="jupyterlab is not installed")
     quiet = folder / ".settings/@jupyterlab/apputils-extension"
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False})
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    flags = "--LabApp.expose_app_in_browser=True --LabApp.extension_manager=readonly"
+    return _jupyter("jupyterlab", folder, flags, environment)
+
+
+def jupyter_notebook(folder: Path) -> contextlib.AbstractContextManager[str]:
+    """Serve a folder by a Notebook 7 with separate settings; yield its address."""
+    return _jupyter("notebook", folder, "--JupyterNotebookApp.expose_app_in_browser=True", {})
+
+
+def _jupyter(module: str, folder: Path, flags: str, environment: dict[str, str]):
     names = ("CONFIG", "DATA", "RUNTIME")
     settings = {f"JUPYTER_{name}_DIR": str(folder / f".{name.lower()}") for name in names}
     settings["JUPYTERLAB_SETTINGS_DIR"] = str(folder / ".settings")
     settings["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / ".workspaces")
-    settings |= {"PYTHONPATH": str(ROOT), **environment}
-    flags = (
-        f"--no-browser --allow-root --port={port} --ip=127.0.0.1 --ServerApp.port_retries=0 "
-        f"--IdentityProvider.token= --ServerApp.root_dir={folder} "
-        "--LabApp.expose_app_in_browser=True --LabApp.extension_manager=readonly"
-    ).split()
-    command = [sys.executable, "-m", "jupyterlab", *flags]
-    with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
+    flags += (
+        " --no-browser --allow-root --port={port} --ip=127.0.0.1 --ServerApp.port_retries=0 "
+        f"--IdentityProvider.token= --ServerApp.root_dir={folder}"
+    )
+    return _serve(module, flags, folder, "api/status", settings | environment)
+
+
+def marimo_run(file: Path) -> contextlib.AbstractContextManager[str]:
+    """Serve a marimo notebook as an app; yield its address."""
+    flags = f"-y run {file} --headless --no-token --host=127.0.0.1 --port={{port}}"
+    return _serve("marimo", flags, file.parent, "health", {"XDG_CONFIG_HOME": str(file.parent)})
+
+
+@contextlib.contextmanager
+def _serve(module: str, flags: str, folder: Path, path: str, settings: dict[str, str]):
+    """Run a server, a Python module, until its path answers; yield its address."""
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", module, *flags.format(port=port).split()]
+    settings = os.environ | {"PYTHONPATH": str(ROOT)} | settings
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(command, env=settings, cwd=folder, stdout=log, stderr=log)
         try:
             address = f"http://127.0.0.1:{port}"
-            _wait_for(address, server, folder)
+            _wait_for(f"{address}/{path}", server, folder)
             yield address
         finally:
             server.terminate()
@@ -140,8 +160,8 @@ def _wait_for(address: str, server, folder: Path) -> None:
     until = time.time() + 120
     while time.time() < until and server.poll() is None:
         try:
-            urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
+            urllib.request.urlopen(address, timeout=5).close()
             return
         except OSError:
             time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not start: {(folder / 'lab.log').read_text()[-2000:]}")
+    pytest.fail(f"no answer from {address}: {(folder / 'server.log').read_text()[-2000:]}")

@@ -1,8 +1,11 @@
 """The voice lab in a browser, on a page without a kernel; `make browser` runs it."""
 
+import io
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.browsing import chromium, new_page
 from tests.widgets.test_lab import PitchVoice
@@ -31,13 +34,16 @@ def traits_of(lab: VoiceLab) -> dict:
     return {k: v for k, v in values.items() if not isinstance(v, Widget | bytes)}
 
 
-def opened(lab: VoiceLab, browser):
-    """Return a page that shows a voice lab."""
+def opened(lab: VoiceLab, browser, address: str = "about:blank", before: str = "", **headers: str):
+    """Return a page that shows a voice lab; `before` runs first."""
     script = MODEL.replace("TRAITS", json.dumps(traits_of(lab), default=str))
     script = script.replace("MODULE", json.dumps(lab._esm))
     palette = f"new DataView(new Uint8Array({list(lab.palette)}).buffer)"
     script = script.replace("const model", f"traits.palette = {palette};\nconst model")
     page = new_page(browser)
+    page.route("http://**", lambda route: route.fulfill(headers=headers, content_type="text/html"))
+    page.add_init_script(before)
+    page.goto(address)
     page.set_content(f"<style>{lab._css}</style><div id=lab class=vq></div>")
     page.add_script_tag(content=script, type="module")
     return page
@@ -123,3 +129,48 @@ def test_a_voice_is_added_from_the_page_and_appears_in_its_lists():
         assert page.get_by_label("second voice").input_value() == "bob"
         sent = page.evaluate("window.sent")
     assert sent == [{"do": "add", "name": "eveg"}, {"do": "stop"}]
+
+
+LOCAL = "http://localhost/"
+
+
+@pytest.mark.parametrize(
+    ("address", "before", "headers", "reason"),
+    [
+        (LOCAL, "delete Navigator.prototype.mediaDevices", {}, "no access to a microphone"),
+        ("http://lab.example/", "", {}, "localhost or over https"),
+        (LOCAL, "", {"Permissions-Policy": "microphone=()"}, "blocked for this page"),
+    ],
+    ids=["no devices", "plain http", "policy"],
+)
+def test_a_page_without_a_microphone_offers_a_file_and_says_why(address, before, headers, reason):
+    with chromium() as browser:
+        page = opened(VoiceLab(PitchVoice()), browser, address, before, **headers)
+        page.locator(".vq-barred", has_text=reason).wait_for(timeout=9000)
+        assert page.locator(".vq-record").is_disabled()
+        assert reason in page.locator(".vq-record").get_attribute("title")
+        assert page.locator(".vq-source").inner_text().startswith("Choose an audio file")
+        with page.expect_file_chooser() as chooser:
+            page.locator(".vq-choose.vq-primary").click()
+        sound = io.BytesIO()
+        soundfile.write(sound, np.full(800, 0.5), 8000, format="WAV")
+        file = {"name": "a.wav", "mimeType": "audio/wav", "buffer": sound.getvalue()}
+        chooser.value.set_files(file)
+        page.wait_for_function("() => window.sent.length")
+        assert page.evaluate("window.sent[0].name") == "a.wav"
+        assert page.errors == []
+
+
+def test_a_refused_microphone_leads_to_the_file_and_can_be_tried_again():
+    refuse = (
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', NAME))"
+    )
+    with chromium() as browser:
+        for name, why in (("NotAllowedError", "NotAllowedError"), ("NotFoundError", "No micro")):
+            before = refuse.replace("NAME", repr(name))
+            page = opened(VoiceLab(PitchVoice()), browser, LOCAL, before)
+            assert page.locator(".vq-barred").is_hidden()
+            page.locator(".vq-record").click()
+            page.locator(".vq-problem", has_text=why).wait_for(timeout=9000)
+            page.wait_for_selector(".vq-choose:focus")
+            assert page.locator(".vq-record").is_enabled()

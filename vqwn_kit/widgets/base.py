@@ -1,6 +1,8 @@
 """What all widgets share: one self-contained ES module each, a static figure, and an HTML page."""
 
 import base64
+import contextlib
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,19 @@ def module_of(name: str, *within: str) -> str:
     return "\n".join(source.values())
 
 
+def _cell_of_marimo() -> Callable[[], contextlib.AbstractContextManager]:
+    """Return what makes the cell that runs now the current one again, if it is one of marimo.
+
+    marimo refuses widgets that are made without a current cell, as when a page sends a message.
+    """
+    runtime = sys.modules.get("marimo._runtime.context")
+    context = runtime.safe_get_context() if runtime else None
+    if runtime is None or context is None or context.cell_id is None:
+        return contextlib.nullcontext
+    cell = context.cell_id
+    return lambda: runtime.get_context().with_cell_id(cell)
+
+
 class Widget(anywidget.AnyWidget):
     """A widget with a static figure and a page of its own.
 
@@ -58,7 +73,8 @@ class Widget(anywidget.AnyWidget):
                 own = set(self.trait_names()) - set(anywidget.AnyWidget.class_trait_names())
                 raise one_of(f"setting of {type(self).__name__}", name, sorted(own))
         super().__init__(**traits)
-        self.on_msg(self._receive)
+        self._cell = _cell_of_marimo()
+        self.on_msg(self._handle)
 
     @t.default("key")
     def _new_key(self) -> str:
@@ -82,6 +98,10 @@ class Widget(anywidget.AnyWidget):
     def figure(self):
         """Return a figure (`figures.Still`) of what the widget shows, where there is no browser."""
         raise NotImplementedError
+
+    def _handle(self, *message) -> None:
+        with self._cell():
+            self._receive(*message)
 
     def _receive(self, _, message: dict, buffers) -> None:
         """Handle a message from the page."""

@@ -42,7 +42,8 @@ function prepareRoot(el, name, label, onkey) {
   el.tabIndex = 0;
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", label);
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  // On the focused element itself, too: Notebook 7 has shortcuts, such as O, of whatever has the focus.
+  el.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("input, select");
@@ -323,22 +324,25 @@ async function modelWithin(model, name) {
 
 /**
  * Opens what belongs to a number, such as the page of a code, in `box`: the widget that Python makes
- * of it, while the `kernel` is not gone, or in a page of its own the file that `hrefs` names.
+ * of it, by anywidget's `host`, while the `kernel` is not gone, or in a page of its own the file that
+ * `hrefs` names.
  */
-function openerOf(model, box, kernel) {
-  let gone = false, shown = null;
+function openerOf(model, box, kernel, host) {
+  let shown = null, view = new AbortController(); // which ends the view that is shown
   const waiting = h("div", { class: "vq-note", role: "status" });
   const hrefs = () => model.get("hrefs") ?? {};
   async function show() {
-    const inner = await modelWithin(model, "opened"), refused = model.get("refused");
-    if (gone) return;
+    const opened = model.get("opened"), refused = model.get("refused");
     if (refused) box.replaceChildren(h("div", { class: "vq-problem", role: "alert" }, refused));
-    if (!inner || inner === shown || !model.widget_manager) return;
-    shown = inner;
-    const view = await model.widget_manager.create_view(inner);
-    if (gone) return;
-    box.replaceChildren(view.el);
-    requestAnimationFrame(() => view.el.scrollIntoView?.({ block: "nearest", behavior: "smooth" }));
+    if (!opened || opened === shown || !host) return;
+    shown = opened;
+    view.abort();
+    const { signal } = (view = new AbortController());
+    const widget = await host.getWidget(opened.replace("IPY_MODEL_", "anywidget:")), root = h("div");
+    if (signal.aborted) return;
+    box.replaceChildren(root);
+    await widget.render({ el: root, signal });
+    requestAnimationFrame(() => root.scrollIntoView({ block: "nearest", behavior: "smooth" }));
   }
   const unfollow = follow(model, { "opened refused": show }), lose = () => waiting.remove();
   model.on("comm_live_update", lose);
@@ -361,7 +365,7 @@ function openerOf(model, box, kernel) {
       shown = null;
       model.send({ do: "open", number });
     },
-    leave: () => { gone = true; unfollow(); model.off("comm_live_update", lose); },
+    leave: () => { view.abort(); unfollow(); model.off("comm_live_update", lose); },
   };
 }
 

@@ -6,7 +6,7 @@ const MARGIN = 30, MAP_HEIGHT = 470;
 const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
   ["+ − 0", "zoom"], ["Shift drag", "choose points"], ["Esc", "clear selection"]];
 
-function render({ model, el }) {
+function render({ model, el, host }) {
   const names = model.get("names"), count = names.length;
   const numbers = bytesOf(model.get("numbers"), Int32Array), sizes = bytesOf(model.get("sizes"), Float32Array);
   const crosses = bytesOf(model.get("crosses")), viridis = bytesOf(model.get("viridis")), palette = model.get("palette");
@@ -35,7 +35,7 @@ function render({ model, el }) {
   const side = h("div", { class: "vq-side" }), legend = h("div", { class: "vq-legend" });
   const status = h("div", { class: "vq-note vq-status", role: "status" });
   const kernel = watchKernel(model, el, () => { pending = null; message = ""; dress(); });
-  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel), opens = (n) => door.ready() && (model.get("opens") || (model.get("hrefs") ?? {})[n]);
+  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel, host), opens = (n) => door.ready() && (model.get("opens") || (model.get("hrefs") ?? {})[n]);
   const help = h("div", { class: "vq-help" }, ...helpOf([...HELP, ...(door.ready() ? [OPEN_HELP] : [])]));
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
     h("div", { class: "vq-bar" }, mapBar, colours.length ? h("label", {}, "colour", colourSelect) : null, h("label", {}, "find", search), h("span", { class: "vq-grow" }), zoomBar),

@@ -1,6 +1,7 @@
 """A widget that runs jobs in a thread, so that the kernel stays free, and contains a player."""
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -42,11 +43,14 @@ class JobWidget(Widget):
         """Run a job in a thread, and `end` after it, whatever it raises; hold `_changed` here."""
         self._error, self.problem, self.state = None, "", state
         self._ended.clear()
-        threading.Thread(target=self._run, args=(job, end), name=state, daemon=True).start()
+        # the threads of marimo know its page, which others do not
+        Thread = getattr(sys.modules.get("marimo"), "Thread", threading.Thread)
+        Thread(target=self._run, args=(job, end), name=state, daemon=True).start()
 
     def _run(self, job: Callable[[], object], end: Callable[[], None]) -> None:
         try:
-            job()
+            with self._cell():
+                job()
         except BaseException as error:  # raised again by `_wait`, in the caller's thread
             self._error = error
             name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "

@@ -51,11 +51,30 @@ function growingSound(rate, changed) {
   return me;
 }
 
-function render({ model, el }) {
+/**
+ * Call back with why the microphone cannot be used on this page, "" where it can, and again when the
+ * permission changes. Returns how to end it.
+ */
+function watchMicrophone(changed) {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    changed(isSecureContext ? "this page has no access to a microphone." : "browsers allow the microphone on localhost or over https only.");
+    return () => {};
+  }
+  const end = new AbortController();
+  navigator.permissions?.query({ name: "microphone" }).then((permission) => {
+    const report = () => changed(permission.state === "denied" ? "the microphone is blocked for this page, by the browser's settings or by the editor." : "");
+    if (end.signal.aborted) return;
+    report();
+    permission.addEventListener("change", report, end);
+  }, () => {}); // a browser that does not know this permission
+  return () => end.abort();
+}
+
+function render({ model, el, host }) {
   const page = model.get("page"), { rate, hop, codes: K, codebooks: Q, fewest, note, most, adds } = model.get("about"), namesNow = () => model.get("speakers").map(([name]) => name);
   const send = (message, buffers) => { complaint = ""; if (!kernel.gone) model.send(message, undefined, buffers); };
   const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, ...[text].flat());
-  let complaint = "", recording = null, inner = null;
+  let complaint = "", recording = null, inner = null, barred = ""; // why nothing can be recorded
 
   // ---- the source
   const record = button("record", "", () => (recording ? recording.end() : replaceSpeech(startRecording)));
@@ -64,7 +83,7 @@ function render({ model, el }) {
   const utterance = h("select", { class: "vq-utterance", "aria-label": "utterance", onchange: () => { const key = utterance.value; if (key) replaceSpeech(() => send({ do: "choose", key })); } },
     h("option", { value: "" }, "choose an utterance…"), ...model.get("utterances").map(([key, text]) => h("option", { value: key }, text ? `${key}: ${text}` : key)));
   const level = h("div", { class: "vq-fill" }), meter = h("div", { class: "vq-progress vq-meter", role: "meter", "aria-valuemin": -80, "aria-valuemax": 0, "aria-label": "level of the microphone in dB", hidden: true }, level);
-  const clock = h("span", { class: "vq-time vq-clock" }), source = h("div", { class: "vq-note vq-source" });
+  const clock = h("span", { class: "vq-time vq-clock" }), without = h("span", { class: "vq-note vq-barred", role: "note" }), source = h("div", { class: "vq-note vq-source" });
   const remark = h("div", { class: "vq-note vq-remark", role: "note" });
   const question = h("div", { class: "vq-row vq-question", role: "alertdialog", "aria-label": "replace the takes", hidden: true });
 
@@ -96,7 +115,7 @@ function render({ model, el }) {
 
   const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row", role: name ? "group" : null, "aria-label": name || null }, ...children.filter(Boolean))];
   const form = page ? null : h("div", { class: "vq-form" },
-    ...row("Source", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock),
+    ...row("Source", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock, without),
     ...row("", source, question),
     ...row("Voices", voices),
     ...(namesNow().length > 1 ? row("Blend", ends[0], share, ends[1], shares, mixed) : []),
@@ -107,7 +126,7 @@ function render({ model, el }) {
     page ? null : h("div", { class: "vq-help" }, ...helpOf([...HELP, ...(K ? STRIP_HELP : []), ...(model.get("about").pitch ? PITCH_HELP : []), ...(K && model.get("opens") ? [OPEN_HELP] : [])]))].filter(Boolean));
   prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
   const kernel = watchKernel(model, el, () => { recording?.drop(); question.hidden = true; dress(); codes.dress(); });
-  const codes = strip.render({ model, el: stripBox, home: el, send, kernel });
+  const codes = strip.render({ model, el: stripBox, home: el, send, kernel, host });
 
   // A message overtakes trait changes that wait for a busy kernel, so it contains them.
   const settings = () => Object.fromEntries(["voices", "blend", "temperature", "seed", "codebooks"].map((name) => [name, model.get(name)]));
@@ -116,10 +135,13 @@ function render({ model, el }) {
   function complain(error) { complaint = error.message ?? String(error); dress(); }
   async function startRecording() {
     complaint = "";
-    if (!navigator.mediaDevices?.getUserMedia) return complain("This browser allows the microphone on localhost or over https only.");
     let input;
     try { input = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false } }); }
-    catch (error) { return complain(error.name === "NotFoundError" ? "No microphone was found." : `The microphone cannot be used (${error.name}): allow it in the browser's settings for this page.`); }
+    catch (error) {
+      complain(error.name === "NotFoundError" ? "No microphone was found: choose a file instead." : `The microphone cannot be used (${error.name}): allow it in the browser's settings for this page, or choose a file.`);
+      setTimeout(() => choose.focus()); // after the click, which moves the focus to the lab
+      return;
+    }
     const recorder = new MediaRecorder(input), parts = [], context = new AudioContext(), analyser = context.createAnalyser(), began = performance.now();
     context.createMediaStreamSource(input).connect(analyser);
     const samples = new Float32Array(analyser.fftSize);
@@ -181,13 +203,16 @@ function render({ model, el }) {
     const busy = state === "ready" ? "" : `the lab is ${state}: wait, or stop it`, waits = busy || (recording ? "end the recording first" : "");
     record.replaceChildren(...(recording ? symbol("■", "End") : symbol("●", "Record")));
     record.setAttribute("aria-pressed", String(Boolean(recording)));
-    allow(record, busy);
+    allow(record, busy || barred);
+    choose.classList.toggle("vq-primary", Boolean(barred));
+    without.textContent = barred && `No recording here: ${barred}`;
+    without.hidden = !barred;
     for (const node of [choose, utterance]) allow(node, waits);
     meter.hidden = !recording;
     if (!recording) clock.textContent = "";
     utterance.value = model.get("utterances").some(([key]) => key === about.name) ? about.name : "";
     source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} ${Q > 1 ? `frames of ${Q} codes` : "codes"}, ${(rate / hop).toFixed(0)} per second`, ...about.notes].filter(Boolean).join("  ·  ")
-      : ["Record speech, drop an audio file here, or choose one.", note].filter(Boolean).join(" ");
+      : [barred ? "Choose an audio file, or drop one here." : "Record speech, drop an audio file here, or choose one.", note].filter(Boolean).join(" ");
     remark.textContent = about.remark ? `⚠ ${about.remark}` : "";
     remark.hidden = !about.remark;
     allow(generate, waits || (!about.name ? "record speech, or choose a file or an utterance first" : model.get("voices").length || model.get("blend").on ? "" : "choose a voice first"));
@@ -295,10 +320,10 @@ function render({ model, el }) {
   const listen = (message, buffers) => { if ("at" in message) addSound(message, buffers); };
   if (!page) model.on("msg:custom", listen);
   if (model.get("state") === "generating") { layStream(); send({ do: "resend" }); }
-  const unwatch = watchTheme(el, draw);
+  const unwatch = watchTheme(el, draw), leaveMicrophone = page ? () => {} : watchMicrophone((why) => { barred = why; dress(); });
   dressVoices(); dress(); draw(); showPlayer();
   return () => {
-    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); kernel.leave(); unfollow(); unwatch();
+    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); leaveMicrophone(); kernel.leave(); unfollow(); unwatch();
     if (!page) model.off("msg:custom", listen);
   };
 }

@@ -5,7 +5,7 @@ const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s; with Sh
   ["[ ]", "loop start, end"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
 const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 
-function render({ model, el }) {
+function render({ model, el, host }) {
   const rate = model.get("sample_rate"), [bands, frame] = model.get("spectrogram_form");
   const [transport, leave] = transportOf(model.get("key"), rate);
   let tracks, codes = [], codeColours, phones = [], marks = [], hop, pictures, total, drawn = null;
@@ -41,7 +41,7 @@ function render({ model, el }) {
   const trackBar = h("span", { style: "display:contents" });
   const match = h("button", { class: "vq-match", onclick: () => put(model, { matched: !model.get("matched") }) });
   const time = h("span", { class: "vq-time" }), below = h("div", { class: "vq-within" });
-  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel);
+  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel, host);
   const openHere = () => { const here = codeAt(transport.position); if (here) door.open(here[0]); };
   const openButton = h("button", { class: "vq-open", title: "key O", onclick: openHere });
   const base = h("canvas", { "aria-hidden": "true" }), over = h("canvas", { "aria-hidden": "true" });

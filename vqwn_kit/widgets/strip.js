@@ -10,7 +10,7 @@ const PITCH = 56; // pixels; height of the line of the pitch
  * Show the codes of a lab in `el`, which stands in the lab's root `home`; `send` sends to Python,
  * while the `kernel` is not gone. Returns what the lab calls: when something changed, for a key, and to set the player's model.
  */
-function render({ model, el, home, send, kernel }) {
+function render({ model, el, home, send, kernel, host }) {
   const page = model.get("page"), { rate, hop, codes: K, codebooks: Q, pitch: L } = model.get("about"), frame = hop / rate, palette = bytesOf(model.get("palette"));
   // Pixels: height of a code, of a frame, which has a code of each codebook, and of a line of frames.
   const ROW = Q > 1 ? 18 : 24, CELL = ROW * Math.max(1, Q), BELOW = (L ? PITCH + 8 : Q > 1 ? 8 : 2), unit = Q > 1 ? "frame" : "code";
@@ -22,7 +22,7 @@ function render({ model, el, home, send, kernel }) {
     twice: () => edit("stretch", 2), undo: () => edit("undo"), redo: () => edit("redo"), higher: () => edit("transpose", 1), lower: () => edit("transpose", -1), reset: () => edit("reset"), part: () => playSpan(),
   };
   const buttons = Object.fromEntries(Object.entries(NAMES).filter(([name]) => L || !["higher", "lower"].includes(name)).map(([name, text]) => [name, h("button", { class: `vq-${name}`, onclick: does[name] }, ...(name === "part" ? symbol("▶", text) : [text]))]));
-  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel);
+  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel, host);
   buttons.open = h("button", { class: "vq-open", title: "key O", hidden: true, onclick: () => { const code = codeHere(); if (code !== undefined) door.open(code); } });
   const bar = h("div", { class: "vq-bar" }, h("span", { class: "vq-label" }, "Codes"), ...Object.values(buttons));
   const base = h("canvas"), over = h("canvas");
