@@ -35,23 +35,23 @@ def import_tensorflow() -> None:
             os.close(stderr)
 
 
-def check_backend(backend: str | None) -> None:
-    """Raise InputError where the backend of Keras is another than TensorFlow."""
+def check_backend(backend: str | None, cure: str) -> None:
+    """Raise InputError, which says what to do, where the backend of Keras is another than TensorFlow."""
     if backend not in (None, "", "tensorflow"):
         raise InputError(
-            f"the backend of Keras is {backend!r}, and vqwn_kit needs TensorFlow: set "
-            "KERAS_BACKEND=tensorflow before Python starts, or import vqwn_kit before keras"
+            f"the backend of Keras is {backend!r}, and vqwn_kit needs TensorFlow: {cure}"
         )
 
 
-check_backend(os.environ.get("KERAS_BACKEND"))
+SET = "set KERAS_BACKEND=tensorflow before Python starts"
+check_backend(os.environ.get("KERAS_BACKEND"), SET)
 import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import ops  # noqa: E402
 
-check_backend(keras.backend.backend())
+check_backend(keras.backend.backend(), f"{SET}, or import vqwn_kit before keras")
 if (keras.config.image_data_format(), keras.config.floatx()) != ("channels_last", "float32"):
     warnings.warn(
         "the settings of Keras (~/.keras/keras.json) are changed for this process: all layers here "
