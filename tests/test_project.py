@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -344,3 +346,37 @@ def test_tensorflow_is_imported_by_the_module_that_swallows_its_start_up_lines()
     first = re.compile(r"^(import (keras|tensorflow)|from (keras|tensorflow)\b)", re.MULTILINE)
     paths = set((ROOT / "vqwn_kit").rglob("*.py")) - set((ROOT / "vqwn_kit/models").glob("*.py"))
     assert [path for path in paths if first.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_installs_anew_where_the_environment_is_of_another_folder_or_python(tmp_path):
+    """In a folder with a space in its name."""
+    folder = tmp_path / "my speech"
+    commands = folder / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder)
+    another = tmp_path / "python9"
+    another.write_text("#!/bin/sh\necho '(3, 99)'\n")
+    another.chmod(0o755)
+    vqwn = commands / "vqwn"
+    (commands / "python").symlink_to(sys.executable)
+    vqwn.write_text(f"#!{commands}/python\n")
+    (folder / ".venv" / "install-seconds").write_text("1\n")
+
+    def installs(*settings: str) -> bool:
+        line = ["make", "-C", folder, "--no-print-directory", "-n", "run", *settings]
+        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "MAKEFLAGS")}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-2].startswith(".venv/bin/vqwn run")
+        return "-m venv --clear .venv" in done.stdout
+
+    assert not installs()
+    assert not installs(f"PYTHON={sys.executable}")
+    assert installs(f"PYTHON={another}")
+    vqwn.write_text("#!/elsewhere/.venv/bin/python\n")
+    assert installs()
+    vqwn.write_text(f"#!{commands}/python\n")
+    (commands / "python").unlink()
+    assert installs()
