@@ -36,7 +36,7 @@ def import_tensorflow() -> None:
 
 
 def check_backend(backend: str | None, cure: str) -> None:
-    """Raise InputError, which says what to do, where the backend of Keras is another than TensorFlow."""
+    """Raise InputError with the cure where the backend of Keras is another than TensorFlow."""
     if backend not in (None, "", "tensorflow"):
         raise InputError(
             f"the backend of Keras is {backend!r}, and vqwn_kit needs TensorFlow: {cure}"
