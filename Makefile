@@ -7,8 +7,8 @@ JOBS ?= 2
 # Tiny trainings are bound by Python: a process per core and a thread per process is fastest.
 ONE_THREAD := MALLOC_ARENA_MAX=2 OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations 15
-# The environment is made anew where it was moved or copied with this folder, where its Python is
-# gone, or where PYTHON is given and is another version.
+# The environment is installed from scratch where it was moved or copied with this folder, where its
+# Python is gone, or where PYTHON is given and is another version.
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 WANTED := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
 STALE := $(shell { test ! -e $(BIN)/vqwn || grep -qF "$$(pwd -P)/$(BIN)/" $(BIN)/vqwn; } && \

@@ -349,7 +349,7 @@ def test_tensorflow_is_imported_by_the_module_that_swallows_its_start_up_lines()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-def test_make_installs_anew_where_the_environment_is_of_another_folder_or_python(tmp_path):
+def test_make_installs_from_scratch_where_the_environment_is_of_another_folder_or_python(tmp_path):
     """In a folder with a space in its name."""
     folder = tmp_path / "my speech"
     commands = folder / ".venv" / "bin"
