@@ -198,6 +198,22 @@ def test_lock_holds_every_requirement_and_no_address():
     assert "://" not in lock
 
 
+def test_what_is_imported_without_a_choice_is_always_installed():
+    """TensorFlow aside, which has an extra for each kind of processor."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {"IPython": "ipython", "sklearn": "scikit-learn", "umap": "umap-learn"}
+    here = {requirement(line) for line in project["dependencies"]} | {"vqwn-kit", "tensorflow"}
+    for module, path in modules().items():
+        used = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                used |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                used.add((node.module or "").partition(".")[0])
+        used = {names.get(name, name).replace("_", "-") for name in used - sys.stdlib_module_names}
+        assert used <= here, (module, used - here)
+
+
 def test_tensorboard_starts_and_shows_what_a_training_logs(tmp_path):
     code = (
         "import json, urllib.request\n"

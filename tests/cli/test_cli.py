@@ -418,6 +418,19 @@ def test_another_backend_is_named_with_what_to_do(backend):
     assert "| tensorflow" not in done.stderr
 
 
+def test_a_missing_tensorflow_is_named_with_what_to_install():
+    code = (
+        "import importlib.util as util, sys\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'tensorflow' else find(name, *rest)\n"
+        "from vqwn_kit.cli.main import main\n"
+        "sys.exit(main(['info', 'tiny']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "vqwn: TensorFlow is not installed: pip install 'tensorflow" in done.stderr
+
+
 def test_no_backend_and_an_old_keras_for_other_projects_are_no_hindrance(tmp_path):
     (tmp_path / "keras.json").write_text('{"backend": "torch"}')
     keras_of_others = {"KERAS_HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"}

@@ -4,7 +4,7 @@ No environment variable turns those lines off: TensorFlow writes them to the fil
 standard error before its own logging is set up. They are shown if the import fails.
 """
 
-import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -20,6 +20,8 @@ def import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    if importlib.util.find_spec("tensorflow") is None:
+        raise InputError("TensorFlow is not installed: pip install 'tensorflow>=2.21,<2.22'")
     with tempfile.TemporaryFile() as log:
         stderr = os.dup(2)
         os.dup2(log.fileno(), 2)
