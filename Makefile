@@ -7,8 +7,15 @@ JOBS ?= 2
 # Tiny trainings are bound by Python: a process per core and a thread per process is fastest.
 ONE_THREAD := MALLOC_ARENA_MAX=2 OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --durations 15
+# The environment is installed from scratch where it was moved or copied with this folder, where its
+# Python is gone, or where PYTHON is given and is another version.
+VERSION := -c 'import sys; print(sys.version_info[:2])'
+WANTED := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
+STALE := $(shell { test ! -e $(BIN)/vqwn || grep -qF "$$(pwd -P)/$(BIN)/" $(BIN)/vqwn; } && \
+  version=$$($(BIN)/python $(VERSION) 2>&1) && test "$$version" = "$$($(WANTED) $(VERSION) 2>&1)" || echo yes)
+export KERAS_BACKEND := tensorflow
 .DEFAULT_GOAL := help
-.PHONY: help run test test-notebooks test-slow browser lab notebooks site lint lock clean
+.PHONY: help run test test-notebooks test-slow browser lab notebooks site lint lock clean stale
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,7 +36,7 @@ test-slow: $(READY) ## the tests of mathematics that take minutes
 	$(PYTEST) -m slow tests
 
 browser: $(READY) ## widgets, notebooks, projector in a headless Chromium of the system
-	$(BIN)/pip install -q --disable-pip-version-check -e .[browser]
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .[browser]
 	$(BIN)/python -m pytest -q -m browser tests
 
 lab: $(READY) ## open JupyterLab at the first notebook
@@ -52,17 +59,19 @@ lock: ## update requirements.lock from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 $(addprefix --extra ,cpu lab eval test dev) \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --upgrade \
 	  --custom-compile-command "make lock" -o requirements.lock pyproject.toml
+	for version in 3.11 3.12 3.13; do uv pip install -q --dry-run --only-binary :all: \
+	  --python-version $$version --target build/lock -r requirements.lock || exit; done
 
 clean: ## remove the environment and the prepared stores; runs stay
 	rm -rf $(VENV) data/stores build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Updated when the lock changes; a failed install leaves no mark, so that it is tried again.
-$(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; sys.exit(0 if (3, 11, 4) <= v < (3, 14) else \
+$(READY): requirements.lock pyproject.toml $(if $(STALE),stale)
+	@$(if $(STALE),$(PYTHON),$(BIN)/python) -c 'import sys; v = sys.version_info[:3]; sys.exit(0 if (3, 11, 4) <= v < (3, 14) else \
 	  "Python %d.%d.%d is too old or too new: install 3.11, 3.12 or 3.13, then make PYTHON=python3.12 ..." % v)'
 	@echo "installing into $(VENV), once: about 2.7 GB"
-	@start=$$(date +%s) && $(PYTHON) -m venv $(VENV) \
-	  && $(BIN)/pip install --disable-pip-version-check -r requirements.lock \
-	  && $(BIN)/pip install -q --disable-pip-version-check --no-deps -e . \
+	@start=$$(date +%s) $(if $(STALE),&& $(PYTHON) -m venv --clear $(VENV)) \
+	  && $(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock \
+	  && $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e . \
 	  && echo $$(( $$(date +%s) - start )) > $@

@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -196,6 +198,22 @@ def test_lock_holds_every_requirement_and_no_address():
     assert "://" not in lock
 
 
+def test_what_is_imported_without_a_choice_is_always_installed():
+    """TensorFlow aside, which has an extra for each kind of processor."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {"IPython": "ipython", "sklearn": "scikit-learn", "umap": "umap-learn"}
+    here = {requirement(line) for line in project["dependencies"]} | {"vqwn-kit", "tensorflow"}
+    for module, path in modules().items():
+        used = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                used |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                used.add((node.module or "").partition(".")[0])
+        used = {names.get(name, name).replace("_", "-") for name in used - sys.stdlib_module_names}
+        assert used <= here, (module, used - here)
+
+
 def test_tensorboard_starts_and_shows_what_a_training_logs(tmp_path):
     code = (
         "import json, urllib.request\n"
@@ -344,3 +362,37 @@ def test_tensorflow_is_imported_by_the_module_that_swallows_its_start_up_lines()
     first = re.compile(r"^(import (keras|tensorflow)|from (keras|tensorflow)\b)", re.MULTILINE)
     paths = set((ROOT / "vqwn_kit").rglob("*.py")) - set((ROOT / "vqwn_kit/models").glob("*.py"))
     assert [path for path in paths if first.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_installs_from_scratch_where_the_environment_is_of_another_folder_or_python(tmp_path):
+    """In a folder with a space in its name."""
+    folder = tmp_path / "my speech"
+    commands = folder / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, folder)
+    another = tmp_path / "python9"
+    another.write_text("#!/bin/sh\necho '(3, 99)'\n")
+    another.chmod(0o755)
+    vqwn = commands / "vqwn"
+    (commands / "python").symlink_to(sys.executable)
+    vqwn.write_text(f"#!{commands}/python\n")
+    (folder / ".venv" / "install-seconds").write_text("1\n")
+
+    def installs(*settings: str) -> bool:
+        line = ["make", "-C", folder, "--no-print-directory", "-n", "run", *settings]
+        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "MAKEFLAGS")}
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-2].startswith(".venv/bin/vqwn run")
+        return "-m venv --clear .venv" in done.stdout
+
+    assert not installs()
+    assert not installs(f"PYTHON={sys.executable}")
+    assert installs(f"PYTHON={another}")
+    vqwn.write_text("#!/elsewhere/.venv/bin/python\n")
+    assert installs()
+    vqwn.write_text(f"#!{commands}/python\n")
+    (commands / "python").unlink()
+    assert installs()

@@ -425,6 +425,52 @@ def test_another_backend_is_named_with_what_to_do(backend):
     assert "| tensorflow" not in done.stderr
 
 
+def test_a_missing_tensorflow_is_named_with_what_to_install():
+    code = (
+        "import importlib.util as util, sys\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'tensorflow' else find(name, *rest)\n"
+        "from vqwn_kit.cli.main import main\n"
+        "sys.exit(main(['info', 'tiny']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "vqwn: TensorFlow is not installed: pip install 'tensorflow" in done.stderr
+
+
+def test_no_backend_and_an_old_keras_for_other_projects_are_no_hindrance(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    keras_of_others = {"KERAS_HOME": str(tmp_path), "TF_USE_LEGACY_KERAS": "1"}
+    done = vqwn("info", "tiny", env={"KERAS_BACKEND": ""} | keras_of_others)
+    assert done.returncode == 0, done.stderr
+    assert messages(done) == []
+
+
+def test_nothing_but_the_temporary_folder_has_to_be_writable(tmp_path):
+    """Numba caches the functions of librosa there; onnxruntime keeps no number of the user."""
+    code = (
+        "import os, sys, time\n"
+        "make, room = os.makedirs, sys.argv[1]\n"
+        "def refuse(path, *args, **settings):\n"
+        "    if not str(path).startswith(room):\n"
+        "        raise PermissionError(13, 'read-only', path)\n"
+        "    make(path, *args, **settings)\n"
+        "os.makedirs, os.access = refuse, lambda path, mode, **_: str(path).startswith(room)\n"
+        "import vqwn_kit, librosa, swift_f0\n"
+        "librosa.note_to_hz('A4')\n"
+        "swift_f0.SwiftF0()\n"
+        "assert os.environ['NUMBA_CACHE_DIR'].startswith(room)\n"
+        "time.sleep(1)  # onnxruntime's own thread\n"
+    )
+    home = {"HOME": "/proc/none", "TMPDIR": str(tmp_path), "MPLCONFIGDIR": str(tmp_path / "mpl")}
+    environment = os.environ | home | {"NUMBA_CACHE_DIR": ""}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(tmp_path.glob("numba-*"))  # it is removed at the end
+
+
 def test_a_keras_with_channels_first_works_and_nothing_but_that_is_said(tmp_path):
     """No start-up line of TensorFlow reaches the user either."""
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')

@@ -1,5 +1,6 @@
 """The bottlenecks, by their mathematics."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -331,7 +332,7 @@ def test_codes_of_a_trained_softmax_still_differ_by_input(softmax, rng):
     centres = rng.normal(size=(8, 4)).astype("float32") * 2
     kinds = rng.integers(0, 8, (4, 100))
     z_e = tf.constant(centres[kinds])
-    optimizer = tf.keras.optimizers.Adam(0.02)
+    optimizer = keras.optimizers.Adam(0.02)
     for _ in range(200):
         with tf.GradientTape() as tape:
             quantized = softmax(z_e, training=True)

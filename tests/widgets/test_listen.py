@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -30,9 +29,3 @@ def test_every_form_of_a_waveform_is_its_sound_and_nan_is_refused():
     assert listen({"a": wave[None]}).data == expected
     with pytest.raises(InputError, match="a: some samples are not finite"):
         listen({"a": np.array([0.1, np.nan])})
-
-
-def test_a_missing_ipython_is_reported(monkeypatch):
-    monkeypatch.setitem(sys.modules, "IPython.display", None)
-    with pytest.raises(InputError, match=r"needs the package IPython.*\[lab\]"):
-        listen({"a": np.zeros(9)})

@@ -4,7 +4,7 @@ No environment variable turns those lines off: TensorFlow writes them to the fil
 standard error before its own logging is set up. They are shown if the import fails.
 """
 
-import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -20,6 +20,8 @@ def import_tensorflow() -> None:
     """
     if "tensorflow" in sys.modules:
         return
+    if importlib.util.find_spec("tensorflow") is None:
+        raise InputError("TensorFlow is not installed: pip install 'tensorflow>=2.21,<2.22'")
     with tempfile.TemporaryFile() as log:
         stderr = os.dup(2)
         os.dup2(log.fileno(), 2)
@@ -35,23 +37,23 @@ def import_tensorflow() -> None:
             os.close(stderr)
 
 
-def check_backend(backend: str | None) -> None:
-    """Raise InputError where the backend of Keras is another than TensorFlow."""
+def check_backend(backend: str | None, cure: str) -> None:
+    """Raise InputError with the cure where the backend of Keras is another than TensorFlow."""
     if backend not in (None, "", "tensorflow"):
         raise InputError(
-            f"the backend of Keras is {backend!r}, and vqwn_kit needs TensorFlow: set "
-            "KERAS_BACKEND=tensorflow before Python starts, or import vqwn_kit before keras"
+            f"the backend of Keras is {backend!r}, and vqwn_kit needs TensorFlow: {cure}"
         )
 
 
-check_backend(os.environ.get("KERAS_BACKEND"))
+SET = "set KERAS_BACKEND=tensorflow before Python starts"
+check_backend(os.environ.get("KERAS_BACKEND"), SET)
 import_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import ops  # noqa: E402
 
-check_backend(keras.backend.backend())
+check_backend(keras.backend.backend(), f"{SET}, or import vqwn_kit before keras")
 if (keras.config.image_data_format(), keras.config.floatx()) != ("channels_last", "float32"):
     warnings.warn(
         "the settings of Keras (~/.keras/keras.json) are changed for this process: all layers here "

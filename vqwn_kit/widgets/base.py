@@ -8,17 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anywidget
+import traitlets as t
+from ipywidgets import widget_serialization
+
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.widgets.page import EXPORT, write_page
-
-try:
-    import anywidget
-    import traitlets as t
-    from ipywidgets import widget_serialization
-except ModuleNotFoundError as error:
-    raise InputError(
-        f"widgets need the package {error.name}, which is not installed: pip install -e .[lab]"
-    ) from error
 
 HERE = Path(__file__).parent
 # Of traits that the page sets: the echo that Jupyter sends to it by default comes late where the

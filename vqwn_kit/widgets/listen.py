@@ -7,7 +7,6 @@ import io
 import numpy as np
 import soundfile
 
-from vqwn_kit.errors import InputError
 from vqwn_kit.waveforms import as_waveform
 
 
@@ -17,18 +16,13 @@ def listen(tracks: dict[str, np.ndarray], sample_rate: int = 16_000):
     Other forms of a waveform are those of `as_waveform`, such as 16-bit samples or (1, T).
 
     Raises:
-        InputError: IPython is not installed, or one is no waveform.
+        InputError: one is no waveform.
 
     Example:
         `vq.listen({"original": wave, "as joe": audio[1]})`
     """
-    try:
-        from IPython.display import HTML
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "`listen` needs the package IPython, which is not installed: pip install -e .[lab], or "
-            "write files with `save_audio`"
-        ) from error
+    from IPython.display import HTML
+
     rows = []
     for name, waveform in tracks.items():
         samples, buffer = as_waveform(waveform, name), io.BytesIO()
