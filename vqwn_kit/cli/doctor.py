@@ -6,7 +6,7 @@ import vqwn_kit as vq
 
 
 def _doctor_options(add) -> None:
-    add("run", "a run folder, a checkpoint P-STEP, or the name of a run", metavar="RUN")
+    add("run", "a run folder, a checkpoint RUN/weights-STEP, or the name of a run", metavar="RUN")
     add("--data", "the corpus (default: that of the run)", metavar="FOLDER")
     figure = "draw the curves over those of runs that went well, such as doctor.png"
     add("--figure", figure, metavar="FILE")

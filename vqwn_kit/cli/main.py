@@ -103,7 +103,7 @@ def _run(options) -> None:
 
 
 def _evaluate_options(add) -> None:
-    add("run", "a run folder or a checkpoint, P-STEP", metavar="RUN")
+    add("run", "a run folder or a checkpoint, RUN/weights-STEP", metavar="RUN")
     add("--data", "the corpus (default: that of the run)", metavar="FOLDER")
     links = "measure where quality is lost instead: bands, codes and WaveNet, link by link"
     add("--links", links, action="store_true", default=None)
@@ -225,7 +225,7 @@ def _visualise(options) -> None:
 
 
 def _info_options(add) -> None:
-    add("what", "a run folder, P-STEP, the name of a preset, or a folder of speech")
+    add("what", "a run folder, RUN/weights-STEP, the name of a preset, or a folder of speech")
     changes = "changes of a preset, such as encoder=2019, bottleneck.joint=true"
     add("--set", changes, metavar="NAME=VALUE", default=[], **train.MANY)
     calibrate = "measure again how far held-out speech of a run lies from its codes"

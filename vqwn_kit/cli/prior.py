@@ -14,7 +14,7 @@ from vqwn_kit.training.workers import join
 
 
 def _prior_options(add) -> None:
-    add("run", "a run folder or a checkpoint, P-STEP", metavar="RUN")
+    add("run", "a run folder or a checkpoint, RUN/weights-STEP", metavar="RUN")
     add("--data", "the corpus (default: that of the run)", metavar="FOLDER")
     add("--steps", "training steps in all", type=int)
     add("--minutes", "most minutes of training", type=float)

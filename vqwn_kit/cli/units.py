@@ -26,7 +26,7 @@ def sampling_options(add) -> None:
 
 
 def _encode_options(add) -> None:
-    add("run", "a run folder or a checkpoint, P-STEP", metavar="RUN")
+    add("run", "a run folder or a checkpoint, RUN/weights-STEP", metavar="RUN")
     add("recordings", "sound files, or folders of them", nargs="*", metavar="FILE|FOLDER")
     form = (
         "jsonl: a line per recording; text: its name and codes; npz, parquet: a file per recording"
@@ -74,7 +74,7 @@ def _encode(options) -> None:
 
 
 def _decode_options(add) -> None:
-    add("run", "a run folder or a checkpoint, P-STEP", metavar="RUN")
+    add("run", "a run folder or a checkpoint, RUN/weights-STEP", metavar="RUN")
     add("units", "what vqwn encode wrote", nargs="+", metavar="UNITS")
     voices = {"nargs": "+", "required": True, "metavar": "NAME"}
     add("--speaker --speakers", "target voices", **voices)

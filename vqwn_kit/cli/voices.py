@@ -10,7 +10,7 @@ from vqwn_kit.runs.added_voices import read_voice, remove_voice, voice_file, voi
 
 
 def _add_voice_options(add) -> None:
-    add("run", "a run folder, a checkpoint P-STEP, or the name of a run", metavar="RUN")
+    add("run", "a run folder, a checkpoint RUN/weights-STEP, or the name of a run", metavar="RUN")
     sounds = "10 to 60 s of speech of one person: sound files, or a folder of them"
     add("sounds", sounds, nargs="*", metavar="FOLDER|FILE")
     add("--name", "of the new voice, such as ann")

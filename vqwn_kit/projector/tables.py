@@ -160,7 +160,7 @@ def check_table(name: str, table: Table) -> None:
         bad = np.flatnonzero(~finite.all(axis=1))
         raise InputError(
             f"{name}: {len(bad)} of {len(vectors)} vectors are not finite, such as {bad[0]}; the "
-            "run has diverged: export an earlier checkpoint, P-STEP"
+            "run has diverged: export an earlier checkpoint, RUN/weights-STEP"
         )
     if not columns or len(set(columns)) < len(columns):
         raise InputError(f"{name}: columns {list(columns)}; expected one or more, each once")
