@@ -11,7 +11,8 @@ PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --
 # Python is gone, or where PYTHON is given and is another version.
 VERSION := -c 'import sys; print(sys.version_info[:2])'
 WANTED := $(if $(filter file,$(origin PYTHON)),$(BIN)/python,$(PYTHON))
-STALE := $(shell { test ! -e $(BIN)/vqwn || grep -qF "$$(pwd -P)/$(BIN)/" $(BIN)/vqwn; } && \
+STALE := $(shell test -e $(BIN)/pip && { test ! -e $(BIN)/vqwn || \
+  grep -qF -e "$$(pwd -P)/$(BIN)/" -e "$$(cd $(BIN) && pwd -P)/" $(BIN)/vqwn; } && \
   version=$$($(BIN)/python $(VERSION) 2>&1) && test "$$version" = "$$($(WANTED) $(VERSION) 2>&1)" || echo yes)
 export KERAS_BACKEND := tensorflow
 .DEFAULT_GOAL := help

@@ -68,8 +68,11 @@ def main() -> None:
     decoder = run.model.decoder
     codec, mel = decoder.codec, decoder.get_mel_decoder()
     if mel is None and (options.contrast or options.match_bands or options.postfilter):
-        parser.error(f"{options.run} has no linear prediction: give --temperature alone")
+        parser.error(
+            f"{options.run} has no linear prediction: give --temperature or --pitch-postfilter"
+        )
     limits = (
+        ("--postfilter", options.postfilter, 0.99),
         ("--contrast", options.contrast, 2.0),
         ("--match-bands", options.match_bands, 1.0),
         ("--pitch-postfilter", options.pitch_postfilter, 1.0),

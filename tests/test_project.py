@@ -378,6 +378,7 @@ def test_make_installs_from_scratch_where_the_environment_is_of_another_folder_o
     vqwn = commands / "vqwn"
     (commands / "python").symlink_to(sys.executable)
     vqwn.write_text(f"#!{commands}/python\n")
+    (commands / "pip").touch()
     (folder / ".venv" / "install-seconds").write_text("1\n")
 
     def installs(*settings: str) -> bool:
@@ -392,6 +393,9 @@ def test_make_installs_from_scratch_where_the_environment_is_of_another_folder_o
     assert not installs(f"PYTHON={sys.executable}")
     assert installs(f"PYTHON={another}")
     vqwn.write_text("#!/elsewhere/.venv/bin/python\n")
+    assert installs()
+    vqwn.write_text(f"#!{commands}/python\n")
+    (commands / "pip").unlink()  # as where an installation was interrupted
     assert installs()
     vqwn.write_text(f"#!{commands}/python\n")
     (commands / "python").unlink()

@@ -27,8 +27,9 @@ def _let_numba_write() -> None:
     """
     cache = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     home = cache if os.path.exists(cache) else os.path.dirname(cache)
-    folders = [*util.find_spec("librosa").submodule_search_locations, home]
-    if not any(os.access(folder, os.W_OK) for folder in folders):
+    librosa = util.find_spec("librosa")
+    folders = [*(librosa.submodule_search_locations if librosa else []), home]
+    if librosa and not any(os.access(folder, os.W_OK) for folder in folders):
         os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="numba-")
         atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 

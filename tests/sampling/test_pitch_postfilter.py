@@ -36,7 +36,8 @@ def test_a_voice_keeps_its_sound_and_loses_noise(hertz, rng):
     """The mean of three periods with weights 1/4, 1/2, 1/4 has 3/8 of the power of their noise."""
     clean = voice(hertz)
     noise = 0.25 * np.sqrt(power(clean)) * rng.normal(size=clean.shape)
-    np.testing.assert_allclose(power(filtered(clean) - clean), 0.0, atol=0.01 * power(clean))
+    inside = slice(2 * LONGEST, -2 * LONGEST)  # periods are whole samples: nothing changes
+    np.testing.assert_allclose(filtered(clean)[:, inside], clean[:, inside], atol=1e-6)
     left = power(filtered(clean + noise) - clean) / power(noise)
     assert 0.33 < left < 0.45
 
@@ -62,7 +63,7 @@ def test_a_gliding_pitch_is_followed():
     time = np.arange(8000) / SAMPLE_RATE
     cycles = 120.0 * time + 80.0 * time**2
     sound = sum(np.sin(2 * np.pi * k * cycles) / k for k in range(1, 6))[None]
-    np.testing.assert_allclose(power(filtered(sound) - sound), 0.0, atol=0.02 * power(sound))
+    assert power(filtered(sound) - sound) < 0.02 * power(sound)
 
 
 def test_parts_and_streams_do_not_matter():

@@ -178,9 +178,10 @@ def _sampled(model: VQVAE, parts: Iterator[np.ndarray], sampler: Sampler, settin
     def others() -> Iterator[np.ndarray]:
         nonlocal frames
         last = first
-        for last in parts:
-            frames += last.shape[1]
-            yield last
+        for part in parts:
+            frames += part.shape[1]
+            last = part if part.shape[1] else last
+            yield part
         if after:  # as in a batch where others are longer, see `side_by_side`
             yield np.repeat(last[:, -1:], after, axis=1)
 

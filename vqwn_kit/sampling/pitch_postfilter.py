@@ -14,7 +14,7 @@ SHORTEST, LONGEST = SAMPLE_RATE // 420, SAMPLE_RATE // 60  # samples of a period
 LEAST, FULL = 0.2, 0.5  # correlations from which on, and above which fully, it is filtered
 PERIODIC = 0.4  # correlation above which the next period is expected to be alike
 OCTAVES, JUMP = 0.25, 0.15  # a period further away counts as less alike, by `JUMP`
-LONGER = 4e-4  # a period longer by a sample counts as less alike, so that none is doubled
+LONGER = 4e-4  # a period longer by a sample counts as less alike: none is doubled by chance
 
 
 class PitchPostfilter:
@@ -23,14 +23,17 @@ class PitchPostfilter:
         y(t) = (x(t) + g (x(t - T) + x(t + T)) / 2) / (1 + g)
 
     where the period T is that of the greatest correlation with both neighbours, and g grows with
-    it from 0 to `strength`. Frames overlap by half. It is the long-term postfilter of [Chen and
-    Gersho 1995](https://doi.org/10.1109/89.365380) with a look ahead, which keeps it in phase.
+    it from 0 to `strength`. Frames overlap by half. After the long-term postfilter of [Chen and
+    Gersho 1995](https://doi.org/10.1109/89.365380), but with both neighbours, which keeps it in
+    phase, and without gain control. Periods are whole samples, which dulls high frequencies by up
+    to 6 dB, and breathy voices get quieter: band matching makes up for both.
+
     Streams do not depend on each other, nor on the parts. What follows a sound, of `AFTER` samples
     at least, is in the frames of its last ones: give it, and cut it from the result.
 
     Args:
         streams: S'.
-        strength: 0, none, to 1: the neighbours then count as much as the frame itself.
+        strength: 0, none, to 1: both neighbours together then count as much as the frame itself.
 
     Example:
         postfilter = PitchPostfilter(1, 1.0)
@@ -65,9 +68,9 @@ class PitchPostfilter:
     def _next(self) -> np.ndarray:
         """Add the next frame to the sums, and return the hop that no later frame reaches."""
         for stream, sound in enumerate(self.sound[:, : 2 * self.REACH]):
-            period, likeness = self._period(sound, self.periods[stream])
-            self.periods[stream] = period if likeness > PERIODIC else 0
-            gain = self.strength * np.clip((likeness - LEAST) / (FULL - LEAST), 0.0, 1.0)
+            period, correlation = self._period(sound, self.periods[stream])
+            self.periods[stream] = period if correlation > PERIODIC else 0
+            gain = self.strength * np.clip((correlation - LEAST) / (FULL - LEAST), 0.0, 1.0)
             before, frame, after = (
                 sound[self.REACH + shift - HOP :][: 2 * HOP] for shift in (-period, 0, period)
             )
@@ -88,9 +91,9 @@ class PitchPostfilter:
         power = np.maximum(power[2 * HALF :] - power[: -2 * HALF], 1e-9)  # from each sample on
         products = np.correlate(sound, frame) / np.sqrt(power * power[LONGEST])
         lags = np.arange(SHORTEST, LONGEST + 1)
-        likeness = 0.5 * (products[LONGEST - lags] + products[LONGEST + lags])
-        scores = likeness - LONGER * lags * likeness
+        correlation = 0.5 * (products[LONGEST - lags] + products[LONGEST + lags])
+        scores = correlation - LONGER * lags * correlation
         if before:
             scores = scores - JUMP * np.minimum(1.0, np.abs(np.log2(lags / before)) / OCTAVES)
         best = int(np.argmax(scores))
-        return int(lags[best]), float(likeness[best])
+        return int(lags[best]), float(correlation[best])

@@ -8,12 +8,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from vqwn_kit import __version__
 from vqwn_kit.data.arrays import load_arrays, save_arrays
 from vqwn_kit.errors import InputError
 from vqwn_kit.models.tensorflow import tf
@@ -177,7 +177,7 @@ class TrainingLoop:
         facts = {
             "settings": (self.config, getattr(self, "preset", None), shapes),
             "data": self.data_identity,
-            "version of vqwn_kit or TensorFlow": (__version__, tf.__version__),
+            "version of vqwn_kit or TensorFlow": (metadata.version("vqwn_kit"), tf.__version__),
             "checkpoint": self.step,
         }
         table = self.workers.collect([zlib.crc32(repr(f).encode()) for f in facts.values()])
