@@ -44,7 +44,8 @@ function prepareRoot(el, name, label, onkey) {
   el.tabIndex = 0;
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", label);
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  // On the focused element itself, too: Notebook 7 has shortcuts, such as O, of whatever has the focus.
+  el.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("input, select");
@@ -325,22 +326,25 @@ async function modelWithin(model, name) {
 
 /**
  * Opens what belongs to a number, such as the page of a code, in `box`: the widget that Python makes
- * of it, while the `kernel` is not gone, or in a page of its own the file that `hrefs` names.
+ * of it, by anywidget's `host`, while the `kernel` is not gone, or in a page of its own the file that
+ * `hrefs` names.
  */
-function openerOf(model, box, kernel) {
-  let gone = false, shown = null;
+function openerOf(model, box, kernel, host) {
+  let shown = null, view = new AbortController(); // which ends the view that is shown
   const waiting = h("div", { class: "vq-note", role: "status" });
   const hrefs = () => model.get("hrefs") ?? {};
   async function show() {
-    const inner = await modelWithin(model, "opened"), refused = model.get("refused");
-    if (gone) return;
+    const opened = model.get("opened"), refused = model.get("refused");
     if (refused) box.replaceChildren(h("div", { class: "vq-problem", role: "alert" }, refused));
-    if (!inner || inner === shown || !model.widget_manager) return;
-    shown = inner;
-    const view = await model.widget_manager.create_view(inner);
-    if (gone) return;
-    box.replaceChildren(view.el);
-    requestAnimationFrame(() => view.el.scrollIntoView?.({ block: "nearest", behavior: "smooth" }));
+    if (!opened || opened === shown || !host) return;
+    shown = opened;
+    view.abort();
+    const { signal } = (view = new AbortController());
+    const widget = await host.getWidget(opened.replace("IPY_MODEL_", "anywidget:")), root = h("div");
+    if (signal.aborted) return;
+    box.replaceChildren(root);
+    await widget.render({ el: root, signal });
+    requestAnimationFrame(() => root.scrollIntoView({ block: "nearest", behavior: "smooth" }));
   }
   const unfollow = follow(model, { "opened refused": show }), lose = () => waiting.remove();
   model.on("comm_live_update", lose);
@@ -363,7 +367,7 @@ function openerOf(model, box, kernel) {
       shown = null;
       model.send({ do: "open", number });
     },
-    leave: () => { gone = true; unfollow(); model.off("comm_live_update", lose); },
+    leave: () => { view.abort(); unfollow(); model.off("comm_live_update", lose); },
   };
 }
 
@@ -399,11 +403,13 @@ function takeDrops(el, ready, take) {
 
 // The explorer: points on maps, with facts, links to other points, and a sound on each click.
 
+/** What other maps mark in a map, by its key: { points, from, text }. */
+const marks = (globalThis.vqwnMarks ??= new Map());
 const MARGIN = 30, MAP_HEIGHT = 470;
 const HELP = [["← ↑ → ↓", "next point"], ["Enter", "play"], ["1–9", "sound"], ["/", "find"], ["C", "colour"], ["M", "map"],
   ["+ − 0", "zoom"], ["Shift drag", "choose points"], ["Esc", "clear selection"]];
 
-function render({ model, el }) {
+function render({ model, el, host }) {
   const names = model.get("names"), count = names.length;
   const numbers = bytesOf(model.get("numbers"), Int32Array), sizes = bytesOf(model.get("sizes"), Float32Array);
   const crosses = bytesOf(model.get("crosses")), viridis = bytesOf(model.get("viridis")), palette = model.get("palette");
@@ -432,7 +438,7 @@ function render({ model, el }) {
   const side = h("div", { class: "vq-side" }), legend = h("div", { class: "vq-legend" });
   const status = h("div", { class: "vq-note vq-status", role: "status" });
   const kernel = watchKernel(model, el, () => { pending = null; message = ""; dress(); });
-  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel), opens = (n) => door.ready() && (model.get("opens") || (model.get("hrefs") ?? {})[n]);
+  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel, host), opens = (n) => door.ready() && (model.get("opens") || (model.get("hrefs") ?? {})[n]);
   const help = h("div", { class: "vq-help" }, ...helpOf([...HELP, ...(door.ready() ? [OPEN_HELP] : [])]));
   el.append(...[model.get("title") && h("div", { class: "vq-title" }, model.get("title")),
     h("div", { class: "vq-bar" }, mapBar, colours.length ? h("label", {}, "colour", colourSelect) : null, h("label", {}, "find", search), h("span", { class: "vq-grow" }), zoomBar),
@@ -517,7 +523,7 @@ function render({ model, el }) {
     const g = fitCanvas(over, width, MAP_HEIGHT), ink = colourOf(el, "--ink"), mark = colourOf(el, "--mark"), accent = colourOf(el, "--accent");
     const selected = model.get("selected");
     g.strokeStyle = accent; g.lineWidth = 2;
-    for (const n of model.get("lit") ?? []) { g.fillStyle = mark; drawMark(g, 0, positions[2 * n], positions[2 * n + 1], radius(n) + 4); g.globalAlpha = 0.35; g.fill(); g.globalAlpha = 1; g.strokeStyle = mark; g.stroke(); }
+    for (const n of marks.get(model.get("key"))?.points ?? []) { g.fillStyle = mark; drawMark(g, 0, positions[2 * n], positions[2 * n + 1], radius(n) + 4); g.globalAlpha = 0.35; g.fill(); g.globalAlpha = 1; g.strokeStyle = mark; g.stroke(); }
     g.strokeStyle = accent;
     for (const n of model.get("chosen")) { g.beginPath(); g.arc(positions[2 * n], positions[2 * n + 1], radius(n) + 2, 0, 7); g.stroke(); }
     if (drag?.box) { const [a, b, c, d] = drag.box; g.globalAlpha = 0.15; g.fillStyle = accent; g.fillRect(a, b, c - a, d - b); g.globalAlpha = 1; g.strokeRect(a, b, c - a, d - b); }
@@ -569,10 +575,10 @@ function render({ model, el }) {
     }
     const chosen = model.get("chosen").length;
     rows.push(h("div", { class: "vq-chips vq-take" }, h("button", { class: "vq-csv", title: "a CSV file of the points that were chosen by a drag with Shift, or of all", onclick: saveTable }, `Save ${chosen ? `${chosen} points` : "all points"} as CSV`),
-      ...(chosen ? [h("button", { onclick: () => { put(model, { chosen: [] }); light([]); } }, "choose none")] : [])));
+      ...(chosen ? [h("button", { onclick: () => put(model, { chosen: [] }) }, "choose none")] : [])));
     refill(side, ...rows);
     announced.textContent = n < 0 ? "" : [names[n], ...facts.filter(({ values }) => values[n]).map(({ name, values }) => `${name} ${values[n]}`)].join(", ");
-    status.textContent = message; status.hidden = !message;
+    status.textContent = [message, marks.get(model.get("key"))?.text].filter(Boolean).join("\n"); status.hidden = !status.textContent;
     dressLegend();
   }
   function openButton(n) {
@@ -624,24 +630,23 @@ function render({ model, el }) {
     link.click();
     URL.revokeObjectURL(link.href);
   }
-  /** Light in the maps of other runs what belongs to points of this one. */
-  function light(points) {
-    if ((model.get("partners") ?? []).length) put(model, { lit: [] });
-    for (const { key, from, count, to } of model.get("partners") ?? []) {
-      const link = { count, to: bytesOf(to, Int32Array) }, of = points.length === 1 ? names[points[0]] : `${points.length} points`;
-      const detail = { key, points: [...new Set(points.flatMap((n) => leadsTo(link, n)))], of: points.length ? `${of} of ${from}` : "" };
-      window.dispatchEvent(new CustomEvent("vq-light", { detail }));
+  /** Mark points of the other maps for some of this one, and say which share of their frames they cover. */
+  function mark(points) {
+    for (const { key, from, rule, count, ...counts } of model.get("partners") ?? []) {
+      if (!points.length && marks.get(key)?.from !== from) continue; // its marks are of another map
+      const to = bytesOf(counts.to, Int32Array), marked = [...new Set(points.flatMap((n) => leadsTo({ count, to }, n)))];
+      const [every, covered] = [counts.every, counts.covered].map((bytes) => { const values = bytesOf(bytes, Float32Array); return points.reduce((sum, n) => sum + values[n], 0); });
+      const of = points.length === 1 ? names[points[0]] : `${points.length} points`, share = Math.round((100 * covered) / Math.max(1, every));
+      const text = points.length && `marked: ${marked.length} points, ${points.length > 1 ? "at least " : ""}${share} % of the codes at the frames of ${of} of ${from} (${rule})`;
+      marks.set(key, { points: marked, from, text });
+      window.dispatchEvent(new CustomEvent("vq-mark", { detail: key }));
     }
   }
-  function onlight({ detail }) {
-    if (detail.key !== model.get("key")) return;
-    message = detail.of && `lit: ${detail.points.length} points at the same frames as ${detail.of}`;
-    put(model, { lit: detail.points, selected: -1, chosen: [] });
-    dress(); drawOver();
-  }
+  const markSelected = () => { const n = model.get("selected"); mark(n < 0 ? model.get("chosen") : [n]); };
+  const markChosen = () => { const chosen = model.get("chosen"); if (chosen.length) mark(chosen); else markSelected(); };
+  function onmark({ detail }) { if (detail === model.get("key")) { dress(); drawOver(); } }
   function select(n, audible) {
     put(model, { selected: n });
-    light(n < 0 ? [] : [n]);
     if (n >= 0) bringIntoView(n);
     if (audible && n >= 0) play(n, model.get("sound"));
   }
@@ -713,7 +718,7 @@ function render({ model, el }) {
     else if (key === "+" || key === "=") zoom(1 / 0.6);
     else if (key === "-") zoom(0.6);
     else if (key === "0") put(model, { view: [] });
-    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1, chosen: [] }); light([]); dress(); draw(); }
+    else if (key === "Escape") { transport.stop(); focus = -1; message = ""; put(model, { selected: -1, chosen: [] }); dress(); draw(); }
     else return false;
     return true;
   }
@@ -745,7 +750,6 @@ function render({ model, el }) {
     if (was?.box) {
       const [a, b, c, d] = was.box, within = (n) => positions[2 * n] >= a && positions[2 * n] <= c && positions[2 * n + 1] >= b && positions[2 * n + 1] <= d;
       put(model, { chosen: [...Array(count).keys()].filter(within) });
-      light(model.get("chosen"));
       return;
     }
     if (!was || was.moved) return;
@@ -765,15 +769,15 @@ function render({ model, el }) {
     "selected chosen opens": () => { dress(); drawOver(); },
     colour: () => { focus = -1; dress(); draw(); },
     "map view": () => { hover = -1; dress(); draw(); },
-    sound: dress, lit: drawOver,
+    sound: dress, selected: markSelected, chosen: markChosen,
   });
   model.on("msg:custom", onmessage);
-  window.addEventListener("vq-light", onlight);
+  window.addEventListener("vq-mark", onmark);
   const resize = new ResizeObserver(draw);
   resize.observe(stack);
   const unwatch = watchTheme(el, () => { dress(); draw(); });
-  dress(); draw();
-  return () => { kernel.leave(); unfollow(); model.off("msg:custom", onmessage); window.removeEventListener("vq-light", onlight); unwatch(); resize.disconnect(); door.leave(); leave(); };
+  dress(); draw(); markSelected();
+  return () => { kernel.leave(); unfollow(); model.off("msg:custom", onmessage); window.removeEventListener("vq-mark", onmark); unwatch(); resize.disconnect(); door.leave(); leave(); };
 }
 
 /** Scale positions (x, y, x, y, …) to 0 to 1, each axis separately. */

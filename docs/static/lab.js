@@ -44,7 +44,8 @@ function prepareRoot(el, name, label, onkey) {
   el.tabIndex = 0;
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", label);
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  // On the focused element itself, too: Notebook 7 has shortcuts, such as O, of whatever has the focus.
+  el.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("input, select");
@@ -325,22 +326,25 @@ async function modelWithin(model, name) {
 
 /**
  * Opens what belongs to a number, such as the page of a code, in `box`: the widget that Python makes
- * of it, while the `kernel` is not gone, or in a page of its own the file that `hrefs` names.
+ * of it, by anywidget's `host`, while the `kernel` is not gone, or in a page of its own the file that
+ * `hrefs` names.
  */
-function openerOf(model, box, kernel) {
-  let gone = false, shown = null;
+function openerOf(model, box, kernel, host) {
+  let shown = null, view = new AbortController(); // which ends the view that is shown
   const waiting = h("div", { class: "vq-note", role: "status" });
   const hrefs = () => model.get("hrefs") ?? {};
   async function show() {
-    const inner = await modelWithin(model, "opened"), refused = model.get("refused");
-    if (gone) return;
+    const opened = model.get("opened"), refused = model.get("refused");
     if (refused) box.replaceChildren(h("div", { class: "vq-problem", role: "alert" }, refused));
-    if (!inner || inner === shown || !model.widget_manager) return;
-    shown = inner;
-    const view = await model.widget_manager.create_view(inner);
-    if (gone) return;
-    box.replaceChildren(view.el);
-    requestAnimationFrame(() => view.el.scrollIntoView?.({ block: "nearest", behavior: "smooth" }));
+    if (!opened || opened === shown || !host) return;
+    shown = opened;
+    view.abort();
+    const { signal } = (view = new AbortController());
+    const widget = await host.getWidget(opened.replace("IPY_MODEL_", "anywidget:")), root = h("div");
+    if (signal.aborted) return;
+    box.replaceChildren(root);
+    await widget.render({ el: root, signal });
+    requestAnimationFrame(() => root.scrollIntoView({ block: "nearest", behavior: "smooth" }));
   }
   const unfollow = follow(model, { "opened refused": show }), lose = () => waiting.remove();
   model.on("comm_live_update", lose);
@@ -363,7 +367,7 @@ function openerOf(model, box, kernel) {
       shown = null;
       model.send({ do: "open", number });
     },
-    leave: () => { gone = true; unfollow(); model.off("comm_live_update", lose); },
+    leave: () => { view.abort(); unfollow(); model.off("comm_live_update", lose); },
   };
 }
 
@@ -405,7 +409,7 @@ const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s; with Sh
   ["[ ]", "loop start, end"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
 const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 
-function render({ model, el }) {
+function render({ model, el, host }) {
   const rate = model.get("sample_rate"), [bands, frame] = model.get("spectrogram_form");
   const [transport, leave] = transportOf(model.get("key"), rate);
   let tracks, codes = [], codeColours, phones = [], marks = [], hop, pictures, total, drawn = null;
@@ -441,7 +445,7 @@ function render({ model, el }) {
   const trackBar = h("span", { style: "display:contents" });
   const match = h("button", { class: "vq-match", onclick: () => put(model, { matched: !model.get("matched") }) });
   const time = h("span", { class: "vq-time" }), below = h("div", { class: "vq-within" });
-  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel);
+  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel, host);
   const openHere = () => { const here = codeAt(transport.position); if (here) door.open(here[0]); };
   const openButton = h("button", { class: "vq-open", title: "key O", onclick: openHere });
   const base = h("canvas", { "aria-hidden": "true" }), over = h("canvas", { "aria-hidden": "true" });
@@ -794,7 +798,7 @@ const PITCH = 56; // pixels; height of the line of the pitch
  * Show the codes of a lab in `el`, which stands in the lab's root `home`; `send` sends to Python,
  * while the `kernel` is not gone. Returns what the lab calls: when something changed, for a key, and to set the player's model.
  */
-function render({ model, el, home, send, kernel }) {
+function render({ model, el, home, send, kernel, host }) {
   const page = model.get("page"), { rate, hop, codes: K, codebooks: Q, pitch: L } = model.get("about"), frame = hop / rate, palette = bytesOf(model.get("palette"));
   // Pixels: height of a code, of a frame, which has a code of each codebook, and of a line of frames.
   const ROW = Q > 1 ? 18 : 24, CELL = ROW * Math.max(1, Q), BELOW = (L ? PITCH + 8 : Q > 1 ? 8 : 2), unit = Q > 1 ? "frame" : "code";
@@ -806,7 +810,7 @@ function render({ model, el, home, send, kernel }) {
     twice: () => edit("stretch", 2), undo: () => edit("undo"), redo: () => edit("redo"), higher: () => edit("transpose", 1), lower: () => edit("transpose", -1), reset: () => edit("reset"), part: () => playSpan(),
   };
   const buttons = Object.fromEntries(Object.entries(NAMES).filter(([name]) => L || !["higher", "lower"].includes(name)).map(([name, text]) => [name, h("button", { class: `vq-${name}`, onclick: does[name] }, ...(name === "part" ? symbol("▶", text) : [text]))]));
-  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel);
+  const below = h("div", { class: "vq-within" }), door = openerOf(model, below, kernel, host);
   buttons.open = h("button", { class: "vq-open", title: "key O", hidden: true, onclick: () => { const code = codeHere(); if (code !== undefined) door.open(code); } });
   const bar = h("div", { class: "vq-bar" }, h("span", { class: "vq-label" }, "Codes"), ...Object.values(buttons));
   const base = h("canvas"), over = h("canvas");
@@ -1076,11 +1080,30 @@ function growingSound(rate, changed) {
   return me;
 }
 
-function render({ model, el }) {
+/**
+ * Call back with why the microphone cannot be used on this page, "" where it can, and again when the
+ * permission changes. Returns how to end it.
+ */
+function watchMicrophone(changed) {
+  if (!navigator.mediaDevices?.getUserMedia) {
+    changed(isSecureContext ? "this page has no access to a microphone." : "browsers allow the microphone on localhost or over https only.");
+    return () => {};
+  }
+  const end = new AbortController();
+  navigator.permissions?.query({ name: "microphone" }).then((permission) => {
+    const report = () => changed(permission.state === "denied" ? "the microphone is blocked for this page, by the browser's settings or by the editor." : "");
+    if (end.signal.aborted) return;
+    report();
+    permission.addEventListener("change", report, end);
+  }, () => {}); // a browser that does not know this permission
+  return () => end.abort();
+}
+
+function render({ model, el, host }) {
   const page = model.get("page"), { rate, hop, codes: K, codebooks: Q, fewest, note, most, adds } = model.get("about"), namesNow = () => model.get("speakers").map(([name]) => name);
   const send = (message, buffers) => { complaint = ""; if (!kernel.gone) model.send(message, undefined, buffers); };
   const button = (name, text, onclick, title) => h("button", { class: `vq-${name}`, onclick, title }, ...[text].flat());
-  let complaint = "", recording = null, inner = null;
+  let complaint = "", recording = null, inner = null, barred = ""; // why nothing can be recorded
 
   // ---- the source
   const record = button("record", "", () => (recording ? recording.end() : replaceSpeech(startRecording)));
@@ -1089,7 +1112,7 @@ function render({ model, el }) {
   const utterance = h("select", { class: "vq-utterance", "aria-label": "utterance", onchange: () => { const key = utterance.value; if (key) replaceSpeech(() => send({ do: "choose", key })); } },
     h("option", { value: "" }, "choose an utterance…"), ...model.get("utterances").map(([key, text]) => h("option", { value: key }, text ? `${key}: ${text}` : key)));
   const level = h("div", { class: "vq-fill" }), meter = h("div", { class: "vq-progress vq-meter", role: "meter", "aria-valuemin": -80, "aria-valuemax": 0, "aria-label": "level of the microphone in dB", hidden: true }, level);
-  const clock = h("span", { class: "vq-time vq-clock" }), source = h("div", { class: "vq-note vq-source" });
+  const clock = h("span", { class: "vq-time vq-clock" }), without = h("span", { class: "vq-note vq-barred", role: "note" }), source = h("div", { class: "vq-note vq-source" });
   const remark = h("div", { class: "vq-note vq-remark", role: "note" });
   const question = h("div", { class: "vq-row vq-question", role: "alertdialog", "aria-label": "replace the takes", hidden: true });
 
@@ -1121,7 +1144,7 @@ function render({ model, el }) {
 
   const row = (name, ...children) => [h("div", { class: "vq-label" }, name), h("div", { class: "vq-row", role: name ? "group" : null, "aria-label": name || null }, ...children.filter(Boolean))];
   const form = page ? null : h("div", { class: "vq-form" },
-    ...row("Source", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock),
+    ...row("Source", record, choose, file, model.get("utterances").length ? utterance : null, meter, clock, without),
     ...row("", source, question),
     ...row("Voices", voices),
     ...(namesNow().length > 1 ? row("Blend", ends[0], share, ends[1], shares, mixed) : []),
@@ -1132,7 +1155,7 @@ function render({ model, el }) {
     page ? null : h("div", { class: "vq-help" }, ...helpOf([...HELP, ...(K ? STRIP_HELP : []), ...(model.get("about").pitch ? PITCH_HELP : []), ...(K && model.get("opens") ? [OPEN_HELP] : [])]))].filter(Boolean));
   prepareRoot(el, "lab", model.get("title") || "voice lab", onkey);
   const kernel = watchKernel(model, el, () => { recording?.drop(); question.hidden = true; dress(); codes.dress(); });
-  const codes = strip.render({ model, el: stripBox, home: el, send, kernel });
+  const codes = strip.render({ model, el: stripBox, home: el, send, kernel, host });
 
   // A message overtakes trait changes that wait for a busy kernel, so it contains them.
   const settings = () => Object.fromEntries(["voices", "blend", "temperature", "seed", "codebooks"].map((name) => [name, model.get(name)]));
@@ -1141,10 +1164,13 @@ function render({ model, el }) {
   function complain(error) { complaint = error.message ?? String(error); dress(); }
   async function startRecording() {
     complaint = "";
-    if (!navigator.mediaDevices?.getUserMedia) return complain("This browser allows the microphone on localhost or over https only.");
     let input;
     try { input = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false } }); }
-    catch (error) { return complain(error.name === "NotFoundError" ? "No microphone was found." : `The microphone cannot be used (${error.name}): allow it in the browser's settings for this page.`); }
+    catch (error) {
+      complain(error.name === "NotFoundError" ? "No microphone was found: choose a file instead." : `The microphone cannot be used (${error.name}): allow it in the browser's settings for this page, or choose a file.`);
+      setTimeout(() => choose.focus()); // after the click, which moves the focus to the lab
+      return;
+    }
     const recorder = new MediaRecorder(input), parts = [], context = new AudioContext(), analyser = context.createAnalyser(), began = performance.now();
     context.createMediaStreamSource(input).connect(analyser);
     const samples = new Float32Array(analyser.fftSize);
@@ -1206,13 +1232,16 @@ function render({ model, el }) {
     const busy = state === "ready" ? "" : `the lab is ${state}: wait, or stop it`, waits = busy || (recording ? "end the recording first" : "");
     record.replaceChildren(...(recording ? symbol("■", "End") : symbol("●", "Record")));
     record.setAttribute("aria-pressed", String(Boolean(recording)));
-    allow(record, busy);
+    allow(record, busy || barred);
+    choose.classList.toggle("vq-primary", Boolean(barred));
+    without.textContent = barred && `No recording here: ${barred}`;
+    without.hidden = !barred;
     for (const node of [choose, utterance]) allow(node, waits);
     meter.hidden = !recording;
     if (!recording) clock.textContent = "";
     utterance.value = model.get("utterances").some(([key]) => key === about.name) ? about.name : "";
     source.textContent = about.name ? [about.name, about.speaker, `${formatTime(about.seconds)} s`, K && `${about.codes} ${Q > 1 ? `frames of ${Q} codes` : "codes"}, ${(rate / hop).toFixed(0)} per second`, ...about.notes].filter(Boolean).join("  ·  ")
-      : ["Record speech, drop an audio file here, or choose one.", note].filter(Boolean).join(" ");
+      : [barred ? "Choose an audio file, or drop one here." : "Record speech, drop an audio file here, or choose one.", note].filter(Boolean).join(" ");
     remark.textContent = about.remark ? `⚠ ${about.remark}` : "";
     remark.hidden = !about.remark;
     allow(generate, waits || (!about.name ? "record speech, or choose a file or an utterance first" : model.get("voices").length || model.get("blend").on ? "" : "choose a voice first"));
@@ -1320,10 +1349,10 @@ function render({ model, el }) {
   const listen = (message, buffers) => { if ("at" in message) addSound(message, buffers); };
   if (!page) model.on("msg:custom", listen);
   if (model.get("state") === "generating") { layStream(); send({ do: "resend" }); }
-  const unwatch = watchTheme(el, draw);
+  const unwatch = watchTheme(el, draw), leaveMicrophone = page ? () => {} : watchMicrophone((why) => { barred = why; dress(); });
   dressVoices(); dress(); draw(); showPlayer();
   return () => {
-    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); kernel.leave(); unfollow(); unwatch();
+    gone = true; recording?.drop(); growing.stop(); leavePlayer(); unfollowPlayer(); codes.leave(); leaveMicrophone(); kernel.leave(); unfollow(); unwatch();
     if (!page) model.off("msg:custom", listen);
   };
 }

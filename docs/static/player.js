@@ -44,7 +44,8 @@ function prepareRoot(el, name, label, onkey) {
   el.tabIndex = 0;
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", label);
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  // On the focused element itself, too: Notebook 7 has shortcuts, such as O, of whatever has the focus.
+  el.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("input, select");
@@ -325,22 +326,25 @@ async function modelWithin(model, name) {
 
 /**
  * Opens what belongs to a number, such as the page of a code, in `box`: the widget that Python makes
- * of it, while the `kernel` is not gone, or in a page of its own the file that `hrefs` names.
+ * of it, by anywidget's `host`, while the `kernel` is not gone, or in a page of its own the file that
+ * `hrefs` names.
  */
-function openerOf(model, box, kernel) {
-  let gone = false, shown = null;
+function openerOf(model, box, kernel, host) {
+  let shown = null, view = new AbortController(); // which ends the view that is shown
   const waiting = h("div", { class: "vq-note", role: "status" });
   const hrefs = () => model.get("hrefs") ?? {};
   async function show() {
-    const inner = await modelWithin(model, "opened"), refused = model.get("refused");
-    if (gone) return;
+    const opened = model.get("opened"), refused = model.get("refused");
     if (refused) box.replaceChildren(h("div", { class: "vq-problem", role: "alert" }, refused));
-    if (!inner || inner === shown || !model.widget_manager) return;
-    shown = inner;
-    const view = await model.widget_manager.create_view(inner);
-    if (gone) return;
-    box.replaceChildren(view.el);
-    requestAnimationFrame(() => view.el.scrollIntoView?.({ block: "nearest", behavior: "smooth" }));
+    if (!opened || opened === shown || !host) return;
+    shown = opened;
+    view.abort();
+    const { signal } = (view = new AbortController());
+    const widget = await host.getWidget(opened.replace("IPY_MODEL_", "anywidget:")), root = h("div");
+    if (signal.aborted) return;
+    box.replaceChildren(root);
+    await widget.render({ el: root, signal });
+    requestAnimationFrame(() => root.scrollIntoView({ block: "nearest", behavior: "smooth" }));
   }
   const unfollow = follow(model, { "opened refused": show }), lose = () => waiting.remove();
   model.on("comm_live_update", lose);
@@ -363,7 +367,7 @@ function openerOf(model, box, kernel) {
       shown = null;
       model.send({ do: "open", number });
     },
-    leave: () => { gone = true; unfollow(); model.off("comm_live_update", lose); },
+    leave: () => { view.abort(); unfollow(); model.off("comm_live_update", lose); },
   };
 }
 
@@ -404,7 +408,7 @@ const HELP = [["Space", "play"], ["1–9", "track"], ["← →", "0.1 s; with Sh
   ["[ ]", "loop start, end"], ["Esc", "no loop"], ["+ −", "zoom"], ["Z", "zoom to loop, or all"], ["M", "match levels"]];
 const RATING_WORDS = ["bad", "poor", "fair", "good", "excellent"];
 
-function render({ model, el }) {
+function render({ model, el, host }) {
   const rate = model.get("sample_rate"), [bands, frame] = model.get("spectrogram_form");
   const [transport, leave] = transportOf(model.get("key"), rate);
   let tracks, codes = [], codeColours, phones = [], marks = [], hop, pictures, total, drawn = null;
@@ -440,7 +444,7 @@ function render({ model, el }) {
   const trackBar = h("span", { style: "display:contents" });
   const match = h("button", { class: "vq-match", onclick: () => put(model, { matched: !model.get("matched") }) });
   const time = h("span", { class: "vq-time" }), below = h("div", { class: "vq-within" });
-  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel);
+  const kernel = watchKernel(model, el, () => dress()), door = openerOf(model, below, kernel, host);
   const openHere = () => { const here = codeAt(transport.position); if (here) door.open(here[0]); };
   const openButton = h("button", { class: "vq-open", title: "key O", onclick: openHere });
   const base = h("canvas", { "aria-hidden": "true" }), over = h("canvas", { "aria-hidden": "true" });
