@@ -175,8 +175,12 @@ def test_the_script_that_chooses_settings_of_synthesis(full, parallel):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
-    assert [row[:4] for row in rows] == [["0", "0", "0", "1"], ["0", "0", "0", "0.5"]]
-    for _, _, _, _, *measured in rows:
-        assert len(measured) == 6
-        assert all(float(measured[i]) > 0 and 1 < float(measured[i + 1]) < 5 for i in (0, 3))
-        assert all(-60 < float(measured[i]) < 40 for i in (2, 5))
+    assert [row[:5] for row in rows] == [["0"] * 4 + ["1"], ["0"] * 4 + ["0.5"]]
+    for row in rows:
+        measured = list(map(float, row[5:]))
+        assert len(measured) == 8
+        for error, opinion, voicing, level in (measured[:4], measured[4:]):
+            assert error > 0
+            assert 1 < opinion < 5
+            assert 0 <= voicing <= 100
+            assert -60 < level < 40
