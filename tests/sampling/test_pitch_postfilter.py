@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import tones
 from vqwn_kit.data.audio import SAMPLE_RATE
-from vqwn_kit.sampling.pitch_postfilter import LONGEST, PitchPostfilter
+from vqwn_kit.sampling.pitch_postfilter import HOP, LONGEST, PitchPostfilter
 
 SOUND = 0.1 * np.stack([tones(0.4, hertz, seed) for seed, hertz in enumerate((150, 240))])
 
@@ -49,6 +49,37 @@ def test_a_gain_grows_with_the_strength(rng):
     assert left[0] == pytest.approx(1.0, abs=1e-6)
     assert left[1] == pytest.approx((1 + 0.5 * 0.5**2) / 1.5**2, abs=0.06)
     assert left[2] < left[1] - 0.08
+
+
+def test_the_gain_falls_with_the_correlation(rng):
+    """Noise of 1.6 times the power of a voice leaves a correlation of 0.38, and a gain of 0.6."""
+    clean = voice(160.0)
+    noise = np.sqrt(1.6 * power(clean)) * rng.normal(size=clean.shape)
+    left = power(filtered(clean + noise) - clean) / power(noise)
+    assert left == pytest.approx((1 + 0.5 * 0.6**2) / 1.6**2, abs=0.07)
+
+
+@pytest.mark.parametrize("hertz", [160.0, 320.0])
+def test_periods_are_followed_in_noise_as_loud_as_the_voice(hertz, rng):
+    """Neither doubled, nor another one in each frame."""
+    clean = voice(hertz, 1.0)
+    sound = clean + np.sqrt(power(clean)) * rng.normal(size=clean.shape)
+    postfilter, periods = PitchPostfilter(1, 1.0), []
+    for part in np.split(sound, range(HOP, sound.shape[1], HOP), axis=1):
+        postfilter(part)
+        periods += [*postfilter.periods[postfilter.periods > 0]]
+    assert len(periods) > 100
+    assert np.mean(np.abs(np.array(periods) * hertz / SAMPLE_RATE - 1) < 0.03) > 0.95
+
+
+def test_of_periods_that_correlate_alike_the_shortest_is_taken(rng):
+    """Where no period is known yet: one and five periods of a noisy voice differ by chance."""
+    clean = voice(320.0, 1.0)
+    sound = (clean + np.sqrt(0.5 * power(clean)) * rng.normal(size=clean.shape))[0]
+    postfilter = PitchPostfilter(1, 1.0)
+    starts = range(0, len(sound) - 2 * postfilter.REACH, HOP)
+    found = [postfilter._period(sound[n:][: 2 * postfilter.REACH], 0)[0] for n in starts]
+    assert np.mean(np.array(found) == 50) > 0.5
 
 
 def test_noise_and_silence_stay_as_they_are(rng):
