@@ -26,6 +26,8 @@ from tests.browsing import (
 )
 from tests.conftest import tones
 from vqwn_kit.data import audio
+from vqwn_kit.widgets.page import write_page
+from vqwn_kit.widgets.player import Player
 
 pytestmark = pytest.mark.browser
 
@@ -425,4 +427,31 @@ def test_saved_pages_play_from_disk_without_a_network(notebook, lab, browser, sc
     assert overflow <= 0
     assert page.errors == []
     assert all(url.startswith("file:") for url in requested)
+    page.close()
+
+
+KEEP = """<script>
+const models = [], keep = (make) => (text) => (models.push(make(text)), models[models.length - 1]);
+</script>"""
+COLOURS = """(node) => {
+  const { data } = node.getContext("2d").getImageData(70, 120, 200, 100);
+  return new Set(new Uint32Array(data.buffer)).size;
+}"""
+
+
+@pytest.mark.parametrize("order", [["pcm", "spectrograms"], ["spectrograms", "pcm"]])
+def test_traits_that_come_one_by_one_are_shown_together(browser, tmp_path, order):
+    """As marimo sets them, in any order: a track without its spectrogram cannot be drawn."""
+    players = [Player(dict.fromkeys(names, tones(0.5, 150.0))) for names in (["a"], ["a", "b"])]
+    file = write_page(tmp_path / "players.html", [KEEP, *players], "players")
+    text = file.read_text("utf-8").replace("model: pageModel(", "model: keep(pageModel)(")
+    file.write_text(text, "utf-8")
+    page = new_page(browser)
+    page.goto(file.as_uri())
+    copy = "(names) => names.forEach((name) => models[0].set(name, models[1].get(name)))"
+    page.evaluate(copy, [*order, "names", "gains_db", "own"])
+    player = page.locator(".vq-player").first
+    player.locator(".vq-track").nth(1).click()
+    assert player.locator("canvas").first.evaluate(COLOURS) > 20
+    assert page.errors == []
     page.close()

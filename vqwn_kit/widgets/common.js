@@ -275,11 +275,21 @@ function transportOf(key, rate) {
   return [transport, leave];
 }
 
-/** Follow traits: follow(model, { "active loop": f }) calls f on changes; returns how to end it. */
+/**
+ * Follow traits: follow(model, { "active loop": f }) calls f after changes, once for all that come
+ * together: Jupyter sets the traits of a message at once, marimo one after another in any order.
+ * Returns how to end it.
+ */
 function follow(model, handlers) {
-  const pairs = Object.entries(handlers).flatMap(([names, call]) => names.split(" ").map((name) => [`change:${name}`, call]));
+  const waiting = new Set();
+  let ended = false;
+  const pairs = Object.entries(handlers).flatMap(([names, call]) => {
+    const run = () => { waiting.delete(call); if (!ended) call(); };
+    const later = () => { if (!waiting.has(call)) { waiting.add(call); queueMicrotask(run); } };
+    return names.split(" ").map((name) => [`change:${name}`, later]);
+  });
   pairs.forEach(([event, call]) => model.on(event, call));
-  return () => pairs.forEach(([event, call]) => model.off(event, call));
+  return () => { ended = true; pairs.forEach(([event, call]) => model.off(event, call)); };
 }
 
 /** Set traits and send them to Python. */
