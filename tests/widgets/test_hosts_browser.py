@@ -43,6 +43,9 @@ CELLS = [
     "        for code in source:\n"
     "            yield np.tile(code / 16 * sine[:16_000], (len(voices), 1)).astype('float32')\n"
     "VoiceLab(Voice())",
+    "monitor = vq.monitor(vq.example_corpus(), 'tiny', steps=200_000, save='run/weights',\n"
+    "                     log_every=2, reconstruct_every=4, seconds=0.3, progress=False)\n"
+    "monitor",
 ]
 
 
@@ -64,24 +67,30 @@ def open_jupyter_notebook(browser, folder):
         yield page
 
 
-def open_marimo(browser, folder):
+def open_marimo(browser, folder, cells=CELLS, **settings):
     """Yield a page of a marimo notebook that runs as an app."""
-    cells = [f"@app.cell\ndef _():\n{textwrap.indent(cell, '    ')}\n\n\n" for cell in CELLS]
+    cells = [f"@app.cell\ndef _():\n{textwrap.indent(cell, '    ')}\n\n\n" for cell in cells]
     file = folder / "widgets.py"
     file.write_text("".join(["import marimo\n\napp = marimo.App()\n\n\n", *cells]))
     with marimo_run(file) as address:
-        page = new_page(browser)
+        page = new_page(browser, **settings)
         page.goto(address)
         yield page
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium."""
+    with chromium() as started:
+        yield started
+
+
 @pytest.fixture(scope="module", params=[open_jupyter_notebook, open_marimo])
-def page(request, tmp_path_factory):
-    """A page of a host that shows a player, an explorer and a voice lab."""
-    with chromium() as browser:
-        for page in request.param(browser, tmp_path_factory.mktemp("host")):
-            page.set_default_timeout(25_000)
-            yield page
+def page(request, browser, tmp_path_factory):
+    """A page of a host that shows a player, an explorer, a voice lab and a monitor."""
+    for page in request.param(browser, tmp_path_factory.mktemp("host")):
+        page.set_default_timeout(25_000)
+        yield page
 
 
 def test_tracks_play_and_switch(page):
@@ -141,3 +150,26 @@ def test_the_lab_edits_generates_and_records(page):
     lab.get_by_text("recording  ·").wait_for()
     assert lab.locator(".vq-track").all_inner_texts() == ["1 original"]
     assert [error for error in page.errors if "/static/notebook/" not in error] == []
+
+
+def test_a_training_is_started_and_stopped(page):
+    monitor, state = page.locator(".vq-monitor"), "[data-state={}].vq-monitor"
+    monitor.locator(".vq-start").click()
+    page.locator(state.format("running")).wait_for()
+    monitor.get_by_text("step 4").first.wait_for()
+    monitor.locator(".vq-player .vq-play").click()
+    assert loudest(page, 800) > 0.01  # a reconstruction
+    monitor.locator(".vq-stop").click()
+    page.locator(state.format("stopped")).wait_for()
+    assert int(monitor.locator(".vq-steps").get_attribute("data-step")) >= 4
+    assert [error for error in page.errors if "/static/notebook/" not in error] == []
+
+
+@pytest.mark.parametrize(("theme", "system"), [("light", "dark"), ("dark", "light")])
+def test_marimos_theme_counts_more_than_the_systems(theme, system, browser, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(f'[tool.marimo.display]\ntheme = "{theme}"\n')
+    for page in open_marimo(browser, tmp_path, CELLS[:2], color_scheme=system):
+        player = page.locator(".vq-player")
+        player.wait_for()
+        dark = player.evaluate("(node) => node.classList.contains('vq-dark')")
+        assert dark == (theme == "dark")
