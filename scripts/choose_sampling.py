@@ -46,6 +46,27 @@ def measures(sounds, waves, expected) -> list[str]:
     return [f"{error:.2f}", f"{mos:.2f}", f"{voicing:.1f}", f"{loudest:+.1f}"]
 
 
+def refusal(run: vq.Run, options: argparse.Namespace) -> str:
+    """Return why a run cannot be sampled with these settings, or ""."""
+    if not run.model.is_autoregressive:
+        return f"{options.run} predicts mel bands: expected a run whose decoder is a WaveNet"
+    mel = run.model.decoder.get_mel_decoder()
+    if mel is None and (options.contrast or options.match_bands or options.postfilter):
+        return f"{options.run} has no linear prediction: give --temperature or --pitch-postfilter"
+    if any(options.match_bands or []) and run.model.hop_length >= mel.spectrum.window_length:
+        return f"{options.run} has frames as long as a window: its bands cannot be matched"
+    limits = (
+        ("--postfilter", options.postfilter, 0.99),
+        ("--contrast", options.contrast, 2.0),
+        ("--match-bands", options.match_bands, 1.0),
+        ("--pitch-postfilter", options.pitch_postfilter, 1.0),
+    )
+    for name, values, most in limits:
+        if any(not 0.0 <= value <= most for value in values or []):
+            return f"{name} {values}: expected 0 to {most:g}"
+    return ""
+
+
 def main() -> None:
     """Print the table, one line for each choice as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -57,6 +78,8 @@ def main() -> None:
     parser.add_argument("--temperature", type=temperature_of, nargs="+", default=[1.0])
     options = parser.parse_args()
     run = vq.load_run(options.run)
+    if why := refusal(run, options):
+        parser.error(why)
     store = store_of(run, options.data, True)
     numbers = select_utterances(run, store, "train", options.sentences)
     utterances = [store.corpus.utterances[number] for number in numbers]
@@ -67,19 +90,6 @@ def main() -> None:
     voices = [[utterance.speaker, following[utterance.speaker]] for utterance in utterances]
     decoder = run.model.decoder
     codec, mel = decoder.codec, decoder.get_mel_decoder()
-    if mel is None and (options.contrast or options.match_bands or options.postfilter):
-        parser.error(
-            f"{options.run} has no linear prediction: give --temperature or --pitch-postfilter"
-        )
-    limits = (
-        ("--postfilter", options.postfilter, 0.99),
-        ("--contrast", options.contrast, 2.0),
-        ("--match-bands", options.match_bands, 1.0),
-        ("--pitch-postfilter", options.pitch_postfilter, 1.0),
-    )
-    for name, values, most in limits:
-        if any(not 0.0 <= value <= most for value in values or []):
-            parser.error(f"{name} {values}: expected 0 to {most:g}")
     choices = itertools.product(
         options.postfilter or [codec.postfilter],
         options.contrast or [mel.contrast if mel else 0.0],

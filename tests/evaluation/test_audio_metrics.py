@@ -184,3 +184,7 @@ def test_the_script_that_chooses_settings_of_synthesis(full, parallel):
             assert 1 < opinion < 5
             assert 0 <= voicing <= 100
             assert -60 < level < 40
+    of_bands = [*command[:2], ROOT / "results/mini/first_stage"]
+    done = subprocess.run(of_bands, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert "predicts mel bands: expected a run whose decoder is a WaveNet" in done.stderr

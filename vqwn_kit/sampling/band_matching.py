@@ -76,7 +76,7 @@ class BandMatching:
 
     def _next(self) -> np.ndarray:
         """Add the next frame to the sums, and return the hop that no later frame reaches."""
-        target = self.bands[:, min(self.frame - self.kept, self.bands.shape[1] - 1)]
+        target = self.bands[:, self.frame - self.kept]
         for stream, bands in enumerate(target):
             frame = self.sound[stream, : len(self.window)]
             self.sums[stream] += self.window * self._changed(self.window * frame, bands)
