@@ -17,7 +17,7 @@ from tests.browsing import chromium, jupyterlab, level, none_failed, open_notebo
 PREPARED = "import vqwn_kit as vq"
 CELLS = {
     "saved sounds of a run": 'vq.play("mini", "kumo_036", saved=True)',
-    "a reconstruction, the run is loaded": 'vq.play("mini", "kumo_036")',
+    "a reconstruction; loads TensorFlow and the run": 'vq.play("mini", "kumo_036")',
     "a reconstruction and two conversions": 'vq.play("mini", "joe_036", ["alpha", "tebukuro"])',
     "voice lab: its first samples": 'vq.voice_lab("mini").choose("joe_036")',
 }
