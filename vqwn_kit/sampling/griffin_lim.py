@@ -29,12 +29,13 @@ def griffin_lim(bands: np.ndarray, spectrum: LogMel, seed: int = 0) -> np.ndarra
     more = max(1, 1 + -(-spectrum.n_fft // spectrum.hop_length) - len(bands))
     padded = np.pad(bands, ((0, more), (0, 0)), mode="edge")
     power = librosa.db_to_power(np.minimum(padded.T, LOUDEST).astype(np.float32))
+    first_phases = {"rng" if librosa.__version__ >= "1" else "random_state": seed}
     waveform = librosa.griffinlim(
         np.sqrt(np.maximum(inverse @ power, 0.0)),
         n_fft=spectrum.n_fft,
         hop_length=spectrum.hop_length,
         win_length=spectrum.window_length,
-        random_state=seed,
+        **first_phases,
     )
     length = len(bands) * spectrum.hop_length
     return waveform[:length].clip(-1.0, 1.0).astype(np.float32)
