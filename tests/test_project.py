@@ -265,6 +265,7 @@ def test_committed_notebooks_are_executed_lean_and_clean():
         assert any("image/png" in output.get("data", {}) for output in outputs), path.name
         assert not any(output["output_type"] == "error" for output in outputs), path.name
         assert str(Path.home()) not in json.dumps(outputs), path.name
+        assert "absl::" not in json.dumps(outputs), f"{path.name}: start-up lines of TensorFlow"
         sources = ["".join(cell["source"]) for cell in content["cells"]]
         assert sources[0].startswith(f"# {path.name[:2]} · "), path.name
         assert {"## Setup", "## What we learned", "## Try it"} <= set(

@@ -1,8 +1,10 @@
 """Measures of sampled sounds, on sounds whose answer is known."""
 
+import re
 import subprocess
 import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,3 +190,23 @@ def test_the_script_that_chooses_settings_of_synthesis(full, parallel):
     done = subprocess.run(of_bands, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 2
     assert "predicts mel bands: expected a run whose decoder is a WaveNet" in done.stderr
+
+
+def test_the_measures_of_the_guide_are_right(voices, original, noise):
+    """The two examples, as they stand there."""
+    guide = (ROOT / "site/guides/evaluation.md").read_text("utf-8").partition("## To add a mea")[2]
+    names = vars(audio_metrics) | {"metrics": SimpleNamespace(), "ScoreCard": ScoreCard}
+    for block in re.findall(r"```py\n(.*?)```", guide, flags=re.DOTALL):
+        exec(block, names)
+    for name in ("repeats", "zero_crossing_rate"):
+        setattr(names["metrics"], name, names[name])
+    assert names["repeats"](np.array([1, 1, 1, 2, 2])) == 0.75
+    sine = np.sin(2 * np.pi * 100 * np.arange(16_000) / 16_000 + 0.1)
+    assert names["zero_crossing_rate"](sine) == pytest.approx(200, abs=1)
+    card = ScoreCard({})
+    names["score_repeats"](card, voices)
+    shares = [names["repeats"](voices.codes[number]) for number in voices.held_out]
+    assert card["repeats"].value == pytest.approx(100 * np.mean(shares))
+    name = "zero-crossing error, reconstruction"
+    assert scored(names["score_crossings"], voices, original, again(original))[name].value == 0.0
+    assert scored(names["score_crossings"], voices, original, noise)[name].value > 1000.0

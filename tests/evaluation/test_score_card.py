@@ -207,3 +207,11 @@ def test_a_corpus_without_held_out_utterances_is_refused(full, parallel):
     part = replace(parallel.corpus, name="part", utterances=utterances)
     with pytest.raises(vq.InputError, match="no utterance in the split 'held_out'"):
         vq.score_card(full[0], part, progress=False)
+
+
+def test_shares_are_shown_in_percent_and_only_errors_exceed_100():
+    card = vq.ScoreCard({})
+    row = card.add("codebook", "repeats", Estimate(0.9, 0.7, 1.1, 9), "%", "frames")
+    assert (row.value, row.low, row.high) == pytest.approx((90, 70, 100))
+    row = card.add("units", "edit distance", Estimate(1.2, 0.9, 1.5, 9), "%", "codes")
+    assert (row.value, row.low, row.high) == pytest.approx((120, 90, 150))

@@ -1,5 +1,7 @@
 """Sound files -> sound files, while they are synthesised."""
 
+import time
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +11,7 @@ from vqwn_kit import InputError, build_model, convert_voice, load_audio, load_pr
 from vqwn_kit.data.audio import save_audio
 from vqwn_kit.data.long_audio import Survey, survey
 from vqwn_kit.sampling import files, parts
-from vqwn_kit.sampling.files import convert_files, name_files
+from vqwn_kit.sampling.files import convert_files, name_files, synthesising
 
 
 @pytest.fixture
@@ -143,3 +145,14 @@ def test_names_say_source_and_voice_and_no_two_are_one(tmp_path):
     assert name_files(tmp_path, [tmp_path / "x.wav"], ["a"]) == [[tmp_path / "x_as_a-2.wav"]]
     originals = name_files(tmp_path, ["x.wav"], ["a"], "20_{speaker}")
     assert originals == [[tmp_path / "20_a.wav"]]
+
+
+def test_the_time_until_the_first_sample_is_not_in_the_estimate(capsys):
+    """It is that of the compiler: a bar would promise hours."""
+    with synthesising(100, progress=True) as advance:
+        time.sleep(1.1)
+        advance(50)
+        advance(50)
+    shown = capsys.readouterr().err
+    assert "preparing" in shown
+    assert "100/100 [00:00<00:00" in shown

@@ -184,6 +184,18 @@ def _add_nearest_voices(card: ScoreCard, context: EvaluationContext, sounds: lis
                 card.add_ratio("speakers", name, "%", sentences, hits, None, note, share=True)
 
 
+def beside_originals(
+    sounds: list[Sound], kinds: Sequence[str] = KINDS[:2]
+) -> tuple[list[Sound], list[tuple[np.ndarray, np.ndarray]]]:
+    """Return the sounds of the second kind, and for each the waveforms of its original and of it.
+
+    The originals are those of the first kind.
+    """
+    originals = {s.number: s.waveform for s in sounds if s.kind == kinds[0]}
+    again = [s for s in sounds if s.kind == kinds[1]]
+    return again, [(originals[s.number], s.waveform) for s in again]
+
+
 def score_quality(
     card: ScoreCard,
     context: EvaluationContext,
@@ -191,9 +203,7 @@ def score_quality(
     kinds: Sequence[str] = KINDS[:2],
 ) -> None:
     """Add distances of the sounds of the second kind to their originals, of the first."""
-    originals, kind = {s.number: s for s in sounds if s.kind == kinds[0]}, kinds[1]
-    again = [s for s in sounds if s.kind == kind]
-    pairs = [(originals[s.number].waveform, s.waveform) for s in again]
+    (again, pairs), kind = beside_originals(sounds, kinds), kinds[1]
     add = partial(add_mean, card, context, again)
     name, note = f"mel-cepstral distance, {kind}", "to the original, frame by frame"
     add(name, "dB", (mel_cepstral_distance(*pair) for pair in pairs), note)

@@ -159,12 +159,12 @@ class ScoreCard(Shown):
         observations: int = 0,
         sentences: dict[str, float] | None = None,
     ) -> Row:
-        """Add a row and return it; a plain number is a count, and shares are shown in %.
+        """Add a row and return it; a plain number is a count.
 
         Args:
             section: of the card.
             name: of the measure.
-            estimate: its value and interval.
+            estimate: its value and interval; with the unit %, as shares, 1 for 100 %.
             unit: its unit.
             of: what was observed, such as "sounds".
             note: shown beside it.
@@ -178,7 +178,7 @@ class ScoreCard(Shown):
         signed = ("bits", "% fewer", "of 1")  # only differences and information can be negative
         if limits[0] is not None and unit not in signed:
             limits[0] = max(0.0, limits[0])
-        if limits[1] is not None and unit == "%":
+        if limits[1] is not None and unit == "%" and estimate.value <= 1.0:  # else an error
             limits[1] = min(100.0, limits[1])
         if estimate.n < observations:
             of = f"sentences, {observations} {of}"

@@ -136,11 +136,15 @@ def synthesising(total: int, progress: bool) -> Iterator[Callable[[int], None]]:
 
     def advance(samples: int) -> None:
         nonlocal done
+        if not done:  # the sampler was compiled, which says nothing of the time left
+            bar.unpause()
+            bar.set_postfix_str("", refresh=False)
         done = min(total, done + samples)
         bar.update(done - bar.n)
 
     try:
         with tqdm(total=total, disable=not progress, **form) as bar:
+            bar.set_postfix_str("preparing")
             yield advance
     except KeyboardInterrupt:
         seconds = f"{done / SAMPLE_RATE:.1f} s of {total / SAMPLE_RATE:.1f} s"

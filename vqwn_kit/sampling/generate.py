@@ -9,6 +9,7 @@ from vqwn_kit.data.audio import SAMPLE_RATE
 from vqwn_kit.errors import InputError
 from vqwn_kit.models.vqvae import VQVAE, as_batch
 from vqwn_kit.sampling.codes import checked_codes, quantize
+from vqwn_kit.sampling.files import synthesising
 from vqwn_kit.sampling.parts import (
     Speaker,
     condition_codes,
@@ -251,18 +252,15 @@ def synthesise(
     Raises:
         Interrupted: by the keyboard; it holds the waveforms up to then.
     """
-    from tqdm import tqdm
-
     total, done, waveforms = frames * model.hop_length, 0, np.zeros((0, 0), np.float32)
-    bar = tqdm(total=total, desc="synthesise", unit="sample", disable=not progress)
     try:
-        with bar:
+        with synthesising(total, progress) as advance:
             for part in sound_of(model, parts, precision, **settings):
                 if not waveforms.size:
                     waveforms = np.zeros((len(part), total), np.float32)
                 waveforms[:, done : done + part.shape[1]] = part
                 done += part.shape[1]
-                bar.update(part.shape[1])
+                advance(part.shape[1])
                 if stop is not None and stop.is_set():
                     break
     except KeyboardInterrupt:

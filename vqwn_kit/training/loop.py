@@ -117,6 +117,7 @@ class TrainingLoop:
         look = {"bar_format": BAR, "mininterval": 1.0, "disable": not shown}
         bar = tqdm(total=steps, initial=self.position, desc=title, **look)
         with interruptible(self.stop_requested) as interrupted, bar:
+            bar.set_postfix_str("compiling")
             self._check_same()
             batches = self.batches()
             self.workers.set_as_first(self._all_variables())
@@ -150,8 +151,10 @@ class TrainingLoop:
             loss = self.train_step(batch)
             self._before = None
             self.step += 1
-            if self.step == first[0] + 1:  # it compiled
+            if self.step == first[0] + 1:  # it compiled, which says nothing of the time left
                 start = time.perf_counter()
+                bar.unpause()
+                bar.set_postfix_str("", refresh=False)
             self.seconds = before + time.perf_counter() - start
             self.spent = (self.seconds - before) / limit
             self.position = self._schedule_position(*first)
