@@ -16,14 +16,16 @@ STALE := $(shell test -e $(BIN)/pip && { test ! -e $(BIN)/vqwn || \
   version=$$($(BIN)/python $(VERSION) 2>&1) && test "$$version" = "$$($(WANTED) $(VERSION) 2>&1)" || echo yes)
 export KERAS_BACKEND := tensorflow
 .DEFAULT_GOAL := help
-.PHONY: help run test test-notebooks test-slow browser lab notebooks site lint lock clean stale
+.PHONY: help install run test test-notebooks test-slow browser lab notebooks site lint lock clean stale
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
+install: $(READY) ## install into .venv, and nothing else
+
 run: $(READY) ## train on the bundled corpus, synthesise, measure, report: about eight minutes
 	@$(BIN)/vqwn run $(if $(PRESET),--preset $(PRESET)) $(if $(FRESH),--fresh) \
-	  $(if $(STEPS),--steps $(STEPS)) $(if $(MINUTES),--minutes $(MINUTES))
+	  $(if $(STEPS),--steps $(STEPS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JUDGED),--judged $(JUDGED))
 
 test: $(READY) ## unit tests, then the notebooks in the fast preset: about a quarter of an hour
 	$(PYTEST) tests
