@@ -111,22 +111,36 @@ function refill(parent, ...children) {
   if (focused >= 0) buttons()[Math.min(focused, buttons().length - 1)]?.focus({ preventScroll: true });
 }
 
-/** Set the class of the dark theme by the background's colour, and call back when it changes. */
+/**
+ * Whether the page around an element is dark: by Jupyter's colours, else by the page's CSS
+ * `color-scheme`, as in marimo, else by the system's theme.
+ */
+function isDark(el) {
+  const style = getComputedStyle(el);
+  if (style.getPropertyValue("--jp-layout-color1")) {
+    const [r, g, b] = style.backgroundColor.match(/[\d.]+/g).map(Number);
+    return 0.299 * r + 0.587 * g + 0.114 * b < 128;
+  }
+  const [light, dark] = ["light", "dark"].map((word) => style.colorScheme.split(" ").includes(word));
+  return light === dark ? matchMedia("(prefers-color-scheme: dark)").matches : dark;
+}
+
+/** Set the class of the dark theme, and call back when it changes. */
 function watchTheme(el, changed) {
+  const dress = () => el.classList.toggle("vq-dark", isDark(el));
   const update = () => {
     if (!el.isConnected) return; // JupyterLab removes distant cells from the page
-    const [r, g, b] = getComputedStyle(el).backgroundColor.match(/[\d.]+/g).map(Number);
-    const dark = 0.299 * r + 0.587 * g + 0.114 * b < 128;
-    el.classList.toggle("vq-dark", dark);
+    dress();
     changed();
   };
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   const observer = new MutationObserver(() => setTimeout(update, 60)); // the new styles are applied later
-  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"] });
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "data-theme", "class"] });
   scheme.addEventListener("change", update);
   const back = new ResizeObserver(update); // also called when the cell is put back
   back.observe(el);
   const late = [0, 400].map((wait) => setTimeout(update, wait));
+  dress();
   return () => { observer.disconnect(); back.disconnect(); scheme.removeEventListener("change", update); late.forEach(clearTimeout); };
 }
 
@@ -277,11 +291,21 @@ function transportOf(key, rate) {
   return [transport, leave];
 }
 
-/** Follow traits: follow(model, { "active loop": f }) calls f on changes; returns how to end it. */
+/**
+ * Follow traits: follow(model, { "active loop": f }) calls f after changes, once for all that come
+ * together: Jupyter sets the traits of a message at once, marimo one after another in any order.
+ * Returns how to end it.
+ */
 function follow(model, handlers) {
-  const pairs = Object.entries(handlers).flatMap(([names, call]) => names.split(" ").map((name) => [`change:${name}`, call]));
+  const waiting = new Set();
+  let ended = false;
+  const pairs = Object.entries(handlers).flatMap(([names, call]) => {
+    const run = () => { waiting.delete(call); if (!ended) call(); };
+    const later = () => { if (!waiting.has(call)) { waiting.add(call); queueMicrotask(run); } };
+    return names.split(" ").map((name) => [`change:${name}`, later]);
+  });
   pairs.forEach(([event, call]) => model.on(event, call));
-  return () => pairs.forEach(([event, call]) => model.off(event, call));
+  return () => { ended = true; pairs.forEach(([event, call]) => model.off(event, call)); };
 }
 
 /** Set traits and send them to Python. */

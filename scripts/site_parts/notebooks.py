@@ -87,7 +87,7 @@ class Notebook:
 
         def as_webp() -> bytes:
             file = io.BytesIO()
-            picture = Image.open(io.BytesIO(content)).convert("RGB")
+            picture = Image.open(io.BytesIO(content)).convert("RGBA").convert("RGB")
             few = picture.quantize(128, dither=Image.Dither.NONE).convert("RGB")
             few.save(file, "WEBP", lossless=True, method=6)
             return file.getvalue()
