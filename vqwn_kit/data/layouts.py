@@ -130,7 +130,8 @@ def _nothing_found(tree: Tree, left_out: dict[str, str]) -> InputError:
         parts = sorted({name.partition("/")[0] for name in loose if "/" in name})
         where = f"no subfolder but {', '.join(parts[:6])}" if parts else "no subfolder"
         hint += f" Some recordings are in {where}: give the pattern of their names (--pattern "
-        hint += f"{guess_pattern(tree)!r}), or --layout single if all are of one speaker."
+        hint += f"{guess_pattern(tree)!r}), or --layout single if all are of one speaker "
+        hint += "(in Python pattern=... or layout='single')."
     return InputError(
         f"{folder} holds no recordings in a known layout; site/guides/your-data.md lists them."
         f"{hint} Put one subfolder per speaker into it, with "
