@@ -16,16 +16,20 @@ def stretch_time(waveform: np.ndarray, sample_rate: int, rate: float = 1.1) -> n
     """Return speech that is `rate` times as fast, float32 (T / rate,), by a phase vocoder."""
     import librosa
 
-    return librosa.effects.time_stretch(_long_enough(waveform), rate=rate, n_fft=FFT)
+    sound = _long_enough(waveform)
+    with np.errstate(invalid="ignore"):  # Numba's code for librosa 1 warns of casts without cause
+        faster = librosa.phase_vocoder(librosa.stft(sound, n_fft=FFT), rate=rate)
+    return librosa.istft(faster, n_fft=FFT, length=round(len(sound) / rate), dtype=np.float32)
 
 
 def shift_pitch(waveform: np.ndarray, sample_rate: int, semitones: float = 2.0) -> np.ndarray:
     """Return speech whose frequencies are `semitones` higher, formants included, float32 (T,)."""
     import librosa
 
-    sound = _long_enough(waveform)
-    higher = librosa.effects.pitch_shift(sound, sr=sample_rate, n_steps=semitones, n_fft=FFT)
-    return higher[: len(waveform)]
+    rate = 2.0 ** (-semitones / 12)
+    slower = stretch_time(waveform, sample_rate, rate)
+    higher = librosa.resample(slower, orig_sr=sample_rate / rate, target_sr=sample_rate)
+    return librosa.util.fix_length(higher, size=len(waveform))
 
 
 def add_noise(
