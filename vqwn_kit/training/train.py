@@ -19,7 +19,7 @@ from vqwn_kit.presets.training_config import PARTS, rates_of
 from vqwn_kit.runs.corpus_of import corpus_facts, same_content, store_of
 from vqwn_kit.runs.history import write_history
 from vqwn_kit.runs.naming import run_name
-from vqwn_kit.runs.run import Run
+from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.runs.transfer import check_lpc_sources, load_parts, matching_parts
 from vqwn_kit.training.loop import Callback, check_minutes
 from vqwn_kit.training.optimizer import extended
@@ -88,7 +88,7 @@ def train(
     if restore is None:
         save, trainers = _begun(*sources, load_preset(preset).change(**changes), save)
     else:
-        save, trainers = _resumed(*sources, Run(restore), save, changes)
+        save, trainers = _resumed(*sources, load_run(restore), save, changes)
     with first_writer(save.parent):
         return fit_stages(trainers, minutes, *fitting).run
 
