@@ -48,8 +48,7 @@ MEANINGS = {  # measure or score of `unit_scores`: what it is, its unit, and whi
     "PNMI": "share of the phone information in the codes, 0 to 1; higher is better, but it rises "
     "with the number of codes, too",
     "phone bits": "of phone information per frame, on held-out speech; higher is better",
-    "ABX": "% of phone triples across speakers that are told apart wrongly; lower is better, "
-    "chance is 50",
+    "ABX": "% of phone triples across speakers that are confused; lower is better, chance is 50",
     "noise": "% of the units that noise of 20 dB changes; lower is better",
     "codes_used": "different codes in the held-out frames, over all codebooks; neither is better",
     "perplexity": "number of codes that would be used as evenly; higher is a fuller codebook",
@@ -302,9 +301,8 @@ def compare(
         save: a folder; by default `compare-CORPUS` in `results()`.
         score: measures by name of a run on the corpus, such as `unit_scores`, for columns more.
         progress: show progress bars.
-        **changes: to all variants, such as `steps=300`, by default those of the base;
-            `seed=3` stands for `seeds=[3]`. Of other steps the schedule of the learning rate
-            becomes as long, see `Preset.change`.
+        **changes: to all variants, such as `steps=300`, with a schedule as long, see
+            `Preset.change`; by default those of the base. `seed=3` stands for `seeds=[3]`.
 
     Raises:
         InputError: variants that cannot be compared, or are in the folder with other settings;
@@ -326,16 +324,10 @@ def compare(
     with only_writer(folder, "comparing variants"):
         for number, (name, seed, preset, place) in enumerate(jobs):
             print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
-            twin = next(job for job in jobs if preset.same_as(job[2]))
-            if twin[0] != name:
-                print(f"{name} has the settings of {twin[0]}: it is not trained again", flush=True)
-                place = twin[3]
+            place = _place_of(name, preset, place, jobs)
             row = known.get(place.name)
             if row is None:
-                run = _trained(store, preset, place, progress)
-                row = {"run": place.name, **_measure(run, store, utterances)}
-                row |= {"scores": score(run, store)} if score is not None else {}
-                del run
+                row = _row(_trained(store, preset, place, progress), store, utterances, score)
                 gc.collect()
             known[place.name] = row
             rows.append({**row, "variant": name, "seed": seed})
@@ -361,6 +353,14 @@ def _jobs(presets: dict[str, Preset], seeds: Iterable[int] | int, folder: Path) 
             slug = re.sub(r"\W+", "-", name).strip("-").lower()
             jobs.append((name, seed, preset.change(seed=seed), folder / f"{slug}-seed{seed}"))
     return jobs
+
+
+def _place_of(name: str, preset: Preset, place: Path, jobs: list[tuple]) -> Path:
+    """Return the folder of the first job of the same settings; say so where it is another one."""
+    first, _, _, own = next(job for job in jobs if preset.same_as(job[2]))
+    if own != place:
+        print(f"{name} has the settings of {first}: it is not trained again", flush=True)
+    return own
 
 
 def _check_jobs(jobs: list[tuple], store: Store) -> int:
@@ -420,6 +420,12 @@ def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
     if Run(folder).newest < preset.training.steps:
         return train(store, restore=folder, progress=progress)
     return Run(folder)
+
+
+def _row(run: Run, store: Store, utterances: int, score: Callable | None) -> dict:
+    """Return the measures of a run, and those of `score` as `scores`."""
+    row = {"run": run.folder.name, **_measure(run, store, utterances)}
+    return row if score is None else row | {"scores": score(run, store)}
 
 
 def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
