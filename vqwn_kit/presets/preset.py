@@ -94,7 +94,9 @@ class Preset:
             hop, length = hop_length(parts["encoder"]), training["segment_length"]
             training["segment_length"] = max(1, round(length / hop)) * hop
         config = TrainingConfig(**training)
-        rates = {} if "learning_rate" in changes else {"learning_rate": self._rate_over(config)}
+        rates: dict = {}
+        if "learning_rate" not in changes:
+            rates["learning_rate"] = self._rate_over(config)
         if "first_stage" not in changes:
             rates["first_stage"] = self._first_stage_over(config)
         return replace(self, **parts, training=replace(config, **rates))
