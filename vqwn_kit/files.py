@@ -77,6 +77,14 @@ def results(name: str | None = None) -> Path:
     raise one_of("run", name, names)
 
 
+def bundled(path: str | Path) -> Path:
+    """Return a path; where nothing is there, `data/mini` or what is in it, as it is shipped."""
+    path = Path(path)
+    if path.parts[:2] == ("data", "mini") and not path.exists():
+        return shipped() / path
+    return path
+
+
 def stores() -> Path:
     """Return the folder of stores: $VQWN_STORES, `data/stores` in a checkout, or a cache folder.
 

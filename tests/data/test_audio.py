@@ -9,6 +9,7 @@ import soundfile
 from tests.conftest import tones
 from vqwn_kit import InputError
 from vqwn_kit.data import audio
+from vqwn_kit.data.corpus import example_folder, find_folder
 from vqwn_kit.data.decode import digest_of
 
 
@@ -191,3 +192,17 @@ def test_what_is_not_finite_is_refused_before_the_first_block(tmp_path):
     soundfile.write(tmp_path / "b.wav", wave[:0], 16_000)
     with pytest.raises(InputError, match="holds no samples"):
         next(audio.stream_audio(tmp_path / "b.wav"))
+
+
+def test_paths_of_the_bundled_corpus_are_found_from_any_folder(tmp_path, monkeypatch):
+    path = "data/mini/alpha/alpha_001.flac"
+    expected = audio.load_audio(example_folder() / "alpha" / "alpha_001.flac")
+    monkeypatch.chdir(tmp_path)
+    assert np.array_equal(audio.load_audio(path), expected)
+    assert np.array_equal(np.concatenate(list(audio.stream_audio(path))), expected)
+    assert find_folder("data/mini") == example_folder()
+    with pytest.raises(InputError, match="alpha_999.flac"):
+        audio.load_audio("data/mini/alpha/alpha_999.flac")
+    (tmp_path / path).parent.mkdir(parents=True)
+    soundfile.write(tmp_path / path, np.full(1600, 0.5), 16_000)  # what is there comes first
+    assert len(audio.load_audio(path)) == 1600

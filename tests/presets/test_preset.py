@@ -273,3 +273,35 @@ def test_more_weights_than_memory_are_refused_before_they_are_made():
 def test_values_of_another_type_in_the_originals_files_are_named(tmp_path, model, wavenet):
     with pytest.raises(InputError, match="expected|lacks"):
         original(tmp_path, model, wavenet)
+
+
+def test_other_steps_take_the_schedule_along():
+    mini, paper = load_preset("mini"), load_preset("paper")
+    first = mini.first_stage()
+    assert first.training.learning_rate["warm_up"] == 100  # of 800 steps
+    assert first.change(steps=60).training.learning_rate == {
+        **first.training.learning_rate,
+        "warm_up": 7,
+    }
+    assert mini.change(steps=2400).training.learning_rate["warm_up"] == 200
+    assert list(paper.change(steps=60).training.learning_rate) == [0, 35, 47, 55]
+    both = mini.change(first_stage_steps=80, steps=120)
+    assert both.training.learning_rate["warm_up"] == 10
+    assert both.first_stage().training.learning_rate["warm_up"] == 10
+    assert mini.training.first_stage["learning_rate"]["warm_up"] == 100  # is as it was
+    for steps in (1, 2, 7, 99, 100, 101):
+        for stage in (first.change(steps=steps), mini.change(steps=steps)):
+            stage.check_warm_ups()
+
+
+def test_a_schedule_that_is_given_is_kept_and_must_fit():
+    rate = {"peak": 1e-3, "warm_up": 50, "end": 0.0}
+    preset = load_preset("mini").change(steps=60, learning_rate=rate)
+    assert preset.training.learning_rate == rate
+    preset.check_warm_ups()
+    for short in (
+        preset.change(steps=50, learning_rate=rate),
+        preset.change(first_stage_steps=50, first_stage={"learning_rate": rate}),
+    ):
+        with pytest.raises(InputError, match="warm-up of 50 steps is not over .* training of 50"):
+            short.check_warm_ups()

@@ -1,6 +1,7 @@
 """Run folders: what they hold, and how missing, damaged or foreign files are named."""
 
 import json
+import re
 
 import h5py
 import numpy as np
@@ -110,6 +111,20 @@ def test_a_run_in_results_and_its_checkpoints_have_names(run, tmp_path, monkeypa
     (tmp_path / name).mkdir()
     with pytest.raises(InputError, match=f"no run at {name}/weights-{step}"):
         load_run(f"{name}/weights-{step}")
+
+
+def test_a_path_in_results_is_found_from_any_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("VQWN_RESULTS", str(run.folder.parent))
+    monkeypatch.chdir(tmp_path)
+    path, step = f"results/{run.folder.name}", run.steps[0]
+    assert load_run(path).folder == run.folder
+    assert load_run(f"{path}/weights-{step}").newest == step
+    named = f"no run at results/none, and no run 'none': .*{run.folder.name}.* \\(in "
+    with pytest.raises(InputError, match=named + re.escape(f"{run.folder.parent})")):
+        load_run("results/none")
+    (tmp_path / path).mkdir(parents=True)  # what is there comes first
+    with pytest.raises(InputError, match=f"no run at {path}"):
+        load_run(path)
 
 
 def test_missing_runs_and_steps_are_named(run, tmp_path):

@@ -100,6 +100,47 @@ def test_intervals_are_students_and_differences_are_paired():
     assert "3.533 ± 1.368 |" in of_bits(one=one, two=two).table()
 
 
+def test_two_seeds_show_their_values_and_not_an_interval_of_one_degree_of_freedom():
+    comparison = of_bits(one=[3.0, 3.5], two=[3.2, 3.6], three=[2.9, 3.6])
+    for row in comparison.rows:
+        row["samples_per_second"] = 1000.0 + 500 * row["seed"]
+    rows = [[cell.strip() for cell in line.split("|")] for line in comparison.table().splitlines()]
+    assert rows[2][2:5] == ["3.000 to 3.500", "-", "1,250"]
+    assert rows[3][2:5] == ["3.200 to 3.600", "+0.100 to +0.200 (two seeds)", "1,250"]
+    assert rows[4][3] == "-0.100 to +0.100 (two seeds)"
+
+
+def test_the_caption_explains_every_column_and_no_stage_that_is_not_there(compared):
+    comparison, _ = compared
+    heads = [head.strip() for head in comparison.table().splitlines()[0].split("|")][2:-1]
+    lines = [line for line in comparison.caption().splitlines() if line.startswith("- ")]
+    assert [line[2:].partition(":")[0] for line in lines] == heads
+    assert "first stage" not in comparison.caption()
+    staged = Comparison("none", 1, 1, [{**of_bits(a=[1.0]).rows[0], "first_stage_seconds": 1.0}])
+    assert "1 held-out utterance, " in staged.caption()
+    assert "Steps of a first stage are additional." in staged.caption()
+    units = Comparison("none", 1, 9, [{**staged.rows[0], "scores": {"k-means ABX": 1.0}}])
+    assert "- k-means ABX: ABX of k-means on MFCC" in units.caption()
+
+
+def test_variants_of_the_same_settings_are_trained_once(store, tmp_path, capsys):
+    variants = {"base": {}, "VQ": {"bottleneck": "vq"}, "other": {"bottleneck": "ae"}}
+    settings = {"base": "tiny", "steps": 1, "save": tmp_path, "progress": False}
+    comparison = compare(variants, store, **settings)
+    assert [row["run"] for row in comparison.rows] == ["base-seed0", "base-seed0", "other-seed0"]
+    assert "VQ has the settings of base: it is not trained again" in capsys.readouterr().out
+    assert "VQ has the settings of base: one training, shown twice." in comparison.caption()
+    assert not (tmp_path / "vq-seed0").exists()
+
+
+def test_a_warm_up_that_is_not_over_at_the_end_is_refused_before_training(store, tmp_path):
+    rate = {"peak": 1e-3, "warm_up": 9, "end": 0.0}
+    settings = {"base": "tiny", "steps": 9, "save": tmp_path, "learning_rate": rate}
+    with pytest.raises(InputError, match="warm-up of 9 steps is not over"):
+        compare([{}], store, **settings)
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_seeds_that_both_variants_have_are_paired():
     comparison = of_bits(one=[3.0, 3.5, 4.1], two=[3.2, 3.6])
     difference = comparison.difference("two")

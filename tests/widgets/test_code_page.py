@@ -112,6 +112,17 @@ def test_a_click_opens_a_page_below(page):
         Player({"a": tones(0.1, 200.0)}).open_page(1)
 
 
+def test_the_table_of_points_has_plain_values():
+    from vqwn_kit.widgets.points import NARROW, Colour
+
+    colour = Colour("share", np.array([1.0, 2.0]), "%")
+    facts = {"phones": [f"N{NARROW}70{NARROW}%", ""]}
+    explorer = Explorer({"PCA": np.eye(2)}, ["a", "b"], colours=[colour], facts=facts)
+    table = explorer.table()
+    assert table["phones"] == ["N 70 %", ""]
+    assert {type(value) for column in table.values() for value in column} <= {int, float, str}
+
+
 def test_points_leave_as_a_table_and_a_file(tmp_path):
     explorer = Explorer(
         {"PCA": np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])},

@@ -47,7 +47,41 @@ def test_moments_of_a_recording_are_those_of_its_codes(pages, tmp_path):
     save_audio(tmp_path / "a.wav", wave)
     assert len(pages.page(token).try_on(tmp_path / "a.wav")) > 0
     absent = int(np.setdiff1d(np.arange(32), codes)[0])
-    assert pages.page(absent).try_on(wave) == []
+    page = pages.page(absent)
+    with pytest.warns(UserWarning, match=f"no frame of recording has code {absent}; the nearest"):
+        assert page.try_on(wave) == []
+    vectors = pages.profiles.vectors
+    far = {code: np.linalg.norm(vectors[code] - vectors[absent]) for code in set(codes.tolist())}
+    assert page.problem.endswith("are " + ", ".join(map(str, sorted(far, key=far.get)[:3])))
+
+
+def test_a_page_is_text_and_a_table_too(pages):
+    token = int(pages.profiles.counts.argmax())
+    page, profile = pages.page(token), pages.profiles[token]
+    text = str(page)
+    share = f"{profile.count:,} ({profile.percent:.2g} % of all)"
+    assert text.startswith(f"{page.title}: code {token}: frames {share}")
+    assert f"\n  voices: {profile.voices[0].name} {100 * profile.voices[0].share:.0f} %" in text
+    assert f"\n  codes before: {profile.before[0].name} " in text
+    assert f"\n  codes after: {profile.after[0].name} " in text
+    table = page.table()
+    assert len({len(column) for column in table.values()}) == 1
+    place = table["panel"].index("Voices")
+    first = {name: column[place] for name, column in table.items()}
+    voice = profile.voices[0]
+    assert first["name"] == voice.name
+    assert (first["share"], first["lift"], first["count"]) == (voice.share, voice.lift, voice.count)
+    near = table["panel"].index("Neighbours in the codebook")
+    assert table["distance"][near] == profile.neighbours[0].distance
+    kinds = {type(value) for column in table.values() for value in column}
+    assert kinds <= {str, float, int, type(None)}
+    assert not any("\u00a0" in str(value) for column in table.values() for value in column)
+
+
+def test_a_page_of_an_unused_code_is_text_too(pages):
+    unused = np.flatnonzero(pages.profiles.counts == 0)
+    for token in unused[:1].tolist():
+        assert "frames 0 (0 % of all)" in str(pages.page(token))
 
 
 def test_all_pages_are_written_with_an_index_that_links_to_them(pages, tmp_path):
@@ -126,6 +160,12 @@ def test_the_frames_nearest_to_a_moment_are_found_in_other_utterances(pages, run
     found = find_frames(run, key, 0.1, store, count=3, progress=False)
     assert key not in found.nearest["utterance"]
     assert found.nearest["distance"] == sorted(found.nearest["distance"])
+    title, head, *lines = str(found).splitlines()
+    assert title.startswith(f"{key} at 0.10 s: code ")
+    assert head.split() == ["utterance", "seconds", "code", "phone", "distance"]
+    assert [line.split()[0] for line in lines] == found.nearest["utterance"]
+    assert f" {found.nearest['code'][0]} " in lines[0]
+    assert found.names[1] == f"{lines[0].split()[0]} at {lines[0].split()[1]} s"
     frames = pages.index.encoder(store.waveform(number))
     vector = frames.z_e[int(0.1 * 250)]
     others = pages.index.numbers != number

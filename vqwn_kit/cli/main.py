@@ -11,7 +11,8 @@ from functools import partial
 
 import vqwn_kit as vq
 from vqwn_kit.cli import data, doctor, generate, prior, train, units, voices
-from vqwn_kit.errors import InputError
+from vqwn_kit.errors import InputError, one_of
+from vqwn_kit.evaluation import SCORE_NAMES
 from vqwn_kit.files import project_root
 from vqwn_kit.presets.preset import parse_changes
 from vqwn_kit.runs.history import export_history
@@ -119,7 +120,7 @@ def _evaluate_options(add) -> None:
     optional = {"action": argparse.BooleanOptionalAction}
     add("--originals", "keep the recordings among the card's sounds (default: yes)", **optional)
     add("--seed", "the same seed gives the same card (default: 0)", type=data.seed, default=0)
-    only = "make these scores only, such as codebook, content"
+    only = f"make these scores only, of {', '.join(SCORE_NAMES)}"
     add("--only", only, nargs="+", metavar="SCORE")
     add("--save", "where to write the card (default: the run's folder)", metavar="FOLDER")
 
@@ -129,6 +130,9 @@ def _evaluate(options) -> None:
     of_card = ("targets", "utterances", "originals", "only")
     for name in of_card:
         train.refuse_both(options, "links", name)
+    for name in options.only or ():  # before TensorFlow
+        if name not in SCORE_NAMES:
+            raise one_of("score", name, SCORE_NAMES)
     names = ["sampled", "temperature", "seed", *of_card]
     run, measure = vq.load_run(options.run), vq.score_card
     if options.links:
@@ -179,13 +183,14 @@ def _visualise_options(add) -> None:
 
 def _visualise_codes(options) -> None:
     """Write the pages of all codes of a run."""
-    from vqwn_kit.workbench.code_page import save_code_pages
-
     if not options.run:
         raise InputError("--codes needs a run: give --run RUN")
     for name in ("embedding", "speaker", "frames"):
         train.refuse_both(options, "codes", name)
-    index = save_code_pages(options.run, options.codes, options.data)[-1]
+    run = vq.load_run(options.run)  # before TensorFlow
+    from vqwn_kit.workbench.code_page import save_code_pages
+
+    index = save_code_pages(run, options.codes, options.data)[-1]
     print(index)
     if options.open:
         webbrowser.open(index.resolve().as_uri())
@@ -205,8 +210,8 @@ def _visualise(options) -> None:
         raise InputError("--data and --frames need a run: give --run RUN")
     written = []
     if options.run:
-        frames = data.given(options, "frames")
-        written = vq.export_projector(options.run, options.save, options.data, **frames)
+        frames, run = data.given(options, "frames"), vq.load_run(options.run)
+        written = vq.export_projector(run, options.save, options.data, **frames)
     elif options.embedding or options.speaker or not options.open:
         written = visualise(options.save, options.embedding, options.speaker)
     for path in written:

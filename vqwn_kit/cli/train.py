@@ -18,6 +18,7 @@ from vqwn_kit.cli.data import (
 from vqwn_kit.errors import InputError
 from vqwn_kit.presets.preset import Preset, parse_changes
 from vqwn_kit.runs.corpus_of import store_of
+from vqwn_kit.training.variants import presets_of
 from vqwn_kit.training.workers import join
 
 MANY = {"nargs": "+", "action": "extend"}
@@ -195,6 +196,7 @@ def _compare(options) -> None:
         variants = dict(map(_named, variants))
         if len(variants) < len(options.variants):
             raise InputError("two variants have the same name: give them names, NAME:CHANGE")
+    presets_of(variants, vq.load_preset(options.base), changes)  # refused before TensorFlow
     corpus = open_with(options, options.dataset)
     settings = given(options, "base", "seeds", "save")
     score = vq.evaluation.unit_scores if options.units else None

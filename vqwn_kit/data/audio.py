@@ -15,7 +15,7 @@ from vqwn_kit.data.sound_file import (
     stream,
 )
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import replacing
+from vqwn_kit.files import bundled, replacing
 from vqwn_kit.waveforms import as_waveform
 
 SAMPLE_RATE = 16_000  # Hz; of every model
@@ -57,7 +57,7 @@ def stream_audio(
     Raises:
         InputError: see `load_audio`; before the first block.
     """
-    for block in stream(Path(path), sample_rate, seconds):
+    for block in stream(bundled(path), sample_rate, seconds):
         yield np.clip(block, -1.0, 1.0)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from vqwn_kit.data.layouts import read_folder
 from vqwn_kit.data.scan import Utterance
 from vqwn_kit.errors import InputError, one_of
-from vqwn_kit.files import project_root, shipped
+from vqwn_kit.files import bundled, project_root, shipped
 
 HELD_OUT_SENTENCES = 0.05  # share of them, where the corpus names no split
 HELD_OUT_SPEAKERS = 0.1  # share of them, with hold_out="speakers"
@@ -167,7 +167,7 @@ def find_folder(folder: str | Path) -> Path:
     Raises:
         InputError: a short name whose corpus is not there.
     """
-    folder = Path(folder)
+    folder = bundled(folder)
     if folder.is_dir() or str(folder) not in SHORT_NAMES:
         return folder
     if str(folder) == "mini":

@@ -11,6 +11,7 @@ import soxr
 
 from vqwn_kit.data.headers import opened, share_kept
 from vqwn_kit.errors import InputError
+from vqwn_kit.files import bundled
 from vqwn_kit.waveforms import divisor, used_channel
 
 LOWEST_RATE = 1000  # Hz; a lower one is an error of the header, and resampling would take gigabytes
@@ -75,7 +76,7 @@ def read(path: str | Path, sample_rate: int | None = None, span: Span | None = N
     Raises:
         InputError: the file is missing, unreadable or empty, or has samples that are not finite.
     """
-    path, remarks = Path(path), {}
+    path, remarks = bundled(path), {}
     with opened(path, remarks) as file:
         rate, channels, kind = file.samplerate, file.channels, f"{file.format} {file.subtype}"
         decoded = _decode(file, path, sample_rate or rate, span)

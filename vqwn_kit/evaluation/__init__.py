@@ -27,6 +27,11 @@ To add a metric: the measure of arrays in `metrics/`; then a row, in a function 
 
 import lazy_loader
 
+# The scores that `only` of `score_card` takes, known without TensorFlow.
+SCORE_NAMES = (
+    *("likelihood", "codebook", "pitch", "phones", "speakers", "units", "cost"),
+    *("content", "voices", "quality", "naturalness", "targets"),
+)
 NAMES = {
     "context": "EvaluationContext evaluation_context select_utterances",
     "diagnosis": "Diagnosis card_verdicts diagnose",

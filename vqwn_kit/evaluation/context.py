@@ -13,7 +13,7 @@ from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics import NotMeasured
 from vqwn_kit.evaluation.phones import frame_phones, phone_times
-from vqwn_kit.models.tensorflow import ops, tf
+from vqwn_kit.models.tensorflow import graph_of, ops, tf
 from vqwn_kit.models.vqvae import VQVAE, as_batch
 from vqwn_kit.runs.codes import flatten_codes
 from vqwn_kit.runs.run import Run
@@ -131,7 +131,7 @@ class EvaluationContext:
             quantized = self.model.quantized(waveform, training=False)
             return quantized.z_e, quantized.codes
 
-        return tf.function(quantize, input_signature=[tf.TensorSpec((1, None, 1))])
+        return graph_of(quantize, [tf.TensorSpec((1, None, 1))])
 
     def _encode(self, number: int) -> Encoded:
         waveform = as_batch(self.store.waveform(number), self.model.hop_length)

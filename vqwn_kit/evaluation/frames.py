@@ -13,7 +13,7 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics import NotMeasured, place_in_span
 from vqwn_kit.evaluation.phones import SOUNDS, in_store, phone_times
-from vqwn_kit.models.tensorflow import ops, tf
+from vqwn_kit.models.tensorflow import graph_of, ops, tf
 from vqwn_kit.models.vqvae import VQVAE, as_batch
 
 
@@ -45,7 +45,7 @@ class FrameEncoder:
         parts = getattr(bottleneck, "quantizers", [bottleneck])
         self.codewords = np.stack([ops.convert_to_numpy(part.codewords()) for part in parts])
         signature = [tf.TensorSpec((1, None, 1))]
-        self._quantize = tf.function(self._quantized, input_signature=signature)
+        self._quantize = graph_of(self._quantized, signature)
 
     def _quantized(self, waveform):
         """Return z_e (1, N, d), codes (1, N, Q), and inputs (1, N, Q, d) or z_q where none are."""
@@ -150,9 +150,9 @@ class FrameIndex:
         return np.concatenate(parts)
 
     def name(self, frame: int) -> str:
-        """Return the key of a frame's utterance and its time in seconds."""
+        """Return the key of a frame's utterance and its time in seconds: `joe_053 at 0.96 s`."""
         seconds = (self.places[frame] + 0.5) / self.context.frame_rate
-        return f"{self.context.store.corpus.utterances[self.numbers[frame]].key} {seconds:.2f} s"
+        return f"{self.context.store.corpus.utterances[self.numbers[frame]].key} at {seconds:.2f} s"
 
     def phone_name(self, frame: int) -> str:
         """Return the phone of a frame, "" where it is unknown."""

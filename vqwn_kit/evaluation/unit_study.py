@@ -18,7 +18,7 @@ from vqwn_kit.evaluation.baselines import (
 from vqwn_kit.evaluation.context import EvaluationContext
 from vqwn_kit.evaluation.metrics import NotMeasured
 from vqwn_kit.evaluation.phones import PHONES, phone_times
-from vqwn_kit.models.tensorflow import ops, tf
+from vqwn_kit.models.tensorflow import graph_of, ops, tf
 from vqwn_kit.models.vqvae import as_batch
 
 CODES, KMEANS, PROJECTION, RANDOM = "codes", "k-means MFCC", "random projection", "random codes"
@@ -90,7 +90,7 @@ class UnitStudy:
             quantized = self.context.model.quantized(waveform, training=False)
             return quantized.z_e, quantized.z_q, quantized.codes
 
-        return tf.function(encode, input_signature=[tf.TensorSpec((1, None, 1))])
+        return graph_of(encode, [tf.TensorSpec((1, None, 1))])
 
     def encode(self, waveform: np.ndarray) -> Encoded:
         """Return what the model makes of a waveform (T,), at the full frame rate."""

@@ -9,6 +9,8 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from vqwn_kit.errors import InputError
 
@@ -63,4 +65,18 @@ if (keras.config.image_data_format(), keras.config.floatx()) != ("channels_last"
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
 
-__all__ = ["keras", "ops", "tf"]
+
+def graph_of(function: Callable, signature: Sequence):
+    """Return a function of one model as a graph, for inputs of given shapes and types.
+
+    TensorFlow counts graphs by the code of a function, and warns of retracing after those of a few
+    models; a `partial` has a count of its own.
+
+    Args:
+        function: of tensors.
+        signature: a `tf.TensorSpec` for each.
+    """
+    return tf.function(partial(function), input_signature=signature)
+
+
+__all__ = ["graph_of", "keras", "ops", "tf"]

@@ -12,6 +12,7 @@ from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.models import workers
 from vqwn_kit.models.codebook import CodeUsage, RecentFrames
 from vqwn_kit.models.pitch import pitch_to_levels
+from vqwn_kit.models.tensorflow import graph_of
 from vqwn_kit.waveforms import as_waveforms
 
 PARTS = ("encoder", "bottleneck", "decoder")
@@ -412,7 +413,7 @@ class VQVAE(keras.Model):
 
         signature = [tf.TensorSpec((1, None, 1)), tf.TensorSpec((1,), tf.int32)]
         signature += [tf.TensorSpec((1, None))] if self.pitch_levels else []
-        return tf.function(measured, input_signature=signature)
+        return graph_of(measured, signature)
 
     def _track(self, values: dict, codes) -> None:
         for name, value in values.items():

@@ -16,7 +16,13 @@ from vqwn_kit.files import read_json
 from vqwn_kit.presets.original import read_original
 from vqwn_kit.presets.parts import change_part, check_part, hop_length, setting_names
 from vqwn_kit.presets.signatures import signature
-from vqwn_kit.presets.training_config import PARTS, TrainingConfig, check_keys
+from vqwn_kit.presets.training_config import (
+    PARTS,
+    TrainingConfig,
+    check_keys,
+    check_warm_up,
+    rate_over,
+)
 
 PRESETS = Path(__file__).parent
 
@@ -57,6 +63,9 @@ class Preset:
     def change(self, **changes) -> "Preset":
         """Return a preset with parts or training settings exchanged.
 
+        Other `steps` (or `first_stage_steps`) take the schedule of the learning rate along in
+        proportion, where no `learning_rate` (or `first_stage`) is given; see `rate_over`.
+
         Args:
             **changes: training settings by name, such as `steps=2000`; and for `encoder`,
                 `bottleneck` or `decoder` another class by its name or short name, such as
@@ -84,7 +93,25 @@ class Preset:
         if "encoder" in parts and "segment_length" not in changes:
             hop, length = hop_length(parts["encoder"]), training["segment_length"]
             training["segment_length"] = max(1, round(length / hop)) * hop
-        return replace(self, **parts, training=TrainingConfig(**training))
+        config = TrainingConfig(**training)
+        rates: dict = {}
+        if "learning_rate" not in changes:
+            rates["learning_rate"] = self._rate_over(config)
+        if "first_stage" not in changes:
+            rates["first_stage"] = self._first_stage_over(config)
+        return replace(self, **parts, training=replace(config, **rates))
+
+    def _rate_over(self, config: TrainingConfig) -> float | dict:
+        """Return the learning rate over the steps of a config."""
+        return rate_over(config.steps, config.learning_rate, self.training.steps)
+
+    def _first_stage_over(self, config: TrainingConfig) -> dict | None:
+        """Return the settings of a first stage, its learning rate over the steps of a config."""
+        own, before = config.first_stage, self.training.first_stage_steps
+        if not own or "learning_rate" not in own or not before or not config.first_stage_steps:
+            return own
+        rate = rate_over(config.first_stage_steps, own["learning_rate"], before)
+        return {**own, "learning_rate": rate}
 
     def _check_names(self, changes: dict) -> None:
         names = [*PARTS, *(entry.name for entry in fields(TrainingConfig)), "K", "D"]
@@ -129,6 +156,11 @@ class Preset:
             )
         own = {"first_stage_steps": 0, "first_stage": None, **(training.first_stage or {})}
         return self.change(decoder="MelDecoder", steps=training.first_stage_steps, **own)
+
+    def check_warm_ups(self) -> None:
+        """Raise InputError where one of its stages ends before its warm-up is over."""
+        for stage in (self, *([self.first_stage()] if self.training.first_stage_steps else [])):
+            check_warm_up(stage.training.learning_rate, stage.training.steps)
 
 
 def preset_names() -> list[str]:

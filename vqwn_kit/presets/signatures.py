@@ -52,7 +52,7 @@ def signature(kind: str, name: str) -> Signature:
         InputError: no such class.
     """
     known = [s for s in signatures() if s.module in MODULES[kind]]
-    by_name = {s.name: s for s in known} | {s.short_name: s for s in known}
+    by_name = {s.short_name: s for s in known} | {s.name: s for s in known}
     if name not in by_name:
         raise one_of(f"{kind} class", name, by_name)
     return by_name[name]

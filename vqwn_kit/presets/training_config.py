@@ -28,8 +28,9 @@ class TrainingConfig:
         shift: samples that a crop may begin before, or end after, its utterance.
         learning_rate: of Adam; a number, or a schedule: {step from which it holds: rate}, or
             {"peak": rate, "warm_up": steps, "end": rate}, which rises in a line over the warm-up
-            and falls along a cosine until the last step. With a time limit it follows the share
-            of the time that is spent, where that is ahead of the share of the steps.
+            and falls along a cosine until the last step. Other `steps` shorten or lengthen it in
+            proportion, see `rate_over`; with a time limit it follows the share of the time that is
+            spent, where that is ahead of the share of the steps.
         codebook_rate: learning rate of the codebook, as a multiple of the others'.
         weight_decay: weight of half the sum of squares of all kernels, added to the loss; biases,
             normalisations, codebook and speakers are spared.
@@ -194,6 +195,38 @@ def checked_rate(rate: float | dict) -> float | dict:
             "{step: number}"
         )
     return rate
+
+
+def rate_over(steps: int, rate: float | dict, before: int) -> float | dict:
+    """Return a learning rate over another number of steps: its warm-up or its steps in proportion.
+
+    Args:
+        steps: of the whole training.
+        rate: see `TrainingConfig.learning_rate`.
+        before: the steps that it was made for.
+    """
+    if not isinstance(rate, dict) or steps == before:
+        return rate
+    if "peak" in rate:
+        return {**rate, "warm_up": math.floor(rate.get("warm_up", 0) * steps / before)}
+    return {math.floor(int(step) * steps / before): value for step, value in rate.items()}
+
+
+def rates_of(rate: float | dict) -> list[float]:
+    """Return the rates of a learning rate without the steps at which they hold."""
+    if not isinstance(rate, dict):
+        return [rate]
+    return [value for name, value in rate.items() if name != "warm_up"]
+
+
+def check_warm_up(rate: float | dict, steps: int) -> None:
+    """Raise InputError where a training ends before its learning rate has risen to the peak."""
+    warm_up = rate.get("warm_up", 0) if isinstance(rate, dict) else 0
+    if warm_up and warm_up >= steps:
+        raise InputError(
+            f"the warm-up of {warm_up:g} steps is not over at the end of a training of {steps}: "
+            "give more steps, or a learning_rate with a shorter warm_up"
+        )
 
 
 def is_number(value) -> bool:

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.models import workers
-from vqwn_kit.models.tensorflow import keras, ops, tf
+from vqwn_kit.models.tensorflow import graph_of, keras, ops, tf
 from vqwn_kit.prior.config import check_share, check_whole
 from vqwn_kit.prior.ngram import as_codes
 from vqwn_kit.prior.step import Recurrence, draw_codes
@@ -174,10 +174,7 @@ class CodePrior(keras.Model):
     def compiled_log_probs(self):
         """The graph of log-probabilities: tokens (B, N) and speakers (B,) -> (B, N, K)."""
         signature = [tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32)]
-        return tf.function(
-            lambda *inputs: ops.log_softmax(self(inputs, training=False)),
-            input_signature=signature,
-        )
+        return graph_of(lambda *inputs: ops.log_softmax(self(inputs, training=False)), signature)
 
     def surprise(self, codes: np.ndarray, speaker: str | int | None = None) -> np.ndarray:
         """Return the surprisal of each code of an utterance in bits, float64 (N,) or (N, Q).

@@ -268,12 +268,12 @@ def _encode(
     """Return codes (V, sum of N_u[, Q]) of utterances; row v starts v V-ths of a hop later."""
     from tqdm import tqdm
 
-    from vqwn_kit.models.tensorflow import tf
+    from vqwn_kit.models.tensorflow import graph_of, tf
 
     hop = model.hop_length
-    encode = tf.function(
+    encode = graph_of(
         lambda waveform: model.quantized(waveform, training=False).codes,
-        input_signature=[tf.TensorSpec((None, None, 1))],
+        [tf.TensorSpec((None, None, 1))],
     )
     codes = []
     for number in tqdm(numbers, desc="encode", unit="utterance", disable=not progress):

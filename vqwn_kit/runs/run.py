@@ -333,7 +333,8 @@ def load_run(run: Run | str | Path) -> Run:
 
     Args:
         run: `results/mini`, `saved_model/weights-110640`, `mini`, `mini/weights-4000`; a `Run` is
-            returned as it is.
+            returned as it is. What is not in the working folder's `results` is looked for by its
+            name, too.
 
     Raises:
         InputError: no such run.
@@ -344,10 +345,13 @@ def load_run(run: Run | str | Path) -> Run:
     if isinstance(run, Run):
         return run
     path = Path(run)
-    name, *checkpoint = path.parts or ("",)
-    if len(checkpoint) < 2 and re.fullmatch(r"[\w-]+", name) and not Path(name).exists():
+    first, *rest = path.parts or ("",)
+    if first == "results" and rest and not Path(first, rest[0]).exists():
+        first, *rest = rest
+    if len(rest) < 2 and re.fullmatch(r"[\w-]+", first) and not Path(first).exists():
         try:
-            path = results(name).joinpath(*checkpoint)
-        except InputError:  # it may be a checkpoint in this folder, such as weights-100
-            pass
+            path = results(first).joinpath(*rest)
+        except InputError as unknown:
+            if not Path("config.json").is_file():  # of which it may be a checkpoint: weights-100
+                raise InputError(f"no run at {run}, and {unknown} (in {results()})") from None
     return Run(path)

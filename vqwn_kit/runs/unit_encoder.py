@@ -51,7 +51,7 @@ class UnitEncoder:
     """
 
     def __init__(self, run: Run, vectors: str | None = None, part: float | None = None):
-        from vqwn_kit.models.tensorflow import tf
+        from vqwn_kit.models.tensorflow import graph_of, tf
 
         if vectors not in (None, *VECTORS):
             raise one_of("kind of vectors", str(vectors), VECTORS)
@@ -65,7 +65,7 @@ class UnitEncoder:
         most = min(NUMBERS / encoder.width / SAMPLE_RATE, LONGEST_PART) if part is None else part
         self.frames = max(round(most / self.period), self.margin)
         signature = [tf.TensorSpec((None, None, 1)), tf.TensorSpec(())]
-        self._quantize = tf.function(self._quantized, input_signature=signature)
+        self._quantize = graph_of(self._quantized, signature)
 
     def _quantized(self, waveform, loudest):
         """Return codes (1, N[, Q]) and vectors (1, N, D) of a part; no vectors are (1, N, 0)."""

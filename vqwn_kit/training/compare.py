@@ -36,10 +36,32 @@ COLUMNS = {  # measure: heading, format
     "entropy_rate": ("bits/s by entropy", ".0f"),
     "pitch_rate": ("bits/s of pitch, nominal", ".0f"),
     "z_e_rms": ("size of z_e", ".2f"),
-    "code_rms": ("of codes", ".2f"),
+    "code_rms": ("size of codes", ".2f"),
     "samples_per_second": ("samples/s", ",.0f"),
     "seconds": ("training (s)", ".0f"),
     "parameters": ("parameters", ",.0f"),
+}
+OF_MACHINE = ("samples_per_second", "seconds", "parameters")  # only the mean over seeds is shown
+MEANINGS = {  # measure or score of `unit_scores`: what it is, its unit, and which is better
+    "bits": "of the held-out samples, each given those before it; lower is better",
+    "mse": "squared error of the mel bands, in units of 20 dB; lower is better",
+    "PNMI": "share of the phone information in the codes, 0 to 1; higher is better, but it rises "
+    "with the number of codes, too",
+    "phone bits": "of phone information per frame, on held-out speech; higher is better",
+    "ABX": "% of phone triples across speakers that are confused; lower is better, chance is 50",
+    "noise": "% of the units that noise of 20 dB changes; lower is better",
+    "codes_used": "different codes in the held-out frames, over all codebooks; neither is better",
+    "perplexity": "number of codes that would be used as evenly; higher is a fuller codebook",
+    "nominal_rate": "frames per second times log2 of the size of the codebooks; lower is smaller",
+    "entropy_rate": "the same with the perplexity for the size; lower is smaller",
+    "pitch_rate": "bits per second that the levels of the pitch take; lower is smaller",
+    "z_e_rms": "root mean square of the encoder's outputs; neither is better",
+    "code_rms": "the same of the decoder's inputs; near that of z_e, the codes are where the "
+    "outputs are",
+    "samples_per_second": "samples trained on, of this machine with its other work; higher is "
+    "faster",
+    "seconds": "of all stages; lower is faster",
+    "parameters": "numbers that are learned; lower is smaller",
 }
 LOSSES = {"bits": "bits per sample", "mse": "error of the mel bands"}  # of samples or of bands
 PLOTTED = {  # measure: label, scale
@@ -102,9 +124,11 @@ class Comparison:
         Student's t over the seeds that both have, in pairs, since all variants of a seed see the
         same crops. A single seed has no interval.
         """
-        measure = measure or self.loss
+        return ratio(self._differences(variant, measure or self.loss))
+
+    def _differences(self, variant: str, measure: str) -> list[float]:
         first, values = (self.measured(name, measure) for name in (self.variants[0], variant))
-        return ratio([values[seed] - first[seed] for seed in values if seed in first])
+        return [values[seed] - first[seed] for seed in values if seed in first]
 
     def verdict(self, variant: str) -> str:
         """Return the difference in `loss` from the first variant, if it is distinguishable."""
@@ -113,12 +137,18 @@ class Comparison:
         difference = self.difference(variant)
         if difference.low is None:
             return f"{difference.value:+.3f} (one seed)"
+        if difference.n == 2:  # their interval has a single degree of freedom
+            low, high = sorted(self._differences(variant, self.loss))
+            return f"{low:+.3f} to {high:+.3f} (two seeds)"
         if difference.low <= 0 <= difference.high:
             return "not distinguishable"
         return f"{difference.value:+.3f} ± {difference.high - difference.value:.3f}"
 
     def table(self) -> str:
-        """Return the table in Markdown: means over the seeds, ± half the 95 % interval."""
+        """Return the table in Markdown: means over the seeds, ± half the 95 % interval.
+
+        Of two seeds the lower and the higher value; of speeds and parameters the mean alone.
+        """
         columns = self._columns()
         head = ["variant", *(head for head, _ in columns.values())]
         rows = [[name, *(self._cell(name, m) for m in columns)] for name in self.variants]
@@ -139,18 +169,52 @@ class Comparison:
         if not values:
             return "-"
         mean = ratio(values)
-        if mean.low is None or measure == "parameters":
+        if mean.low is None or measure in OF_MACHINE or min(values) == max(values):
             return f"{mean.value:{style}}"
+        if len(values) == 2:
+            return f"{min(values):{style}} to {max(values):{style}}"
         return f"{mean.value:{style}} ± {mean.high - mean.value:{style}}"
 
     def caption(self) -> str:
-        """Return what the numbers are of."""
+        """Return what the numbers are of, and a line on each column."""
         seeds = ("seed " if len(self.seeds) == 1 else "seeds ") + ", ".join(map(str, self.seeds))
-        return (
+        several = "" if self.utterances == 1 else "s"
+        about = (
             f"{self.corpus}, {self.steps} steps each, {seeds}; {LOSSES[self.loss]} and codes on "
-            f"{self.utterances} held-out utterances, at most 10 s of each. Steps of a first stage "
-            "are additional."
+            f"{self.utterances} held-out utterance{several}, at most 10 s of each."
         )
+        if any("first_stage_seconds" in row for row in self.rows):
+            about += " Steps of a first stage are additional."
+        return "\n\n".join([about, *self._twins(), "\n".join(self._legend())])
+
+    def _twins(self) -> list[str]:
+        """Say which variants are one training, since their settings are the same."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows:
+            names.setdefault(row["run"] or row["variant"], []).append(row["variant"])
+        pairs = dict.fromkeys(
+            (first, other) for first, *others in names.values() for other in others
+        )
+        return [
+            f"{other} has the settings of {first}: one training, shown twice."
+            for first, other in pairs
+            if other != first
+        ]
+
+    def _legend(self) -> list[str]:
+        """Return a line on each column: what it is, and which direction is better."""
+        lines = []
+        for measure, (heading, _) in self._columns().items():
+            own = measure.removeprefix("k-means ")
+            if measure != own and own in MEANINGS:
+                lines.append(f"- {heading}: {own} of k-means on MFCC with as many codes")
+            elif own in MEANINGS:
+                lines.append(f"- {heading}: {MEANINGS[own]}")
+        verdict = (
+            f"- against the first: difference in {COLUMNS[self.loss][0]} alone, over seeds in "
+        )
+        verdict += 'pairs; of other columns `difference(variant, "perplexity")` returns it'
+        return [lines[0], verdict, *lines[1:]]
 
     def __str__(self) -> str:
         """Return the table with its caption."""
@@ -223,7 +287,7 @@ def compare(
     """Train several variants on the same crops in the same order, and measure all of them.
 
     Each is a run in the folder. A finished run is neither trained nor measured again, a stopped one
-    is resumed.
+    is resumed. Variants of the same settings are trained once.
 
     Args:
         variants: a list, or a dict by name, of changes to `base` as `Preset.change` takes them, or
@@ -237,7 +301,8 @@ def compare(
         save: a folder; by default `compare-CORPUS` in `results()`.
         score: measures by name of a run on the corpus, such as `unit_scores`, for columns more.
         progress: show progress bars.
-        **changes: to all variants, such as `steps=300`; `seed=3` stands for `seeds=[3]`.
+        **changes: to all variants, such as `steps=300`, with a schedule as long, see
+            `Preset.change`; by default those of the base. `seed=3` stands for `seeds=[3]`.
 
     Raises:
         InputError: variants that cannot be compared, or are in the folder with other settings;
@@ -259,13 +324,12 @@ def compare(
     with only_writer(folder, "comparing variants"):
         for number, (name, seed, preset, place) in enumerate(jobs):
             print(f"{number + 1} of {len(jobs)}: {name}, seed {seed}", flush=True)
+            place = _place_of(name, preset, place, jobs)
             row = known.get(place.name)
             if row is None:
-                run = _trained(store, preset, place, progress)
-                row = {"run": place.name, **_measure(run, store, utterances)}
-                row |= {"scores": score(run, store)} if score is not None else {}
-                del run
+                row = _row(_trained(store, preset, place, progress), store, utterances, score)
                 gc.collect()
+            known[place.name] = row
             rows.append({**row, "variant": name, "seed": seed})
             Comparison(store.corpus.name, steps, utterances, rows).save(folder)
     return Comparison.load(folder)
@@ -289,6 +353,14 @@ def _jobs(presets: dict[str, Preset], seeds: Iterable[int] | int, folder: Path) 
             slug = re.sub(r"\W+", "-", name).strip("-").lower()
             jobs.append((name, seed, preset.change(seed=seed), folder / f"{slug}-seed{seed}"))
     return jobs
+
+
+def _place_of(name: str, preset: Preset, place: Path, jobs: list[tuple]) -> Path:
+    """Return the folder of the first job of the same settings; say so where it is another one."""
+    first, _, _, own = next(job for job in jobs if preset.same_as(job[2]))
+    if own != place:
+        print(f"{name} has the settings of {first}: it is not trained again", flush=True)
+    return own
 
 
 def _check_jobs(jobs: list[tuple], store: Store) -> int:
@@ -325,6 +397,7 @@ def _check_models(presets: dict[str, Preset], speakers: list[str]) -> None:
     """Raise InputError for models that cannot be built, or whose bits cannot be compared."""
     signals = {}
     for name, preset in presets.items():
+        preset.check_warm_ups()
         model = build_model(preset, speakers)
         if not model.is_autoregressive:
             signals["mel bands, not samples"] = name
@@ -347,6 +420,12 @@ def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
     if Run(folder).newest < preset.training.steps:
         return train(store, restore=folder, progress=progress)
     return Run(folder)
+
+
+def _row(run: Run, store: Store, utterances: int, score: Callable | None) -> dict:
+    """Return the measures of a run, and those of `score` as `scores`."""
+    row = {"run": run.folder.name, **_measure(run, store, utterances)}
+    return row if score is None else row | {"scores": score(run, store)}
 
 
 def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:

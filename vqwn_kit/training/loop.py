@@ -18,6 +18,7 @@ from vqwn_kit.data.arrays import load_arrays, save_arrays
 from vqwn_kit.errors import InputError
 from vqwn_kit.models.tensorflow import tf
 from vqwn_kit.models.workers import LOST, WorkerLost, current
+from vqwn_kit.presets.training_config import check_warm_up
 from vqwn_kit.runs.history import append_history
 from vqwn_kit.training.optimizer import WeightAverage, scheduled_rate
 from vqwn_kit.training.workers import lost_worker
@@ -65,6 +66,9 @@ class TrainingLoop:
         optimizer: its optimizer.
         config: has `steps`, `log_every`, `validate_every`, `save_every` and `average_decay`.
 
+    Raises:
+        InputError: the warm-up of the learning rate is not over at the end.
+
     Attributes:
         average: the moving average of the weights.
         step: steps taken so far.
@@ -82,6 +86,7 @@ class TrainingLoop:
     counters = ("step", "position", "seconds")  # numbers that are saved beside the variables
 
     def __init__(self, model, optimizer, config):
+        check_warm_up(config.schedule, config.steps)
         self.model, self.optimizer, self.config = model, optimizer, config
         self.average = WeightAverage(model, config.average_decay)
         self.step, self.position, self.seconds = 0, 0.0, 0.0

@@ -15,11 +15,11 @@ from vqwn_kit.models.tensorflow import keras
 from vqwn_kit.models.workers import current
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset
-from vqwn_kit.presets.training_config import PARTS
+from vqwn_kit.presets.training_config import PARTS, rates_of
 from vqwn_kit.runs.corpus_of import corpus_facts, same_content, store_of
 from vqwn_kit.runs.history import write_history
 from vqwn_kit.runs.naming import run_name
-from vqwn_kit.runs.run import Run
+from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.runs.transfer import check_lpc_sources, load_parts, matching_parts
 from vqwn_kit.training.loop import Callback, check_minutes
 from vqwn_kit.training.optimizer import extended
@@ -69,7 +69,8 @@ def train(
         progress: show a progress bar with the time left.
         after_step: called with the trainer after each step, not counted as training; it may set
             `trainer.stop_requested` to end with a checkpoint.
-        **changes: such as `encoder="2019"` or `steps=2000` (in all); see `Preset.change`.
+        **changes: such as `encoder="2019"` or `steps=2000` (in all); see `Preset.change`. The
+            schedule of a new run becomes as long as its `steps`; that of a resumed one is kept.
 
     Returns:
         The run; of the first of two stages if it is stopped there: the same call continues it.
@@ -87,7 +88,7 @@ def train(
     if restore is None:
         save, trainers = _begun(*sources, load_preset(preset).change(**changes), save)
     else:
-        save, trainers = _resumed(*sources, Run(restore), save, changes)
+        save, trainers = _resumed(*sources, load_run(restore), save, changes)
     with first_writer(save.parent):
         return fit_stages(trainers, minutes, *fitting).run
 
@@ -167,6 +168,7 @@ def stages(
     Raises:
         InputError: see `train`.
     """
+    preset.check_warm_ups()
     source, parts = as_source(data, preset, speakers), dict(parts or {})
     if not preset.training.first_stage_steps:
         yield start_run(source, preset, save, parts)
@@ -267,6 +269,7 @@ def resume_run(data, path: str | Path | Run, speakers=None, save=None, **changes
         InputError: something does not fit; the folder is unchanged then.
     """
     run = path if isinstance(path, Run) else Run(path)
+    changes.setdefault("learning_rate", run.preset.training.learning_rate)  # see `extended`
     preset = run.preset.change(**changes)
     for name in (*FIXED, *PARTS):
         before, after = (p if name in PARTS else p.training for p in (run.preset, preset))
@@ -331,7 +334,9 @@ def first_stage(source: Source, preset: Preset, save: Path, parts: dict) -> Trai
     run = Run(folder)
     rate, begun = preset.training.learning_rate, run.preset.training
     ended = isinstance(rate, dict) and begun.learning_rate == rate.get("end")  # see `extended`
-    same = run.preset.change(steps=steps, **({"learning_rate": rate} if ended else {}))
+    longer = begun.steps != steps and rates_of(begun.learning_rate) == rates_of(rate)
+    kept = rate if ended or longer else begun.learning_rate
+    same = run.preset.change(steps=steps, learning_rate=kept)
     if not same.same_as(preset) or run.config["corpus"] != source.name:
         raise InputError(
             f"{folder} holds a first stage of other settings than the preset {name!r} has, or of "

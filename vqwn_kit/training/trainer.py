@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -49,7 +50,9 @@ class Trainer(TrainingLoop):
                 "jit_compile is true, and several workers cannot be compiled by XLA: leave it "
                 "out, or give --set jit_compile=false"
             )
-        self.compiled_step = tf.function(self._update, jit_compile=config.jit_compile or None)
+        self.compiled_step = tf.function(
+            partial(self._update), jit_compile=config.jit_compile or None
+        )  # a count of its own, see `graph_of`
 
     @property
     def folder(self):

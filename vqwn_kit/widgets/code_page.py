@@ -1,5 +1,6 @@
 """Facts about a code, and speech that has it -> a page; other codes are a click away."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +16,29 @@ from vqwn_kit.widgets.base import Widget, module_of
 from vqwn_kit.widgets.player import Player
 
 MOST_SECONDS = 30.0  # of a recording in which a code is looked for
+COLUMNS = ("share", "lift", "count", "distance", "phone")  # of `table`, beside panel and name
+SHOWN = {  # panel: what its first rows are called in the text of a page, and how many
+    "Phones": ("phones", 5),
+    "Voices": ("voices", 5),
+    "Codes before": ("codes before", 3),
+    "Codes after": ("codes after", 3),
+    "Neighbours in the codebook": ("nearest codes, by distance", 3),
+}
 
 
 @dataclass(frozen=True)
 class Row:
     """A row of a panel: a name, the length of its bar, texts beside it, and a code to open.
 
-    Bars are drawn relative to the longest of the panel.
+    Bars are drawn relative to the longest of the panel. `numbers` are those of the texts, by the
+    columns of `CodePage.table`.
     """
 
     name: str
     share: float
     texts: tuple[str, ...] = ()
     token: int = -1
+    numbers: dict[str, float | int | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,14 @@ class Moments:
         codes: int (N,) or (N, Q), of all its frames.
         spans: (start, end) in seconds of each run of the code.
         distances: of each run, from its nearest frame to the code.
+        nearest: names of the recording's codes that are nearest to this one, where no frame has it.
     """
 
     waveform: np.ndarray
     codes: np.ndarray
     spans: list[tuple[float, float]]
     distances: list[float]
+    nearest: Sequence[str] = ()
 
 
 # A recording, its rate in Hz (of a waveform; None for the model's), and a token.
@@ -193,7 +206,8 @@ class CodePage(Widget):
     ) -> list[tuple[float, float]]:
         """Return the moments of a recording that take this code, (start, end) in seconds.
 
-        The recording is then shown on the page, the moments marked.
+        The recording is then shown on the page, the moments marked. Where no frame has the code, a
+        warning names the nearest codes that the recording has.
 
         Args:
             recording: a waveform (T,), or a sound file. Only its first 30 s are used.
@@ -205,13 +219,19 @@ class CodePage(Widget):
         if self._find is None:
             raise InputError("this page has no model to encode a recording with")
         file = isinstance(recording, str | Path)
-        return self._try(recording, sample_rate, Path(recording).name if file else "recording")
+        found = self._try(recording, sample_rate, Path(recording).name if file else "recording")
+        if self.problem:
+            warnings.warn(self.problem, stacklevel=2)
+        return found
 
     def _try(self, recording, rate: int | None, name: str) -> list[tuple[float, float]]:
         assert self._find is not None
         found = self._find(recording, rate, self.token)
+        problem = "" if found.spans else f"no frame of {name} has code {self.name}"
+        if problem and found.nearest:
+            problem += f"; the nearest codes that it has are {', '.join(found.nearest)}"
         with self.hold_sync():
-            self.problem = ""
+            self.problem = problem
             self.trial = self._player({name: found.waveform}, codes=found.codes, marks=found.spans)
             pairs = zip(found.spans, found.distances, strict=True)
             self.result = {"name": name, "moments": [[*span, far] for span, far in pairs]}
@@ -227,6 +247,33 @@ class CodePage(Widget):
                 self._try(from_pcm(buffers[0]), rate, str(message["name"]))
         except InputError as error:
             self.problem = str(error)
+
+    def __repr__(self) -> str:
+        """Return the facts as text: frames, phones, voices, and codes before, after and near."""
+        tiles = {name: f"{value} ({remark})" for name, value, remark in self.facts.tiles}
+        lines = [f"{self._figure_title()}: frames {tiles.pop('frames', 'unknown')}"]
+        lines += [f"  {name}: {text}" for name, text in tiles.items() if name == "duration"]
+        panels = {panel.name: panel for panel in self.facts.panels}
+        for name, (words, most) in SHOWN.items():
+            if name not in panels:
+                continue
+            rows = [" ".join([row.name, *row.texts[:1]]) for row in panels[name].rows[:most]]
+            lines.append(f"  {words}: {', '.join(rows) or panels[name].note}")
+        return "\n".join(lines)
+
+    def table(self) -> dict[str, list]:
+        """Return the rows of all panels as a table, a list per column; `pandas.DataFrame` takes it.
+
+        Columns are the panel and the name of a row, its `share` of the code's frames or changes, 0
+        to 1, the `lift` over the share among all, the `count` of frames or changes, the `distance`
+        of a neighbour, and the most frequent `phone` of another code; None where a row has none.
+
+        Example:
+            pandas.DataFrame(page.table())
+        """
+        rows = [(panel.name, row) for panel in self.facts.panels for row in panel.rows]
+        columns = {"panel": [name for name, _ in rows], "name": [row.name for _, row in rows]}
+        return columns | {key: [row.numbers.get(key) for _, row in rows] for key in COLUMNS}
 
     def _page_state(self) -> dict:
         players = {name: getattr(self, name) for name in ("player", "trial")}

@@ -16,7 +16,7 @@ from vqwn_kit.plots.style import GROUP_COLOURS
 from vqwn_kit.waveforms import as_waveform
 from vqwn_kit.widgets.arrays import colour_map, from_pcm, to_pcm
 from vqwn_kit.widgets.base import BY_PAGE, Open, OpeningWidget, module_of
-from vqwn_kit.widgets.points import Colour, Link, areas
+from vqwn_kit.widgets.points import NARROW, Colour, Link, areas
 
 Hear = Callable[[int], np.ndarray]  # number of a point -> waveform (T,)
 PAGE_SOUNDS = 40  # points whose sounds a page contains by default
@@ -145,7 +145,8 @@ class Explorer(OpeningWidget):
         """Return points as a table, a list per column; `pandas.DataFrame` takes it as it is.
 
         Columns are the point, its name, its position on each map, its size, what the map can be
-        coloured by, and the facts. `save_csv` writes it; in the page a button does.
+        coloured by, and the facts, in plain Python values. `save_csv` writes it; in the page a
+        button does.
 
         Args:
             points: their numbers; by default those that are `chosen`, or all where none is.
@@ -170,7 +171,7 @@ class Explorer(OpeningWidget):
                 colour.values
             )
         columns |= self._arrays["facts"]
-        return {name: [values[row] for row in rows] for name, values in columns.items()}
+        return {name: [_plain(values[row]) for row in rows] for name, values in columns.items()}
 
     def save_csv(self, path: str | Path, points: Iterable[int] | None = None) -> Path:
         """Write `table` as a CSV file; return its path."""
@@ -270,6 +271,12 @@ class Explorer(OpeningWidget):
         labels = self.names if len(self.names) <= 40 else []
         title = f"{self.title} · {self.map_name}" if self.title else self.map_name
         return plot_points(positions, arrays["sizes"], arrays["crosses"], colour, labels, title)
+
+
+def _plain(value):
+    """Return a value of a table without NumPy's types, and without spaces of another kind."""
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return value.replace(NARROW, " ") if isinstance(value, str) else value
 
 
 def _check(count: int, arrays: dict, facts: dict, links: Sequence[Link]) -> None:

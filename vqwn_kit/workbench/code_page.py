@@ -93,7 +93,15 @@ class CodePages:
         far = frames.distances[:, codebook]
         seconds = [tuple(float(n) / self.context.frame_rate for n in span) for span in own]
         distances = [float(far[start:end].min()) for start, end in own]
-        return Moments(waveform, squeezed(frames.codes), seconds, distances)
+        nearest = [] if own else self._nearest(token, np.unique(frames.codes[:, codebook]))
+        return Moments(waveform, squeezed(frames.codes), seconds, distances, nearest)
+
+    def _nearest(self, token: int, codes: np.ndarray) -> list[str]:
+        """Return the names of three of some codes, int (n,), of a codebook nearest to another."""
+        tokens = codes + token // self.profiles.size * self.profiles.size
+        vectors = self.profiles.vectors
+        far = np.linalg.norm(vectors[tokens] - vectors[token], axis=1)
+        return [self.profiles.names[n] for n in tokens[np.argsort(far, kind="stable")[:3]]]
 
     def save(self, folder: str | Path, progress: bool = False) -> list[Path]:
         """Write a page per code, and `index.html` with a table of all; return the paths.
@@ -162,6 +170,8 @@ def code_page(
 
     Example:
         page = vq.code_page("mini", 17)
+        print(page)                          # phones, voices, codes before and after
+        pandas.DataFrame(page.table())
         page.try_on("my.wav")                # [(0.41, 0.43), ...]
         page.save_html("code-17.html")
     """

@@ -33,7 +33,13 @@ def tiles_of(profile: CodeProfile, index: FrameIndex) -> list[tuple[str, str, st
 def panels_of(profile: CodeProfile, profiles: CodeProfiles) -> list[Panel]:
     """Return the tables and histograms of a page."""
     near = [
-        Row(other.name, other.distance, (f"{other.distance:#.3g}", other.phone), other.token)
+        Row(
+            other.name,
+            other.distance,
+            (f"{other.distance:#.3g}", other.phone),
+            other.token,
+            {"distance": other.distance, "phone": other.phone},
+        )
         for other in profile.neighbours
     ]
     neighbours = Panel("Neighbours in the codebook", near, note="distance, most frequent phone")
@@ -66,20 +72,15 @@ def lift_text(lift: float) -> str:
 
 def _rows(shares: Sequence[Share], profiles: CodeProfiles | None = None) -> list[Row]:
     """Return rows of shares; of codes, with `profiles`, with their most frequent phones."""
-    return [
-        Row(
-            part.name,
-            part.share,
-            (
-                f"{100 * part.share:.0f} %",
-                lift_text(part.lift),
-                f"{part.count:,}",
-                *([] if profiles is None else [profiles.most_frequent_phone(part.token)]),
-            ),
-            part.token,
-        )
-        for part in shares
-    ]
+    rows = []
+    for part in shares:
+        texts = (f"{100 * part.share:.0f} %", lift_text(part.lift), f"{part.count:,}")
+        numbers = {"share": part.share, "lift": part.lift, "count": part.count}
+        if profiles is not None:
+            numbers["phone"] = profiles.most_frequent_phone(part.token)
+            texts += (numbers["phone"],)
+        rows.append(Row(part.name, part.share, texts, part.token, numbers))
+    return rows
 
 
 def _durations(lengths: np.ndarray, frame_rate: float) -> Panel:

@@ -9,7 +9,7 @@ from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.frames import FrameIndex, Frames
-from vqwn_kit.evaluation.metrics.tables import write_csv
+from vqwn_kit.evaluation.metrics.tables import align_columns, write_csv
 from vqwn_kit.runs.run import Run
 from vqwn_kit.widgets.player import Player
 from vqwn_kit.workbench.code_page import OPENS, CodePages
@@ -31,6 +31,14 @@ class FoundFrames(Player):
 
     nearest: dict[str, list]
     nearest_codes: dict[str, list]
+
+    def __repr__(self) -> str:
+        """Return the frames as text: recording, seconds, code, phone and distance."""
+        columns = ("utterance", "seconds", "code", "phone", "distance")
+        rows = zip(*(self.nearest[name] for name in columns), strict=True)
+        cells = [[key, f"{t:.2f}", code, phone, f"{far:.3f}"] for key, t, code, phone, far in rows]
+        lines = align_columns([list(columns), *cells], "lrrlr")
+        return "\n".join([self.title, *("  " + "  ".join(line) for line in lines)])
 
     def save_csv(self, path: str | Path) -> Path:
         """Write `nearest` as a CSV file; return its path."""
@@ -134,7 +142,7 @@ def _nearest(index: FrameIndex, moment: Moment, count: int) -> tuple[np.ndarray,
 
 def _player(pages: CodePages, moment: Moment, found: np.ndarray) -> FoundFrames:
     """Return a player of a moment and of frames, without the tables."""
-    title = f"{moment.name}, {moment.seconds:.2f} s"
+    title = f"{moment.name} at {moment.seconds:.2f} s"
     excerpts = {title: _around(moment, pages)}
     for frame in found.tolist():
         excerpts[pages.index.name(frame)] = excerpt_with_codes(pages.index, frame)
