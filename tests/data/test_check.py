@@ -1,6 +1,7 @@
 """`check_corpus`: every kind of bad file is named, with what is done about it; nothing crashes."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 
 from tests.conftest import make_folders, tones
-from vqwn_kit import check_corpus, open_corpus, prepare
+from vqwn_kit import check_corpus, example_corpus, open_corpus, prepare
 from vqwn_kit.cli.main import main
 from vqwn_kit.data import audio, headers
 
@@ -213,3 +214,10 @@ def test_the_command_ends_with_1_only_where_nothing_usable_is_left(faulty, tmp_p
     assert main(["check", str(tmp_path / "nowhere")]) == 2
     assert main(["check", str(faulty), "--figure", "figure.gif"]) == 2
     assert "ends in .png" in capsys.readouterr().err
+
+
+def test_how_many_are_held_out_and_whether_they_suffice(folder):
+    text = check_corpus(folder, progress=False).text()
+    assert re.search(r"held out, for the measures: \d+, fewer than the 12 that", text)
+    enough = check_corpus(example_corpus(), progress=False).text()
+    assert re.search(r"held out, for the measures: \d{3}\n", enough)

@@ -96,6 +96,15 @@ def test_probe_and_embedding_classify_recordings_and_recordings_with_noise(
     assert card[embedding.format("conversion")].value == 0
 
 
+def test_of_one_speaker_there_is_no_nearest(voices, original, monkeypatch):
+    speaker = voices.speaker(voices.train[0])
+    alone = [number for number in voices.train if voices.speaker(number) == speaker]
+    monkeypatch.setattr(voices, "train", np.array(alone))
+    card = scored(score_voices, voices, original)
+    name = "original nearest the target, independent embedding"
+    assert "only one speaker" in card.skipped[name]
+
+
 def test_a_recording_is_at_distance_0_from_itself(voices, original, noise):
     name = "mel-cepstral distance, reconstruction"
     assert scored(score_quality, voices, original, again(original))[name].value == 0.0

@@ -18,9 +18,9 @@ from tests.conftest import ROOT
 from tests.evaluation.conftest import untrained
 from vqwn_kit import InputError
 from vqwn_kit.cli.main import main
-from vqwn_kit.evaluation import conditioning_rules as rules
+from vqwn_kit.evaluation import conditioning_rules as rules, sound_rules
 from vqwn_kit.evaluation.context import evaluation_context
-from vqwn_kit.evaluation.diagnosis import HEALTHY, card_verdicts
+from vqwn_kit.evaluation.diagnosis import HEALTHY, Diagnosis, card_verdicts
 from vqwn_kit.evaluation.findings import as_texts, series, smooth
 from vqwn_kit.evaluation.history_rules import findings_of
 from vqwn_kit.evaluation.outlook import outlook_of
@@ -324,3 +324,74 @@ def test_what_was_not_trained_or_has_no_corpus_is_said(tmp_path, store, diverged
         vq.diagnose(run)
     diagnosis = vq.diagnose(diverged)
     assert "which is not there or not known" in diagnosis.skipped["what needs its speech"]
+
+
+def test_lost_words_are_found_and_the_shipped_runs_have_none():
+    preset, kind = load_preset("mini"), sound_rules.PHONE_ERROR.format
+    rows = {kind("reconstruction"): 0.73, kind("original"): 0.21}
+    short, whole = (sound_rules.lost_words(rows, preset, step) for step in (111, 1200))
+    assert short.kind == "lost words"
+    assert "27% of the phones" in short.verdict
+    assert short.cause == "the training was short: 111 of 1,200 steps"
+    assert short.remedy.copied == "vqwn train DATASET --preset mini --minutes 30"
+    assert whole.remedy.copied == "vqwn evaluate RUN --links"
+    for name in ("mini", "vctk-libri"):
+        card = ScoreCard.load(vq.results(name))
+        rows = {row.name: row.value for row in card.rows}
+        assert rows[kind("reconstruction")] > rows[kind("original")]
+        assert sound_rules.lost_words(rows, preset, 111) is None
+    assert sound_rules.lost_words({kind("original"): 0.21}, preset, 111) is None
+
+
+@pytest.mark.parametrize(("step", "copied"), [(111, "vqwn train"), (1200, "--set bottleneck")])
+def test_of_a_short_training_conditioning_is_not_judged_by_what_it_will_be(step, copied):
+    rows = {rules.EXTRA_CODES: 1.0, rules.EXTRA_SPEAKER: -0.1}
+    (finding,) = rules.conditioning_findings(rows, load_preset("mini"), 6, step)
+    assert finding.kind == "decoder that ignores the speaker"
+    assert finding.remedy.copied.startswith(copied)
+
+
+def short_history(perplexity: float) -> list[dict]:
+    """Two lines, the second of which is the end."""
+    line = {"vq/codes_used": 7.0, "vq/codes_dead": 505.0, "vq/perplexity": perplexity}
+    line |= {"vq/z_e_rms": 1.2, "vq/code_rms": 1.2, "bits": 4.0, "learning_rate": 1e-3}
+    line |= {"seconds": 30.0, "samples": 960_000}
+    return [{**line, "step": 50}, {**line, "step": 63, "ended": "time"}]
+
+
+def test_a_codebook_that_has_collapsed_at_an_early_end_is_found():
+    preset = load_preset("mini").change(first_stage_steps=0)
+    (finding,) = findings_of(short_history(3.2), preset)
+    assert finding.kind == "collapsed codebook"
+    assert finding.remedy.command.startswith("vqwn train")
+    outlook = outlook_of(short_history(3.2), preset, "", [finding])
+    assert outlook.state == "early"  # more steps may help
+    assert findings_of(short_history(200.0), preset) == []
+    assert findings_of(short_history(3.2)[:1], preset, running=True) == []
+
+
+def test_too_early_is_not_healthy():
+    outlook = outlook_of(short_history(200.0), load_preset("mini"))
+    run = vq.load_run("mini")
+    early = Diagnosis(run, outlook, [])
+    assert "Too early to say" in str(early)
+    assert HEALTHY not in str(early) + early._repr_html_()
+    assert HEALTHY in str(Diagnosis(run, outlook_of(run.history, run.preset), []))
+
+
+def test_what_was_not_examined_is_named(diverged, store):
+    skipped = vq.diagnose(diverged, store, progress=False).skipped
+    assert "`vqwn evaluate" in skipped["whether words come through"]
+
+
+def test_the_codebook_of_the_first_stage_is_that_of_the_run(tmp_path):
+    preset = load_preset("mini")
+    run = Run.create(
+        tmp_path / "weights", preset.change(freeze=("encoder", "bottleneck")), "a", {"b": {}}
+    )
+    first = Run.create(tmp_path / "first_stage/weights", preset.first_stage(), "a", {"b": {}})
+    for folder in (run.folder, first.folder):
+        lines = map(json.dumps, short_history(3.2))
+        (folder / "history.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    found = vq.diagnose(run.folder, measured=False).findings
+    assert [finding.kind for finding in found] == ["collapsed codebook"]

@@ -253,3 +253,15 @@ def test_pitch_is_described_with_its_rate_and_costs_no_time():
     assert 0 < more - plain < 200  # the projections of 32 channels, once per frame
     preset = load_preset("tiny").change(decoder=pitch, batch_size=1, segment_length=128)
     assert cost.measure_step(preset).seconds > 0
+
+
+def test_a_run_is_described_by_the_steps_it_took():
+    facts = describe("mini")
+    assert "trained for" not in facts  # a preset
+    facts = describe(vq.results("mini"))
+    assert facts["trained for"] == "first stage 2,000 of 2,000 steps, then 4,000 of 4,000 steps"
+    assert "learning rate rises to 0.003 in 100 steps and falls to 5e-05" in facts["second stage"]
+    flat = describe("tiny", learning_rate=0.01)
+    assert any(text.endswith("learning rate 0.01") for text in flat.values())
+    stairs = describe("tiny", learning_rate={0: 0.01, 5: 0.001})
+    assert any(text.endswith("0.01 from step 0, 0.001 from step 5") for text in stairs.values())

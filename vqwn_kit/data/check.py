@@ -22,6 +22,7 @@ FRAME = 1024  # samples, for the share of pauses
 LISTED = 12  # names per kind that the text lists
 
 # Kinds of findings, and what is done about each.
+JUDGED = 12  # held-out recordings from which on the intervals of a score card are useful
 KINDS = {
     "unusable": "left out",
     "left out": "no part of the corpus as it is",
@@ -129,6 +130,7 @@ class CorpusReport:
             f"{corpus.folder}: {corpus.layout} ({corpus.reason})",
             f"usable: {len(self.recordings)} of {len(corpus)} recordings, "
             f"{sum(self.minutes.values()):.1f} minutes; speakers: {len(corpus.speakers)}",
+            self._held_out(),
         ]
         if self.usable:
             lines += [*self._statistics(), "speakers:", *_cut(self._speakers(), listed)]
@@ -142,6 +144,11 @@ class CorpusReport:
         return "\n".join(lines)
 
     __str__ = __repr__ = text
+
+    def _held_out(self) -> str:
+        count = self.column("utterance.split").count("held_out")
+        few = f", fewer than the {JUDGED} that useful intervals need: add recordings"
+        return f"held out, for the measures: {count}{few if count < JUDGED else ''}"
 
     def _statistics(self) -> list[str]:
         def spread(name: str, digits: int) -> str:

@@ -168,8 +168,10 @@ def _add_nearest_voices(card: ScoreCard, context: EvaluationContext, sounds: lis
     """Add how many sounds are nearest to their speaker by an independent speaker embedding."""
     names = {kind: f"{kind} nearest the target, independent embedding" for kind in KINDS}
     with card.measuring(*names.values()):
-        voices = {}
-        for speaker in dict.fromkeys(map(context.speaker, context.train)):
+        voices = dict.fromkeys(map(context.speaker, context.train))
+        if len(voices) < 2:
+            raise NotMeasured("there is only one speaker, to whom all sounds are nearest")
+        for speaker in voices:
             known = [n for n in context.train if context.speaker(n) == speaker][:VOICE_SAMPLES]
             waves = [context.store.waveform(n) for n in known]
             voices[speaker] = np.mean([voice_embedding(wave) for wave in waves], axis=0)

@@ -12,7 +12,16 @@ Sources of the rules:
 
 import numpy as np
 
-from vqwn_kit.evaluation.findings import FEW, Finding, Remedy, TrainingFacts, smooth
+from vqwn_kit.evaluation.findings import (
+    FEW,
+    Finding,
+    Remedy,
+    TrainingFacts,
+    is_short,
+    longer,
+    short_training,
+    smooth,
+)
 
 COLLAPSED = 0.04  # share of the codes that the perplexity of a collapsed codebook is below
 COLD = 2.0  # RMS of z_e in units of that of the codes, above which a start is cold
@@ -26,14 +35,21 @@ MANY = 8  # lines of the history that a rule of a trend needs
 def _collapsed(facts: TrainingFacts) -> Finding | None:
     """Few codes are used, and no more than before."""
     steps, perplexities = facts.series("vq/perplexity")
-    limit = max(2.0, COLLAPSED * facts.size)
-    if len(perplexities) <= FEW or np.median(perplexities[-FEW:]) >= limit:
+    limit, fewest = max(2.0, COLLAPSED * facts.size), 1 if "ended" in facts.last else FEW + 1
+    if len(perplexities) < fewest or np.median(perplexities[-FEW:]) >= limit:
         return None
-    if perplexities[-1] > 1.5 * np.median(perplexities[-1 - FEW : -1]):
+    before = perplexities[-1 - FEW : -1]
+    if len(before) and perplexities[-1] > 1.5 * np.median(before):
         return None  # it recovers
     first_ratio = facts.ratios[1][0]
     few = "so that all frames are nearest to the same few codes"
-    if np.max(smooth(perplexities)) > 4 * limit:
+    remedy = _against_collapse(facts)
+    if "ended" in facts.last and is_short(facts.preset, facts.last["step"]):
+        cause = (
+            f"{short_training(facts.preset, facts.last['step'])}; with more a codebook can recover"
+        )
+        remedy = longer(facts.preset)
+    elif np.max(smooth(perplexities)) > 4 * limit:
         cause = "the codes were in use before: the encoder's outputs changed faster than the codes"
     elif facts.settings.get("initializer") != "data":
         size = " much smaller than the encoder's outputs" if first_ratio > COLD else ""
@@ -53,7 +69,7 @@ def _collapsed(facts: TrainingFacts) -> Finding | None:
             "RMS of z_e / codes at the first line": first_ratio,
         },
         cause,
-        _against_collapse(facts),
+        remedy,
         "vq/perplexity",
         int(steps[-1]),
     )

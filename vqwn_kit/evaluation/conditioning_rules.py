@@ -17,7 +17,10 @@ from vqwn_kit.evaluation.findings import (
     Remedy,
     change_quantizer,
     in_first_stage,
+    is_short,
+    longer,
     quantizer_of,
+    short_training,
 )
 from vqwn_kit.models.vqvae import as_batch
 from vqwn_kit.presets.preset import Preset
@@ -30,7 +33,7 @@ PROBES = ("speaker from codes", "speaker from log-mel input")
 
 
 def conditioning_findings(
-    rows: Mapping[str, float], preset: Preset, num_speakers: int
+    rows: Mapping[str, float], preset: Preset, num_speakers: int, step: int | None = None
 ) -> list[Finding]:
     """Return what is wrong with codes and speakers as conditioning.
 
@@ -38,10 +41,12 @@ def conditioning_findings(
         rows: values of a score card by name, and of `mel_errors`; rules of missing ones are silent.
         preset: that of the run.
         num_speakers: S, of the run.
+        step: of its last update; None where that is not known.
     """
     found = [_ignored_codes(rows, preset)]
     if num_speakers > 1:
-        found += [_speaker_in_codes(rows, preset, num_speakers), _ignored_speaker(rows, preset)]
+        found += [_speaker_in_codes(rows, preset, num_speakers)]
+        found += [_ignored_speaker(rows, preset, step)]
     return [in_first_stage(finding, preset) for finding in found if finding is not None]
 
 
@@ -81,17 +86,23 @@ def _ignored_codes(rows: Mapping[str, float], preset: Preset) -> Finding | None:
     )
 
 
-def _ignored_speaker(rows: Mapping[str, float], preset: Preset) -> Finding | None:
+def _ignored_speaker(rows: Mapping[str, float], preset: Preset, step: int | None) -> Finding | None:
     if _effect(rows, EXTRA_SPEAKER, SPEAKER) >= IGNORED_BELOW:
         return None
+    cause = (
+        "the codes carry the voice already, or the training was too short for the decoder to learn "
+        "the differences between speakers"
+    )
+    remedy = _without_speaker(preset)
+    if step is not None and is_short(preset, step):
+        cause, remedy = short_training(preset, step), longer(preset)
     return Finding(
         "decoder that ignores the speaker",
         "The decoder ignores the speaker: a wrong one does not change its error, so that "
         "conversions keep the voice of the source.",
         _numbers(rows, EXTRA_SPEAKER, TRUE, SPEAKER, *PROBES),
-        "the codes carry the voice already, or the training was too short for the decoder to learn "
-        "the differences between speakers",
-        _without_speaker(preset),
+        cause,
+        remedy,
     )
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.findings import Finding
+from vqwn_kit.evaluation.findings import FEW, Finding
 from vqwn_kit.evaluation.history_rules import findings_of
 from vqwn_kit.evaluation.metrics.tables import Shown
 from vqwn_kit.evaluation.outlook import Outlook, outlook_of
 from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.evaluation.sound_rules import PHONE_ERROR, lost_words
 from vqwn_kit.files import replacing
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
@@ -50,13 +51,18 @@ class Diagnosis(Shown):
         """The outlook and what is wrong, in one sentence each."""
         return [self.outlook.sentence, *(finding.verdict for finding in self.findings)]
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether enough is known, and nothing is wrong."""
+        return not self.findings and self.outlook.state != "early"
+
     def __str__(self) -> str:
         """Return the diagnosis for a terminal."""
         lines = [self.name, self.outlook.sentence, *self._beside()]
         for number, finding in enumerate(self.findings, 1):
             first, *rest = finding.lines()
             lines += ["", f"{number}. {finding.kind.upper()}: {first}", *rest]
-        lines += [] if self.findings else ["", HEALTHY]
+        lines += ["", HEALTHY] if self.is_healthy else []
         return "\n".join([*lines, *(f"not examined: {a}: {b}" for a, b in self.skipped.items())])
 
     def _beside(self) -> list[str]:
@@ -76,7 +82,7 @@ class Diagnosis(Shown):
             code = "".join(f"<br><code>{line.strip()}</code>" for line in copied)
             title = f"<b>{html.escape(finding.kind)}</b>: {verdict}"
             parts.append(f"<p>{title}<br>{evidence}<br>{cause}<br>{remedy}{code}</p>")
-        parts += [] if self.findings else [f"<p>{HEALTHY}</p>"]
+        parts += [f"<p>{HEALTHY}</p>"] if self.is_healthy else []
         parts += [
             f"<p><small>not examined: {html.escape(f'{name}: {reason}')}</small></p>"
             for name, reason in self.skipped.items()
@@ -170,10 +176,19 @@ def diagnose(
             skipped["its decoder"] = "the run has no checkpoint"
         elif store is not None:
             rows |= _measured_rows(run, store, rows, skipped, progress)
+        if PHONE_ERROR.format("reconstruction") not in rows:
+            skipped["whether words come through"] = (
+                f"there is no phone error of step {run.newest}: `vqwn evaluate {run.folder.name}`"
+            )
+    if 0 < len(history) <= FEW:
+        skipped["its losses and its codebook"] = (
+            f"the history has {len(history)} lines, and the rules need more than {FEW}: train for "
+            "longer, or with a lower log_every"
+        )
     minutes = store.seconds("train") / 60 if store else None
     findings = findings_of(history, run.preset, minutes)
     outlook = outlook_of(history, run.preset, run.config["corpus"], findings)
-    findings += _of_rows(rows, run)
+    findings = [*_of_frozen_codes(run), *findings, *_of_rows(rows, run)]
     return Diagnosis(run, outlook, findings, skipped, rows)
 
 
@@ -189,7 +204,7 @@ def card_verdicts(run: Run, card: ScoreCard) -> list[str]:
     outlook = outlook_of(history, run.preset, run.config["corpus"], findings)
     new = [
         finding
-        for finding in _of_rows(_values(card), run)
+        for finding in [*_of_frozen_codes(run), *_of_rows(_values(card), run)]
         if not any(finding.verdict.split(":")[0] in verdict for verdict in card.verdicts)
     ]
     return [outlook.sentence, *(finding.verdict for finding in findings + new)]
@@ -199,12 +214,25 @@ def _values(card: ScoreCard) -> dict[str, float]:
     return {row.name: row.value for row in card.rows}
 
 
+def _of_frozen_codes(run: Run) -> list[Finding]:
+    """Return what is wrong with a codebook that was trained in the first stage of a run."""
+    folder = run.folder / "first_stage"
+    if "bottleneck" not in run.preset.training.freeze or not (folder / "config.json").is_file():
+        return []
+    first = Run(folder)
+    found = findings_of(first.history, first.preset)
+    return [finding for finding in found if finding.measure.startswith("vq/")]
+
+
 def _of_rows(rows: dict[str, float], run: Run) -> list[Finding]:
     if not rows:
         return []
     from vqwn_kit.evaluation.conditioning_rules import conditioning_findings
 
-    return conditioning_findings(rows, run.preset, len(run.trained_speakers))
+    step = run.history[-1]["step"] if run.history else None
+    words = lost_words(rows, run.preset, step)
+    of_speakers = (rows, run.preset, len(run.trained_speakers), step)
+    return [*([words] if words else []), *conditioning_findings(*of_speakers)]
 
 
 def _saved_rows(run: Run) -> dict[str, float]:

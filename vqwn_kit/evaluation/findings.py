@@ -19,6 +19,7 @@ MOVING = (  # quantizers whose codes move
     "SoftmaxBottleneck",
 )
 FEW = 3  # lines of the history that a level is taken from
+SHORT = 0.5  # share of the steps of a schedule below which a training was short
 CUT_SHORT = 2.0  # learning rate in units of that at the end of its schedule, which is high
 
 
@@ -83,6 +84,24 @@ class Finding:
         lines = [self.verdict, f"  evidence: {numbers}", f"  cause: {self.cause}"]
         lines.append(f"  remedy: {self.remedy.text}")
         return lines + ([f"          {self.remedy.copied}"] if self.remedy.copied else [])
+
+
+def is_short(preset: Preset, step: int) -> bool:
+    """Return whether a training at a step has less than half of its schedule behind it."""
+    return step < SHORT * preset.training.steps
+
+
+def longer(preset: Preset) -> Remedy:
+    """Return the advice to train for longer."""
+    return Remedy(
+        "train for longer, half an hour or more, before anything else is changed",
+        command=f"vqwn train DATASET --preset {preset.name} --minutes 30",
+    )
+
+
+def short_training(preset: Preset, step: int) -> str:
+    """Return the cause that a training was short, with its steps."""
+    return f"the training was short: {step:,} of {preset.training.steps:,} steps"
 
 
 def in_first_stage(finding: Finding, preset: Preset) -> Finding:

@@ -127,7 +127,7 @@ def outlook_of(
         running: whether the training still runs.
     """
     name, steps, values = _judged(history)
-    if any(finding.kind in HOPELESS for finding in findings):
+    if any(finding.kind in HOPELESS and finding.remedy.changes for finding in findings):
         return Outlook("Stop: the findings say what to change; more steps do not help.", "behind")
     if len(values) < FEW:
         return Outlook(f"Too early to say: the history has fewer than {FEW} lines with a loss.")

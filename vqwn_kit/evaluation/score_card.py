@@ -55,7 +55,8 @@ class Row:
     @property
     def observed(self) -> str:
         """The number and kind of observations."""
-        return f"{self.n} {self.of}".strip()
+        of = re.sub(r"^(\w+)s\b", r"\1", self.of) if self.n == 1 else self.of
+        return f"{self.n} {of}".strip()
 
     def number(self, value: float, sign: str = "") -> str:
         """Return a number with the digits of the row's unit; with `sign="+"`, with its sign."""

@@ -82,6 +82,7 @@ def _describe_run(run: Run, measure: bool) -> Facts:
         "speakers": _listed(run.trained_speakers),
         **_trained_on(run),
         "checkpoints": ", ".join(map(str, run.steps)),
+        **_trained_for(run),
     }
     if run.added_voices:
         facts["added voices"] = "; ".join(map(str, run.added_voices.values()))
@@ -106,6 +107,17 @@ def _trained_on(run: Run) -> dict[str, str]:
     return {"trained on": str(calibration), "familiar recordings": limit}
 
 
+def _trained_for(run: Run) -> dict[str, str]:
+    """Return how many steps of its schedule each stage of a run has taken."""
+    texts = []
+    for name, folder in (("first stage ", run.folder / "first_stage"), ("", run.folder)):
+        history = Run(folder).history if (folder / "config.json").is_file() else []
+        if history:
+            steps = Run(folder).preset.training.steps
+            texts.append(f"{name}{history[-1]['step']:,} of {steps:,} steps")
+    return {"trained for": ", then ".join(texts)} if texts else {}
+
+
 def _describe_model(
     preset: Preset, speakers: list[str], measure: bool, sources: Collection[str] = ()
 ) -> Facts:
@@ -115,7 +127,8 @@ def _describe_model(
         config = stage.training
         facts[name] = (
             f"{config.steps} steps of {config.batch_size} x {config.segment_length} samples, "
-            f"{_duration(cost.minutes_of_speech(stage))} of speech, repetitions counted"
+            f"{_duration(cost.minutes_of_speech(stage))} of speech, repetitions counted; learning "
+            f"rate {_schedule(config.learning_rate)}"
         )
     facts["synthesis"] = f"{cost.multiply_adds(model):,} multiply-adds per sample"
     weights, activations = cost.estimated_memory(preset, model)
@@ -128,6 +141,24 @@ def _describe_model(
         del model  # its memory is not that of a step
         facts |= _measured({name: cost.measure_step(stage) for name, stage in stages.items()})
     return Facts(facts, problems)
+
+
+def _schedule(rate: float | dict) -> str:
+    """Return a learning rate, or how it changes over the steps."""
+    if not isinstance(rate, dict):
+        return f"{rate:g}"
+    if "peak" in rate:
+        up = (
+            f"rises to {rate['peak']:g} in {rate['warm_up']} steps and "
+            if rate.get("warm_up")
+            else ""
+        )
+        return (
+            f"{up}falls to {rate.get('end', 0):g}"
+            if up
+            else f"{rate['peak']:g}, falls to {rate.get('end', 0):g}"
+        )
+    return ", ".join(f"{value:g} from step {step}" for step, value in sorted(rate.items()))
 
 
 def _parts(model) -> dict[str, str]:

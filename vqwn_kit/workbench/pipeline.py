@@ -174,6 +174,7 @@ class _Pipeline:
         card = score_card(run, self.store, temperature=TEMPERATURE, **settings)
         card.tracks, card.sounds = [], {}  # the run folder has sounds of its own
         card.save(self.folder)
+        note(self.folder, {"verdicts": card.verdicts})
         first = self.folder / "first_stage"
         if (first / "config.json").is_file():
             settings |= {"targets": 0, "only": ("content",)}
@@ -303,5 +304,11 @@ def _print_results(folder: Path) -> None:
     for name, value in summary["measures"].items():
         print(f"  {name:34} {value}")
     count = sum(len(utterance["tracks"]) for utterance in summary["utterances"])
+    for verdict in summary.get("verdicts", []):
+        print(verdict)
     print(f"Made {count} sounds, figures and embeddings; open {folder / 'report.html'}")
-    print("Next: `make lab` opens the workbench in JupyterLab.", flush=True)
+    print(
+        f"Next: `vqwn doctor {folder.name}` says what to change; `make lab` opens the workbench in "
+        "JupyterLab.",
+        flush=True,
+    )

@@ -85,7 +85,7 @@ def _quality(run: Run, known: dict) -> dict[str, str]:
     for name, shown in JUDGED.items():
         if name in rows:
             number, interval, count = rows[name].cells()[1:4]
-            measures[shown] = f"{number} ({interval}; {count})"
+            measures[shown] = f"{number} ({'; '.join(filter(None, (interval, count)))})"
         elif name in card.skipped:
             measures[shown] = f"not measured: {card.skipped[name]}"
     return measures
@@ -97,9 +97,10 @@ def _likelihood(run: Run, known: dict) -> dict[str, str]:
         return {"bits per sample": "nothing is held out"}
     before, after = (known[time]["bits"] for time in ("before", "after"))
     signal = run.model.decoder.codec.signal
+    more = "" if after < before else ": nothing was learned"
     return {
-        f"bits per sample of {signal}": f"{before:.2f} before training, {after:.2f} after, on ten "
-        "held-out utterances; comparable between runs that model the same signal"
+        f"bits per sample of {signal}": f"{before:.2f} before training, {after:.2f} after{more}; "
+        "of held-out speech, comparable between runs that model the same signal"
     }
 
 
