@@ -176,10 +176,7 @@ def diagnose(
             skipped["its decoder"] = "the run has no checkpoint"
         elif store is not None:
             rows |= _measured_rows(run, store, rows, skipped, progress)
-        if PHONE_ERROR.format("reconstruction") not in rows:
-            skipped["whether words come through"] = (
-                f"there is no phone error of step {run.newest}: `vqwn evaluate {run.folder.name}`"
-            )
+        skipped |= _without_words(run, rows)
     if 0 < len(history) <= FEW:
         skipped["its losses and its codebook"] = (
             f"the history has {len(history)} lines, and the rules need more than {FEW}: train for "
@@ -190,6 +187,15 @@ def diagnose(
     outlook = outlook_of(history, run.preset, run.config["corpus"], findings)
     findings = [*_of_frozen_codes(run), *findings, *_of_rows(rows, run)]
     return Diagnosis(run, outlook, findings, skipped, rows)
+
+
+def _without_words(run: Run, rows: dict[str, float]) -> dict[str, str]:
+    """Return why it is not known whether words come through, or nothing."""
+    if PHONE_ERROR.format("reconstruction") in rows:
+        return {}
+    step = f" of step {run.newest}" if run.steps else ""
+    reason = f"there is no phone error{step}: `vqwn evaluate {run.folder.name}`"
+    return {"whether words come through": reason}
 
 
 def card_verdicts(run: Run, card: ScoreCard) -> list[str]:
