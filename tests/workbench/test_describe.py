@@ -265,3 +265,10 @@ def test_a_run_is_described_by_the_steps_it_took():
     assert any(text.endswith("learning rate 0.01") for text in flat.values())
     stairs = describe("tiny", learning_rate={0: 0.01, 5: 0.001})
     assert any(text.endswith("0.01 from step 0, 0.001 from step 5") for text in stairs.values())
+
+
+def test_a_name_of_a_preset_is_one_of_its_first_stage_too():
+    """As in `vqwn compare --base mini/first_stage`; the run of that name is a path."""
+    assert describe("mini/first_stage")["preset"] == "mini"
+    assert "run" not in describe("mini/first_stage")
+    assert "run" in describe(vq.results("mini") / "first_stage")

@@ -171,7 +171,7 @@ def _add_nearest_voices(card: ScoreCard, context: EvaluationContext, sounds: lis
         voices = dict.fromkeys(map(context.speaker, context.train))
         if len(voices) < 2:
             raise NotMeasured("there is only one speaker, to whom all sounds are nearest")
-        for speaker in voices:
+        for speaker in context.bar(voices, "embed voices"):
             known = [n for n in context.train if context.speaker(n) == speaker][:VOICE_SAMPLES]
             waves = [context.store.waveform(n) for n in known]
             voices[speaker] = np.mean([voice_embedding(wave) for wave in waves], axis=0)
@@ -239,7 +239,7 @@ def score_naturalness(
         with card.measuring(measure):
             for kind, part in parts.items():
                 note = "rounded as the decoder's own sound is" if kind == rounded else ""
-                values = list(map(judge, waves[kind]))
+                values = [judge(wave) for wave in context.bar(waves[kind], f"{measure}, {kind}")]
                 add_mean(card, context, part, f"{measure}, {kind}", "of 5", values, note)
 
 

@@ -72,7 +72,9 @@ def describe(
 def _is_preset(what: str | Path | dict | Preset) -> bool:
     if isinstance(what, dict | Preset):
         return True
-    return str(what) in preset_names() or str(what).endswith(".json")
+    name, first = str(what), str(what).removesuffix("/first_stage")
+    of_first = first != name and first in preset_names() and not Path(name).exists()
+    return of_first or name in preset_names() or name.endswith(".json")
 
 
 def _describe_run(run: Run, measure: bool) -> Facts:
