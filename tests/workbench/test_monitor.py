@@ -143,7 +143,7 @@ def test_with_a_time_limit_both_stages_finish_and_are_reconstructed(store, tmp_p
     assert first == sorted(first, reverse=True)
     assert second == sorted(second, reverse=True)
     assert first[0] <= 1.0  # a quarter of four seconds, less the first step
-    assert first[0] < second[0] <= 3.1
+    assert second[0] <= 3.1
     assert max(first[-1], second[-1]) < 0.2
     assert all(name.startswith("step") for name in monitor.player.names[1:-1])
     assert monitor.player.names[-1].startswith("codes only, step")
