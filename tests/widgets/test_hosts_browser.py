@@ -155,12 +155,12 @@ def test_the_lab_edits_generates_and_records(page):
 def test_a_training_is_started_and_stopped(page):
     monitor, state = page.locator(".vq-monitor"), "[data-state={}].vq-monitor"
     monitor.locator(".vq-start").click()
-    page.locator(state.format("running")).wait_for()
-    monitor.get_by_text("step 4").first.wait_for()
+    page.locator(state.format("running")).wait_for(timeout=120_000)  # TensorFlow is imported
+    monitor.get_by_text("step 4").first.wait_for(timeout=120_000)
     monitor.locator(".vq-player .vq-play").click()
     assert loudest(page, 800) > 0.01  # a reconstruction
     monitor.locator(".vq-stop").click()
-    page.locator(state.format("stopped")).wait_for()
+    page.locator(state.format("stopped")).wait_for(timeout=120_000)
     assert int(monitor.locator(".vq-steps").get_attribute("data-step")) >= 4
     assert [error for error in page.errors if "/static/notebook/" not in error] == []
 
