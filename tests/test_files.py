@@ -15,6 +15,7 @@ from vqwn_kit.files import (
     FIRST_STAGE,
     LONGEST_NAME,
     SCRATCH,
+    counted,
     file_name,
     only_writer,
     read_json,
@@ -280,3 +281,13 @@ def test_scratch_files_of_two_threads_have_different_names(tmp_path):
         one.write_text("1")
         two.write_text("2")
     assert (tmp_path / "a.tsv").read_text() + (tmp_path / "b.tsv").read_text() == "12"
+
+
+def test_one_is_counted_in_the_singular():
+    assert [counted(n, "held-out utterances") for n in (0, 1, 2)] == [
+        "0 held-out utterances",
+        "1 held-out utterance",
+        "2 held-out utterances",
+    ]
+    assert counted(1, "runs of any code") == "1 run of any code"
+    assert counted(1, "") == "1"

@@ -314,6 +314,12 @@ def reason(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number and what it counts, given in the plural: `1 held-out utterance`."""
+    singular = re.sub(r"s\b", "", what, count=1)
+    return f"{number} {singular if number == 1 else what}".strip()
+
+
 def file_name(text: str, most: int = 80) -> str:
     """Return a name for a file: letters and digits of any script and underscores.
 

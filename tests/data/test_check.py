@@ -219,5 +219,6 @@ def test_the_command_ends_with_1_only_where_nothing_usable_is_left(faulty, tmp_p
 def test_how_many_are_held_out_and_whether_they_suffice(folder):
     text = check_corpus(folder, progress=False).text()
     assert re.search(r"held out, for the measures: \d+, fewer than the 12 that", text)
+    assert re.search(r"to train on: \d\.\d minutes, less than the 8 that", text)
     enough = check_corpus(example_corpus(), progress=False).text()
-    assert re.search(r"held out, for the measures: \d{3}\n", enough)
+    assert re.search(r"held out, for the measures: \d{3}\nto train on: \d\.\d minutes\n", enough)

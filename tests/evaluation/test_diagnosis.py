@@ -7,6 +7,7 @@ the bundled corpus, of 4 minutes each. `overfitted` ends where its training went
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,16 @@ from vqwn_kit import InputError
 from vqwn_kit.cli.main import main
 from vqwn_kit.evaluation import conditioning_rules as rules, sound_rules
 from vqwn_kit.evaluation.context import evaluation_context
-from vqwn_kit.evaluation.diagnosis import HEALTHY, Diagnosis, card_verdicts
+from vqwn_kit.evaluation.diagnosis import (
+    CURVES,
+    HEALTHY,
+    Diagnosis,
+    _bits_before,
+    card_verdicts,
+)
 from vqwn_kit.evaluation.findings import as_texts, series, smooth
 from vqwn_kit.evaluation.history_rules import findings_of
+from vqwn_kit.evaluation.metrics import Estimate
 from vqwn_kit.evaluation.outlook import outlook_of
 from vqwn_kit.evaluation.score_card import ScoreCard
 from vqwn_kit.presets.preset import from_dict, load_preset, parse_changes, preset_names
@@ -294,7 +302,7 @@ def test_the_speaker_is_in_the_codes_if_a_probe_is_as_good_as_on_the_spectrum(co
 def test_a_card_says_what_the_doctor_says_once(diverged, store):
     card = ScoreCard({})
     extra = "extra bits, codes shuffled"
-    card.add("likelihood", extra, 0.001, "bits", "utterances")
+    card.add("likelihood", extra, Estimate(0.001, None, None, 2), "bits", "utterances")
     sentences = card_verdicts(diverged, card)
     assert sentences[0].startswith("Stop: ")
     assert "worse than guessing" in sentences[1]
@@ -343,12 +351,85 @@ def test_lost_words_are_found_and_the_shipped_runs_have_none():
     assert sound_rules.lost_words({kind("original"): 0.21}, preset, 111) is None
 
 
-@pytest.mark.parametrize(("step", "copied"), [(111, "vqwn train"), (1200, "--set bottleneck")])
+@pytest.mark.parametrize(("step", "copied"), [(111, "vqwn train"), (1200, "--set")])
 def test_of_a_short_training_conditioning_is_not_judged_by_what_it_will_be(step, copied):
-    rows = {rules.EXTRA_CODES: 1.0, rules.EXTRA_SPEAKER: -0.1}
-    (finding,) = rules.conditioning_findings(rows, load_preset("mini"), 6, step)
-    assert finding.kind == "decoder that ignores the speaker"
-    assert finding.remedy.copied.startswith(copied)
+    rows = {rules.EXTRA_CODES: 0.0, rules.EXTRA_SPEAKER: -0.1}
+    rows |= dict(zip(rules.PROBES, (85.0, 90.0), strict=True))
+    found = rules.conditioning_findings(rows, load_preset("mini"), 4, step)
+    assert [finding.kind for finding in found] == [
+        "decoder that ignores the codes",
+        "speaker in the codes",
+        "decoder that ignores the speaker",
+    ]
+    for finding in found:
+        assert finding.remedy.copied.startswith(copied)
+        assert ("the training was short" in finding.cause) == (step == 111)
+
+
+def test_one_held_out_utterance_does_not_judge_codes_and_speaker(diverged, store, monkeypatch):
+    card = ScoreCard({})
+    card.add("likelihood", rules.EXTRA_CODES, 0.001, "bits", "utterances")
+    card.add("sounds", sound_rules.PHONE_ERROR.format("original"), 0.1, "", "sounds")
+    card.add("sounds", sound_rules.PHONE_ERROR.format("reconstruction"), 0.9, "", "sounds")
+    sentences = " ".join(card_verdicts(diverged, card))
+    assert "ignores the codes" not in sentences
+    assert "words do not come through" in sentences  # of which one sound is enough
+    numbers = store.numbers
+    few = {"held_out": numbers("held_out")[:1]}
+    monkeypatch.setattr(store, "numbers", lambda split: few.get(split, numbers(split)))
+    skipped = vq.diagnose(diverged, store, progress=False).skipped
+    reason = skipped["whether the decoder depends on codes and speaker"]
+    assert reason == "1 utterance held out, and 2 are needed"
+
+
+@pytest.mark.parametrize(("step", "steps", "is_short"), [(60, 60, 1), (299, 400, 1), (300, 400, 0)])
+def test_a_training_of_few_steps_is_short_whatever_was_planned(step, steps, is_short):
+    rows = dict(zip(rules.PROBES, (85.0, 90.0), strict=True))
+    preset = load_preset("mini").change(steps=steps)
+    (finding,) = rules.conditioning_findings(rows, preset, 4, step)
+    assert finding.remedy.copied.startswith("vqwn train") == is_short
+    assert ("short: 60 steps" in finding.cause) == (step == 60)
+
+
+def test_little_speech_is_the_cause_of_words_that_are_lost_after_a_whole_training():
+    rows = dict.fromkeys(map(sound_rules.PHONE_ERROR.format, ("original", "conversion")), 0.1)
+    rows[sound_rules.PHONE_ERROR.format("reconstruction")] = 0.9
+    preset = load_preset("mini")
+    finding = sound_rules.lost_words(rows, preset, 1200, minutes=3.0)
+    assert finding.cause == "there are only 3.0 minutes of speech to train on"
+    assert "minutes of speech" not in sound_rules.lost_words(rows, preset, 1200, 12.0).cause
+    assert "short" in sound_rules.lost_words(rows, preset, 111, 3.0).cause
+
+
+def test_a_card_begins_with_what_a_recogniser_understands():
+    card = ScoreCard.load(vq.results("mini"))
+    assert card_verdicts(vq.load_run("mini"), card)[0] == (
+        "A recogniser gets 80% of the phones of its reconstructions right, and 92% of those of "
+        "the recordings."
+    )
+    assert sound_rules.understood({}) == ""
+
+
+@pytest.mark.parametrize(("step", "cause"), [(63, "63 of 1,200 steps"), (1200, "too large")])
+def test_bits_that_do_not_fall_below_those_before_training_are_found(step, cause):
+    preset = load_preset("mini").change(first_stage_steps=0)
+    line = short_history(200.0)[-1] | {"held_out/bits": 6.59, "step": step}
+    (finding,) = findings_of([line], preset, bits_before=6.38)
+    assert finding.kind == "nothing learned"
+    assert "6.59 bits per sample, and had 6.38 before" in finding.verdict
+    assert cause in finding.cause
+    assert findings_of([line], preset, bits_before=6.7) == []
+    assert findings_of([line], preset) == []
+
+
+def test_bits_before_training_are_those_of_the_summary(diverged, store):
+    summary = diverged.folder / "summary.json"
+    summary.write_text(json.dumps({"before": {"bits": 6.38}}))
+    try:
+        assert _bits_before(diverged) == 6.38
+    finally:
+        summary.unlink()
+    assert _bits_before(diverged) is None
 
 
 def short_history(perplexity: float) -> list[dict]:
@@ -367,6 +448,46 @@ def test_a_codebook_that_has_collapsed_at_an_early_end_is_found():
     outlook = outlook_of(short_history(3.2), preset, "", [finding])
     assert outlook.state == "early"  # more steps may help
     assert findings_of(short_history(200.0), preset) == []
+
+
+def on_held_out(perplexity: float, used: int, frames: int = 1000) -> dict:
+    names = ("perplexity", "codes_used", "codes_dead", "frames")
+    values = (perplexity, used, 512 - used, frames)
+    return {f"held_out/{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def test_the_codebook_at_the_end_is_that_of_held_out_speech_where_it_was_measured():
+    """Of few lines, those of training are of a codebook that has just begun to fill."""
+    preset = load_preset("mini").change(first_stage_steps=0)
+    history = short_history(200.0)
+    history[-1] |= on_held_out(5.1, 7)
+    (finding,) = findings_of(history, preset)
+    assert finding.evidence["codes in use"] == "7 of 512"
+    assert finding.evidence["perplexity on held-out speech"] == 5.1
+    assert findings_of(history, preset, running=True) == []
+    del history[-1]["ended"]  # stopped, with the same codebook
+    assert findings_of(history, preset)[0].kind == "collapsed codebook"
+    filled = short_history(15.0)
+    filled[-1] |= on_held_out(379.0, 484)
+    assert findings_of(filled, preset) == []
+    history = short_history(200.0)
+    history[-1] |= on_held_out(5.1, 7, frames=60)  # which say little
+    assert findings_of(history, preset) == []
+
+
+def test_a_training_that_was_cut_or_has_few_lines_is_not_called_healthy(tmp_path):
+    run, outlook = vq.load_run("mini"), outlook_of([], load_preset("mini"))
+    outlook = replace(outlook, state="unknown")
+    assert HEALTHY in str(Diagnosis(run, outlook, []))
+    assert HEALTHY not in str(Diagnosis(run, outlook, [], {CURVES: "1 line"}))
+    short = Run.create(tmp_path / "weights", load_preset("mini"), "a", {"b": {}})
+    lines = "".join(f"{json.dumps(line)}\n" for line in short_history(200.0))
+    (short.folder / "history.jsonl").write_text(lines)
+    assert HEALTHY not in str(Diagnosis(short, outlook, []))
+
+
+def test_a_collapse_is_not_judged_early_in_a_training_that_runs():
+    preset = load_preset("mini").change(first_stage_steps=0)
     assert findings_of(short_history(3.2)[:1], preset, running=True) == []
 
 
@@ -395,3 +516,11 @@ def test_the_codebook_of_the_first_stage_is_that_of_the_run(tmp_path):
         (folder / "history.jsonl").write_text("".join(f"{line}\n" for line in lines))
     found = vq.diagnose(run.folder, measured=False).findings
     assert [finding.kind for finding in found] == ["collapsed codebook"]
+
+
+def test_a_codebook_that_collapsed_in_few_steps_and_lines_is_no_reason_to_change_the_preset():
+    preset = load_preset("mini").change(first_stage_steps=0, steps=63)
+    history = short_history(3.2)
+    (finding,) = findings_of(history, preset)
+    assert finding.cause.startswith("the training was short: 63 steps;")
+    assert outlook_of(history, preset, "", [finding]).sentence.startswith("Too early to say")

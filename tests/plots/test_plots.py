@@ -90,6 +90,15 @@ def test_tradeoff_names_the_marked_models():
     assert ax.texts[0].xy == (2, 4)
 
 
+def test_the_history_of_the_codes_says_what_a_point_counts():
+    """The figure of `plot_code_usage` beside it is of the codes at the end."""
+    history = [{"step": 50, "vq/codes_used": 512.0, "vq/perplexity": 15.0}]
+    ax = plots.plot_code_history(history, 512, ax=new_ax())
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts[:2] == ["codes in use since the point before", "their perplexity"]
+    assert "crops of training speech" in ax.get_ylabel()
+
+
 def test_the_use_of_several_codebooks_is_a_line_each():
     counts = np.array([[3, 1, 0, 0], [1, 1, 1, 1]])
     ax = plots.plot_code_usage(counts, ax=new_ax())
@@ -97,7 +106,8 @@ def test_the_use_of_several_codebooks_is_a_line_each():
     np.testing.assert_array_equal(lines[1], [25.0] * 4)
     np.testing.assert_array_equal(lines[0], [75.0, 25.0, np.nan, np.nan])
     entropy = -(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25))
-    assert ax.get_title() == f"6 of 8 codes in use, perplexity {2 ** ((entropy + 2) / 2):.0f}"
+    title = f"6 of 8 codes in use in 4 frames, perplexity {2 ** ((entropy + 2) / 2):.0f}"
+    assert ax.get_title() == title
 
 
 def test_every_figure_has_labelled_axes_and_draws_on_the_axes_it_is_given(run, rng):

@@ -103,7 +103,10 @@ def test_a_finished_run_is_opened_again(run, corpus, capsys):
     assert run.weights_file(6).stat().st_mtime_ns == written
     lines = capsys.readouterr().out.splitlines()
     assert any("is finished" in line for line in lines)
-    assert lines[-2].startswith("Made 8 sounds")
+    assert lines[-3].startswith("Made 8 sounds")
+    assert lines[-2].startswith("Is it any good? ")
+    assert summary(run)["verdicts"][0] in lines[-2]
+    assert f"`vqwn doctor {run.folder.name}`" in lines[-1]
     assert "make lab" in lines[-1]
 
 
@@ -137,7 +140,7 @@ def test_fresh_starts_another_run_which_resumes_after_ctrl_c(run, corpus, monkey
     assert (folder / "report.html").is_file()
 
 
-def test_one_recording_of_one_speaker_with_an_odd_name_suffices(tmp_path, monkeypatch):
+def test_one_recording_of_one_speaker_with_an_odd_name_suffices(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("VQWN_RESULTS", str(tmp_path / "results"))
     audio.save_audio(tmp_path / "speech" / "a $b$ #1" / "take#1 50%.wav", tones(0.3, 200.0))
     with light():
@@ -149,6 +152,11 @@ def test_one_recording_of_one_speaker_with_an_odd_name_suffices(tmp_path, monkey
     measures = summary(run)["measures"]
     assert measures["bits per sample"] == "nothing is held out"
     assert measures["phone error"] == "not measured: nothing is held out"
+    printed = capsys.readouterr().out
+    assert "held out, for the measures: 0, fewer than the 12" in printed
+    assert "1 utterance of 1 speaker\n" in printed
+    assert "Is it any good? Too early to say" in printed
+    assert "<h2>Is it any good?</h2>" in (run.folder / "report.html").read_text()
 
 
 # Two stages

@@ -10,7 +10,7 @@ from vqwn_kit.data.corpus import HOLD_OUT, Corpus, open_corpus
 from vqwn_kit.data.published import MICROPHONES
 from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import replacing
+from vqwn_kit.files import counted, replacing
 
 FIGURES = ("png", "svg", "pdf")
 LISTED = 12  # recordings that are listed by name before the rest are counted
@@ -140,7 +140,7 @@ def _prepare(options) -> None:
     print_losses(store)
     for split in ("train", "held_out"):
         minutes = store.seconds(split) / 60
-        print(f"{split}: {len(store.numbers(split))} utterances, {minutes:.1f} min")
+        print(f"{split}: {counted(len(store.numbers(split)), 'utterances')}, {minutes:.1f} min")
     print(f"{len(store.corpus.speakers)} speakers; store: {store.folder}")
 
 

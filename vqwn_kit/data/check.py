@@ -21,8 +21,10 @@ FEW_SECONDS = 30.0  # of a speaker
 FRAME = 1024  # samples, for the share of pauses
 LISTED = 12  # names per kind that the text lists
 
-# Kinds of findings, and what is done about each.
 JUDGED = 12  # held-out recordings from which on the intervals of a score card are useful
+MINUTES = 8  # to train on, from which on there is a run whose words come through: results/mini
+
+# Kinds of findings, and what is done about each.
 KINDS = {
     "unusable": "left out",
     "left out": "no part of the corpus as it is",
@@ -130,7 +132,7 @@ class CorpusReport:
             f"{corpus.folder}: {corpus.layout} ({corpus.reason})",
             f"usable: {len(self.recordings)} of {len(corpus)} recordings, "
             f"{sum(self.minutes.values()):.1f} minutes; speakers: {len(corpus.speakers)}",
-            self._held_out(),
+            *sufficiency(*self._splits()),
         ]
         if self.usable:
             lines += [*self._statistics(), "speakers:", *_cut(self._speakers(), listed)]
@@ -145,10 +147,11 @@ class CorpusReport:
 
     __str__ = __repr__ = text
 
-    def _held_out(self) -> str:
-        count = self.column("utterance.split").count("held_out")
-        few = f", fewer than the {JUDGED} that useful intervals need: add recordings"
-        return f"held out, for the measures: {count}{few if count < JUDGED else ''}"
+    def _splits(self) -> tuple[int, float]:
+        """Return how many recordings are held out, and the minutes of the others."""
+        split = np.array(self.column("utterance.split"))
+        held_out = split == "held_out"
+        return int(held_out.sum()), float(np.sum(np.array(self.column("seconds"))[~held_out]) / 60)
 
     def _statistics(self) -> list[str]:
         def spread(name: str, digits: int) -> str:
@@ -180,6 +183,21 @@ class CorpusReport:
             facts = ", ".join(v for k, v in self.corpus.speakers[name].items() if k != "name")
             lines.append(f"  {name:12} {minutes:7.2f} min {files[name]:6} files  {facts}".rstrip())
         return lines
+
+
+def sufficiency(held_out: int, minutes: float) -> list[str]:
+    """Say how many recordings are held out, how many minutes the others have, and what is too few.
+
+    Args:
+        held_out: number of recordings that are not trained on.
+        minutes: of sound in the others.
+    """
+    few = f", fewer than the {JUDGED} that useful intervals need: add recordings"
+    little = f", less than the {MINUTES} that words need: add recordings, 20 minutes or more in all"
+    return [
+        f"held out, for the measures: {held_out}{few if held_out < JUDGED else ''}",
+        f"to train on: {minutes:.1f} minutes{little if minutes < MINUTES else ''}",
+    ]
 
 
 def _cut(lines: list[str], listed: int | None) -> list[str]:

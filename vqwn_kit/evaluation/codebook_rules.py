@@ -17,6 +17,7 @@ from vqwn_kit.evaluation.findings import (
     Finding,
     Remedy,
     TrainingFacts,
+    is_cut,
     is_short,
     longer,
     short_training,
@@ -24,27 +25,29 @@ from vqwn_kit.evaluation.findings import (
 )
 
 COLLAPSED = 0.04  # share of the codes that the perplexity of a collapsed codebook is below
+FRAMES = 200  # of held-out speech, two seconds, below which few codes are no sign of a collapse
 COLD = 2.0  # RMS of z_e in units of that of the codes, above which a start is cold
 FELL_TO = 0.6  # of the codes in use at their most, below which codes die
 FAR = 2.0  # RMS of z_e in units of that of the codes, above which z_e runs away
 LEAST_COMMITMENT, HIGHEST_COMMITMENT = 0.1, 2.0  # weights, van den Oord 2017
 COMMITMENT_SHARE = 0.2  # of the loss
 MANY = 8  # lines of the history that a rule of a trend needs
+PLACES = {"vq": "over the last lines", "held_out": "on held-out speech"}  # of a perplexity
 
 
 def _collapsed(facts: TrainingFacts) -> Finding | None:
     """Few codes are used, and no more than before."""
     steps, perplexities = facts.series("vq/perplexity")
-    limit, fewest = max(2.0, COLLAPSED * facts.size), 1 if "ended" in facts.last else FEW + 1
-    if len(perplexities) < fewest or np.median(perplexities[-FEW:]) >= limit:
+    limit = max(2.0, COLLAPSED * facts.size)
+    split = _few_in_use(facts, perplexities, limit)
+    if split is None:
         return None
-    before = perplexities[-1 - FEW : -1]
-    if len(before) and perplexities[-1] > 1.5 * np.median(before):
-        return None  # it recovers
+    now = facts.last[f"{split}/perplexity"]
     first_ratio = facts.ratios[1][0]
     few = "so that all frames are nearest to the same few codes"
     remedy = _against_collapse(facts)
-    if "ended" in facts.last and is_short(facts.preset, facts.last["step"]):
+    is_early = "ended" in facts.last and is_cut(facts.preset, facts.last["step"])
+    if is_early or (len(perplexities) <= FEW and is_short(facts.preset, facts.last["step"])):
         cause = (
             f"{short_training(facts.preset, facts.last['step'])}; with more a codebook can recover"
         )
@@ -61,11 +64,10 @@ def _collapsed(facts: TrainingFacts) -> Finding | None:
         cause = f"the encoder's outputs changed quickly after the codes' start from data, {few}"
     return Finding(
         "collapsed codebook",
-        f"The codebook has collapsed: its perplexity is {perplexities[-1]:.1f} of "
-        f"{facts.size} codes.",
+        f"The codebook has collapsed: its perplexity is {now:.1f} of {facts.size} codes.",
         {
-            "perplexity": perplexities[-1],
-            "codes in use": f"{facts.last['vq/codes_used']:.0f} of {facts.num_codes}",
+            f"perplexity {PLACES[split]}": now,
+            "codes in use": f"{facts.last[f'{split}/codes_used']:.0f} of {facts.num_codes}",
             "RMS of z_e / codes at the first line": first_ratio,
         },
         cause,
@@ -73,6 +75,23 @@ def _collapsed(facts: TrainingFacts) -> Finding | None:
         "vq/perplexity",
         int(steps[-1]),
     )
+
+
+def _few_in_use(facts: TrainingFacts, perplexities: np.ndarray, limit: float) -> str | None:
+    """Return where few codes are in use and no more than before, a key of `PLACES`, or None.
+
+    Held-out speech at the last line is measured with the codebook as it is; the lines of training
+    are of the steps between them, in which a codebook that fills is still nearly empty.
+    """
+    few_lines, ended = len(perplexities) <= FEW, "ended" in facts.last
+    before = perplexities[-1 - FEW : -1]
+    recovers = len(before) and perplexities[-1] > 1.5 * np.median(before)
+    if facts.last.get("held_out/frames", 0) >= FRAMES:
+        waits = recovers and not ended or few_lines and facts.running
+        return None if waits or facts.last["held_out/perplexity"] >= limit else "held_out"
+    if not len(perplexities) or (few_lines and not ended) or recovers:
+        return None
+    return "vq" if np.median(perplexities[-FEW:]) < limit else None
 
 
 def _against_collapse(facts: TrainingFacts) -> Remedy:

@@ -7,6 +7,7 @@ decoder no reason to use the speaker embedding, and conversions then keep the so
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,12 +31,15 @@ SPEAKER_CODES = 0.75  # share of the speaker information of the input, above whi
 TRUE, CODES, SPEAKER = "mel error", "mel error, codes shuffled", "mel error, another speaker"
 EXTRA_CODES, EXTRA_SPEAKER = "extra bits, codes shuffled", "extra bits, another speaker"
 PROBES = ("speaker from codes", "speaker from log-mel input")
+ROWS = (EXTRA_CODES, EXTRA_SPEAKER, *PROBES)
 
 
 def conditioning_findings(
     rows: Mapping[str, float], preset: Preset, num_speakers: int, step: int | None = None
 ) -> list[Finding]:
     """Return what is wrong with codes and speakers as conditioning.
+
+    Of a short training the cause is that, and the remedy a longer one.
 
     Args:
         rows: values of a score card by name, and of `mel_errors`; rules of missing ones are silent.
@@ -46,8 +50,12 @@ def conditioning_findings(
     found = [_ignored_codes(rows, preset)]
     if num_speakers > 1:
         found += [_speaker_in_codes(rows, preset, num_speakers)]
-        found += [_ignored_speaker(rows, preset, step)]
-    return [in_first_stage(finding, preset) for finding in found if finding is not None]
+        found += [_ignored_speaker(rows, preset)]
+    findings = [finding for finding in found if finding is not None]
+    if step is not None and is_short(preset, step):
+        changes = {"cause": short_training(preset, step), "remedy": longer(preset)}
+        findings = [replace(finding, **changes) for finding in findings]
+    return [in_first_stage(finding, preset) for finding in findings]
 
 
 def _effect(rows: Mapping[str, float], extra: str, error: str) -> float:
@@ -66,10 +74,10 @@ def _ignored_codes(rows: Mapping[str, float], preset: Preset) -> Finding | None:
         return None
     depends = "ignores" if effect < ignored else "hardly depends on"
     if training.first_stage_steps or "bottleneck" in training.freeze or TRUE in rows:
-        longer = {"first_stage_steps": 2 * (training.first_stage_steps or 800)}
-        longer = {"steps": 2 * training.steps} if TRUE in rows else longer
+        twice = {"first_stage_steps": 2 * (training.first_stage_steps or 800)}
+        twice = {"steps": 2 * training.steps} if TRUE in rows else twice
         cause = "the codes say little, as after a collapse of the codebook or few steps"
-        remedy = Remedy("first follow the other findings; else train the codes longer", longer)
+        remedy = Remedy("first follow the other findings; else train the codes longer", twice)
     else:
         cause = (
             "the WaveNet predicts each sample from those before it, and learns that first; the "
@@ -86,23 +94,20 @@ def _ignored_codes(rows: Mapping[str, float], preset: Preset) -> Finding | None:
     )
 
 
-def _ignored_speaker(rows: Mapping[str, float], preset: Preset, step: int | None) -> Finding | None:
+def _ignored_speaker(rows: Mapping[str, float], preset: Preset) -> Finding | None:
     if _effect(rows, EXTRA_SPEAKER, SPEAKER) >= IGNORED_BELOW:
         return None
     cause = (
         "the codes carry the voice already, or the training was too short for the decoder to learn "
         "the differences between speakers"
     )
-    remedy = _without_speaker(preset)
-    if step is not None and is_short(preset, step):
-        cause, remedy = short_training(preset, step), longer(preset)
     return Finding(
         "decoder that ignores the speaker",
         "The decoder ignores the speaker: a wrong one does not change its error, so that "
         "conversions keep the voice of the source.",
         _numbers(rows, EXTRA_SPEAKER, TRUE, SPEAKER, *PROBES),
         cause,
-        remedy,
+        _without_speaker(preset),
     )
 
 

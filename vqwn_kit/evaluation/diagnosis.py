@@ -7,17 +7,19 @@ from pathlib import Path
 from vqwn_kit.data.corpus import Corpus
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.evaluation.findings import FEW, Finding
+from vqwn_kit.evaluation.findings import FEW, Finding, is_short
 from vqwn_kit.evaluation.history_rules import findings_of
 from vqwn_kit.evaluation.metrics.tables import Shown
 from vqwn_kit.evaluation.outlook import Outlook, outlook_of
 from vqwn_kit.evaluation.score_card import ScoreCard
-from vqwn_kit.evaluation.sound_rules import PHONE_ERROR, lost_words
-from vqwn_kit.files import replacing
+from vqwn_kit.evaluation.sound_rules import LOST_WORDS, PHONE_ERROR, lost_words, understood
+from vqwn_kit.files import counted, read_json, replacing
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 
 DECODED, HELD_OUT, TRAIN = 2, 4, 24  # utterances for the decoder, and for the probes
+LEAST = 2  # held-out utterances that codes and speaker are judged on
+CURVES = "its losses and its codebook"
 HEALTHY = "Nothing is wrong with it, as far as was examined."
 
 
@@ -54,7 +56,10 @@ class Diagnosis(Shown):
     @property
     def is_healthy(self) -> bool:
         """Whether enough is known, and nothing is wrong."""
-        return not self.findings and self.outlook.state != "early"
+        last = self.run.history[-1] if self.run.history else {}
+        is_cut = "ended" in last and is_short(self.run.preset, last["step"])
+        known = self.outlook.state != "early" and CURVES not in self.skipped and not is_cut
+        return known and not self.findings
 
     def __str__(self) -> str:
         """Return the diagnosis for a terminal."""
@@ -177,15 +182,16 @@ def diagnose(
         elif store is not None:
             rows |= _measured_rows(run, store, rows, skipped, progress)
         skipped |= _without_words(run, rows)
-    if 0 < len(history) <= FEW:
-        skipped["its losses and its codebook"] = (
-            f"the history has {len(history)} lines, and the rules need more than {FEW}: train for "
-            "longer, or with a lower log_every"
-        )
     minutes = store.seconds("train") / 60 if store else None
-    findings = findings_of(history, run.preset, minutes)
+    findings = findings_of(history, run.preset, minutes, bits_before=_bits_before(run))
+    if 0 < len(history) <= FEW:
+        of_codes = any(finding.measure.startswith("vq/") for finding in findings)
+        skipped["its losses" if of_codes else CURVES] = (
+            f"the history has {counted(len(history), 'lines')}, and the rules need more than "
+            f"{FEW}: train for longer, or with a lower log_every"
+        )
     outlook = outlook_of(history, run.preset, run.config["corpus"], findings)
-    findings = [*_of_frozen_codes(run), *findings, *_of_rows(rows, run)]
+    findings = [*_of_frozen_codes(run), *findings, *_of_rows(rows, run, minutes)]
     return Diagnosis(run, outlook, findings, skipped, rows)
 
 
@@ -206,18 +212,36 @@ def card_verdicts(run: Run, card: ScoreCard) -> list[str]:
     history = [record for record in run.history if record["step"] <= run.newest]
     if not history:
         return []
-    findings = findings_of(history, run.preset)
+    findings = findings_of(history, run.preset, bits_before=_bits_before(run))
     outlook = outlook_of(history, run.preset, run.config["corpus"], findings)
+    rows = _judged_values(card)
     new = [
         finding
-        for finding in [*_of_frozen_codes(run), *_of_rows(_values(card), run)]
+        for finding in [*_of_frozen_codes(run), *_of_rows(rows, run)]
         if not any(finding.verdict.split(":")[0] in verdict for verdict in card.verdicts)
     ]
-    return [outlook.sentence, *(finding.verdict for finding in findings + new)]
+    verdicts = [finding.verdict for finding in findings + new]
+    words = [] if any(finding.kind == LOST_WORDS for finding in new) else [understood(rows)]
+    return [*filter(None, words), outlook.sentence, *verdicts]
 
 
 def _values(card: ScoreCard) -> dict[str, float]:
     return {row.name: row.value for row in card.rows}
+
+
+def _judged_values(card: ScoreCard) -> dict[str, float]:
+    """Return the values by name, without those of codes and speaker that are of one utterance."""
+    from vqwn_kit.evaluation.conditioning_rules import ROWS
+
+    few = {row.name for row in card.rows if row.n < LEAST and row.name in ROWS}
+    return {name: value for name, value in _values(card).items() if name not in few}
+
+
+def _bits_before(run: Run) -> float | None:
+    """Return the bits per sample before training, which `vqwn run` notes; None where it did not."""
+    file = run.folder / "summary.json"
+    known = read_json(file, "a summary of `vqwn run`") if file.is_file() else {}
+    return known.get("before", {}).get("bits")
 
 
 def _of_frozen_codes(run: Run) -> list[Finding]:
@@ -230,13 +254,13 @@ def _of_frozen_codes(run: Run) -> list[Finding]:
     return [finding for finding in found if finding.measure.startswith("vq/")]
 
 
-def _of_rows(rows: dict[str, float], run: Run) -> list[Finding]:
+def _of_rows(rows: dict[str, float], run: Run, minutes: float | None = None) -> list[Finding]:
     if not rows:
         return []
     from vqwn_kit.evaluation.conditioning_rules import conditioning_findings
 
     step = run.history[-1]["step"] if run.history else None
-    words = lost_words(rows, run.preset, step)
+    words = lost_words(rows, run.preset, step, minutes)
     of_speakers = (rows, run.preset, len(run.trained_speakers), step)
     return [*([words] if words else []), *conditioning_findings(*of_speakers)]
 
@@ -247,7 +271,7 @@ def _saved_rows(run: Run) -> dict[str, float]:
         card = ScoreCard.load(run.folder)
     except InputError:
         return {}
-    return _values(card) if run.steps and card.about.get("step") == run.newest else {}
+    return _judged_values(card) if run.steps and card.about.get("step") == run.newest else {}
 
 
 def _measured_rows(
@@ -262,6 +286,11 @@ def _measured_rows(
         train = select_utterances(run, store, "train", TRAIN)
     except InputError as reason:
         skipped["its decoder"] = str(reason)
+        return {}
+    if len(held_out) < LEAST:
+        skipped["whether the decoder depends on codes and speaker"] = (
+            f"{counted(len(held_out), 'utterances')} held out, and {LEAST} are needed"
+        )
         return {}
     context = EvaluationContext(run, store, held_out, train, progress=progress)
     card, errors = ScoreCard({}), {}

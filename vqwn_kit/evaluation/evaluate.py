@@ -12,6 +12,7 @@ from vqwn_kit.evaluation.diagnosis import card_verdicts
 from vqwn_kit.evaluation.judges import disagreements
 from vqwn_kit.evaluation.metrics import Estimate, NotMeasured
 from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.files import counted
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.sampling.sampler import check_temperature
@@ -102,7 +103,7 @@ def _about(context: EvaluationContext, temperature: float | str) -> dict[str, st
         "run": context.run.folder.name,
         "step": context.run.model_step,
         "corpus": context.store.corpus.name,
-        "judged on": f"{len(context.held_out)} utterances of split held_out",
+        "judged on": f"{counted(len(context.held_out), 'utterances')} of split held_out",
         "learnt on": f"{len(context.train)} of split train",
         "seed": context.seed,
     }

@@ -20,7 +20,7 @@ from vqwn_kit.data.choice import choose_utterances
 from vqwn_kit.data.corpus import SPLITS, Corpus
 from vqwn_kit.data.store import Store
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import project_root, read_text, replacing
+from vqwn_kit.files import counted, project_root, read_text, replacing
 from vqwn_kit.runs.corpus_of import prepared_store_of, store_of
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.runs.unit_encoder import encoder_digest
@@ -53,7 +53,7 @@ class Calibration(NamedTuple):
 
     def __str__(self) -> str:
         """Say what the run was trained on."""
-        return f"{self.speakers} speakers, {self.minutes:.0f} minutes of {self.corpus}"
+        return f"{counted(self.speakers, 'speakers')}, {self.minutes:.0f} minutes of {self.corpus}"
 
 
 # What was measured for a run in this process: its folder may be read-only, its corpus unknown

@@ -20,6 +20,7 @@ MOVING = (  # quantizers whose codes move
 )
 FEW = 3  # lines of the history that a level is taken from
 SHORT = 0.5  # share of the steps of a schedule below which a training was short
+FEW_STEPS = 300  # below which any training was short: that of `mini` fills its codebook in so many
 CUT_SHORT = 2.0  # learning rate in units of that at the end of its schedule, which is high
 
 
@@ -86,9 +87,14 @@ class Finding:
         return lines + ([f"          {self.remedy.copied}"] if self.remedy.copied else [])
 
 
-def is_short(preset: Preset, step: int) -> bool:
-    """Return whether a training at a step has less than half of its schedule behind it."""
+def is_cut(preset: Preset, step: int) -> bool:
+    """Return whether a training has less than half of its schedule behind it."""
     return step < SHORT * preset.training.steps
+
+
+def is_short(preset: Preset, step: int) -> bool:
+    """Return whether a training has taken few steps, or less than half of its schedule."""
+    return step < FEW_STEPS or is_cut(preset, step)
 
 
 def longer(preset: Preset) -> Remedy:
@@ -101,7 +107,8 @@ def longer(preset: Preset) -> Remedy:
 
 def short_training(preset: Preset, step: int) -> str:
     """Return the cause that a training was short, with its steps."""
-    return f"the training was short: {step:,} of {preset.training.steps:,} steps"
+    steps = preset.training.steps
+    return f"the training was short: {step:,} {f'of {steps:,} ' if step < steps else ''}steps"
 
 
 def in_first_stage(finding: Finding, preset: Preset) -> Finding:

@@ -7,7 +7,17 @@ import numpy as np
 
 from vqwn_kit.data.audio import SAMPLE_RATE
 from vqwn_kit.evaluation.codebook_rules import CODEBOOK_RULES
-from vqwn_kit.evaluation.findings import FEW, Finding, Remedy, TrainingFacts, in_first_stage, smooth
+from vqwn_kit.evaluation.findings import (
+    FEW,
+    Finding,
+    Remedy,
+    TrainingFacts,
+    in_first_stage,
+    is_short,
+    longer,
+    short_training,
+    smooth,
+)
 from vqwn_kit.presets.preset import Preset
 
 DIVERGED = 1.3  # of the least loss
@@ -23,6 +33,7 @@ def findings_of(
     preset: Preset,
     minutes_of_speech: float | None = None,
     running: bool = False,
+    bits_before: float | None = None,
 ) -> list[Finding]:
     """Return what is wrong with a training, the cause before what follows from it.
 
@@ -31,6 +42,7 @@ def findings_of(
         preset: that of the run (of a first stage its own).
         minutes_of_speech: in the training split; None where it is not known.
         running: whether the training still runs, so that its schedule is not cut short.
+        bits_before: per sample of held-out speech before training; None where it is not known.
 
     Returns:
         The findings; none where nothing is wrong, or where it is too early to say.
@@ -46,6 +58,7 @@ def findings_of(
         return [in_first_stage(finding, preset)]
     of_codebook = (rule(facts) for rule in CODEBOOK_RULES if facts.moves)
     found = [next(filter(None, of_codebook), None), *(rule(facts) for rule in RULES)]
+    found.append(_nothing_learned(facts, bits_before))
     return [in_first_stage(finding, preset) for finding in found if finding is not None]
 
 
@@ -127,6 +140,30 @@ def _overfitting(facts: TrainingFacts) -> Finding | None:
         Remedy("end where the held-out loss was least, or add speech", {"steps": int(steps[best])}),
         facts.held_out,
         int(steps[best]),
+    )
+
+
+def _nothing_learned(facts: TrainingFacts, before: float | None) -> Finding | None:
+    """Held-out speech is predicted no better than before training."""
+    after = facts.last.get("held_out/bits")
+    if before is None or after is None or after < before:
+        return None
+    step, slower = facts.last["step"], {"learning_rate": facts.slower}
+    cause, remedy = (
+        "the steps are too large, or there is too little speech",
+        Remedy("first follow the other findings; else train with a lower learning rate", slower),
+    )
+    if is_short(facts.preset, step):
+        cause, remedy = short_training(facts.preset, step), longer(facts.preset)
+    return Finding(
+        "nothing learned",
+        f"Nothing was learned: held-out speech has {after:.2f} bits per sample, and had "
+        f"{before:.2f} before training.",
+        {"held-out bits": after, "before training": before},
+        cause,
+        remedy,
+        "held_out/bits",
+        step,
     )
 
 

@@ -13,6 +13,7 @@ from vqwn_kit.evaluation.context import MOST_SECONDS, EvaluationContext, select_
 from vqwn_kit.evaluation.metrics import NotMeasured, paired_difference
 from vqwn_kit.evaluation.metrics.tables import html_table, markdown_table
 from vqwn_kit.evaluation.score_card import DIGITS, Row, ScoreCard
+from vqwn_kit.files import counted
 from vqwn_kit.models.mel import LogMel
 from vqwn_kit.models.vqvae import VQVAE, as_batch
 from vqwn_kit.runs.corpus_of import store_of
@@ -192,7 +193,8 @@ def link_table(
     held_out = select_utterances(run, store, "held_out")
     context = EvaluationContext(run, store, held_out, held_out[:0], seed, progress)
     numbers = context.chosen(audio_metrics.short_utterances(context), sampled)
-    of = f"{len(numbers)} utterances of {len(set(context.sentences(numbers)))} sentences"
+    sentences = len(set(context.sentences(numbers)))
+    of = f"{counted(len(numbers), 'utterances')} of {counted(sentences, 'sentences')}"
     about = {"run": run.folder.name, "step": run.model_step, "corpus": store.corpus.name}
     about |= {"judged on": of, "seed": seed}
     about |= {"temperature": temperature} if run.model.is_autoregressive else {}

@@ -27,6 +27,7 @@ from vqwn_kit.evaluation.swaps import (
     reach_of,
     replace_code,
 )
+from vqwn_kit.files import counted
 from vqwn_kit.runs.codes import check_code, need_codebook
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
@@ -167,7 +168,8 @@ def swap_effects(
     effects = _measure(study, drawn, choices, rng, recognised)
     what = "runs of any code" if code is None else f"runs of code {code}"
     effects.about = (
-        f"{run.folder.name}: {len(drawn)} {what} in {len(study.codes)} held-out utterances."
+        f"{run.folder.name}: {counted(len(drawn), what)} in "
+        f"{counted(len(study.codes), 'held-out utterances')}."
     )
     return effects
 

@@ -16,7 +16,7 @@ from vqwn_kit.data import audio
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics import Estimate, NotMeasured, group_means, proportion, ratio
 from vqwn_kit.evaluation.metrics.tables import Shown, align_columns, html_table, markdown_table
-from vqwn_kit.files import read_json, replacing
+from vqwn_kit.files import counted, read_json, replacing
 
 DIGITS = {"": 2, "%": 1, "% fewer": 1, "dB": 2, "semitones": 2, "of 5": 2, "of 1": 2}
 INTERVALS = (
@@ -55,8 +55,7 @@ class Row:
     @property
     def observed(self) -> str:
         """The number and kind of observations."""
-        of = re.sub(r"^(\w+)s\b", r"\1", self.of) if self.n == 1 else self.of
-        return f"{self.n} {of}".strip()
+        return counted(self.n, self.of)
 
     def number(self, value: float, sign: str = "") -> str:
         """Return a number with the digits of the row's unit; with `sign="+"`, with its sign."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from vqwn_kit.data.check import MINUTES
 from vqwn_kit.evaluation.findings import (
     Finding,
     Remedy,
@@ -12,34 +13,54 @@ from vqwn_kit.evaluation.findings import (
 )
 from vqwn_kit.presets.preset import Preset
 
+LOST_WORDS = "lost words"
 LOST = 0.4  # phone error above that of the recordings from which words are lost
 PHONE_ERROR = "phone error, {}"  # of `original`, `reconstruction`, `conversion`
 
 
-def lost_words(rows: Mapping[str, float], preset: Preset, step: int | None) -> Finding | None:
+def understood(rows: Mapping[str, float]) -> str:
+    """Return how much a recogniser understands, in one sentence; "" where it was not measured."""
+    made, own = (rows.get(PHONE_ERROR.format(kind)) for kind in ("reconstruction", "original"))
+    if made is None or own is None:
+        return ""
+    return (
+        f"A recogniser gets {max(0.0, 1 - made):.0%} of the phones of its reconstructions right, "
+        f"and {1 - own:.0%} of those of the recordings."
+    )
+
+
+def lost_words(
+    rows: Mapping[str, float], preset: Preset, step: int | None, minutes: float | None = None
+) -> Finding | None:
     """Return that a recogniser does not understand the reconstructions, or None.
 
     Args:
         rows: values of a score card by name; without a phone error nothing is found.
         preset: that of the run.
         step: of its last update; None where that is not known.
+        minutes: of speech in the training split; None where that is not known.
     """
     made, own = (rows.get(PHONE_ERROR.format(kind)) for kind in ("reconstruction", "original"))
     if made is None or own is None or made - own < LOST:
         return None
     finding = Finding(
-        "lost words",
-        f"The words do not come through: a recogniser gets {max(0.0, 1 - made):.0%} of the phones "
-        f"of its reconstructions right, and {1 - own:.0%} of those of the recordings.",
+        LOST_WORDS,
+        f"The words do not come through: a{understood(rows).removeprefix('A')}",
         {"phone error, reconstructions": made, "phone error, recordings": own},
-        *_cause_and_remedy(preset, step),
+        *_cause_and_remedy(preset, step, minutes),
     )
     return in_first_stage(finding, preset)
 
 
-def _cause_and_remedy(preset: Preset, step: int | None) -> tuple[str, Remedy]:
+def _cause_and_remedy(
+    preset: Preset, step: int | None, minutes: float | None
+) -> tuple[str, Remedy]:
     if step is not None and is_short(preset, step):
         return short_training(preset, step), longer(preset)
+    if minutes is not None and minutes < MINUTES:
+        return f"there are only {minutes:.1f} minutes of speech to train on", Remedy(
+            f"add speech, to {MINUTES} minutes or more"
+        )
     return (
         "the codes do not have the words, or the decoder does not make them of the codes",
         Remedy("see which of the two it is", command="vqwn evaluate RUN --links"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vqwn_kit.evaluation.metrics.codes import mean_perplexity
+from vqwn_kit.files import counted
 from vqwn_kit.plots.projection import project_2d
 from vqwn_kit.plots.style import BLUE, GREY, SEXES, axes_or_new, group_style, literal
 
@@ -23,7 +24,7 @@ def plot_code_usage(counts: np.ndarray, ax=None):
         ax.semilogy(np.arange(1, len(share) + 1), np.where(share > 0, share, np.nan), **style)
     uniform = {"color": GREY, "linestyle": ":", "linewidth": 0.8, "label": "uniform usage"}
     ax.axhline(100 / len(share), **uniform)
-    title = f"{np.count_nonzero(rows)} of {rows.size} codes in use"
+    title = f"{np.count_nonzero(rows)} of {rows.size} codes in use in {rows[0].sum():,} frames"
     if rows.any(axis=1).all():
         title += f", perplexity {mean_perplexity(rows):.0f}"
     ax.set(xlabel="rank of the code", ylabel="share of frames (%)", title=title)
@@ -66,7 +67,7 @@ def plot_speakers(vectors: np.ndarray, speakers: dict[str, dict[str, str]], ax=N
     if any(sexes):
         ax.legend(title="sex", frameon=False)
     ax.margins(0.15)
-    _label_map(ax, "pca", f"{len(speakers)} speakers")
+    _label_map(ax, "pca", counted(len(speakers), "speakers"))
     return ax
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vqwn_kit.files import counted
 from vqwn_kit.plots.style import BLUE, GREEN, GREY, ORANGE, sized_figure
 
 
@@ -31,7 +32,7 @@ def plot_corpus(
     names = sorted(minutes, key=lambda name: -minutes[name])
     heights = [minutes[name] for name in names]
     by_speaker.bar(np.arange(len(names)), heights, color=BLUE)
-    title = f"{len(names)} speaker{'s' * (len(names) != 1)}, {sum(heights):.1f} minutes"
+    title = f"{counted(len(names), 'speakers')}, {sum(heights):.1f} minutes"
     by_speaker.set(ylabel="minutes", title=title, xlim=(-1, len(names)))
     if len(names) <= 20:
         style = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "parse_math": False}

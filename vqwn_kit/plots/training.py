@@ -39,6 +39,9 @@ def plot_history(history: Sequence[dict], ax=None, signal: str = "", lpc: bool =
 def plot_code_history(history: Sequence[dict], num_embeddings: int, ax=None):
     """Draw how many of K codes each logging interval used, and their perplexity.
 
+    A point counts the crops of all steps of its interval, in which the codes move; of the codes as
+    they are at the end, on held-out speech, see `plot_code_usage`.
+
     Of Q codebooks give the number of all codes, Q K; the perplexity is that of one codebook.
     """
     ax = axes_or_new(ax)
@@ -46,11 +49,15 @@ def plot_code_history(history: Sequence[dict], num_embeddings: int, ax=None):
     steps = [record["step"] for record in records]
     used = [record["vq/codes_used"] for record in records]
     perplexities = [record["vq/perplexity"] for record in records]
-    ax.plot(steps, used, color=BLUE, label="codes in use")
-    ax.plot(steps, perplexities, "--", color=ORANGE, label="perplexity")
+    ax.plot(steps, used, color=BLUE, label="codes in use since the point before")
+    ax.plot(steps, perplexities, "--", color=ORANGE, label="their perplexity")
     limit = {"color": GREY, "linewidth": 0.8, "linestyle": ":"}
     ax.axhline(num_embeddings, label=f"{num_embeddings} codes", **limit)
-    ax.set(xlabel="training step", ylabel="codes", ylim=(0, 1.08 * num_embeddings))
+    ax.set(
+        xlabel="training step",
+        ylabel="codes, in crops of training speech",
+        ylim=(0, 1.08 * num_embeddings),
+    )
     ax.legend(**LEGEND)
     return ax
 

@@ -16,7 +16,7 @@ from vqwn_kit.data.store import Store, prepare
 from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.intervals import Estimate, ratio
 from vqwn_kit.evaluation.metrics.tables import markdown_table
-from vqwn_kit.files import only_writer, read_json, replacing, results, write_bytes
+from vqwn_kit.files import counted, only_writer, read_json, replacing, results, write_bytes
 from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset
@@ -178,10 +178,9 @@ class Comparison:
     def caption(self) -> str:
         """Return what the numbers are of, and a line on each column."""
         seeds = ("seed " if len(self.seeds) == 1 else "seeds ") + ", ".join(map(str, self.seeds))
-        several = "" if self.utterances == 1 else "s"
         about = (
             f"{self.corpus}, {self.steps} steps each, {seeds}; {LOSSES[self.loss]} and codes on "
-            f"{self.utterances} held-out utterance{several}, at most 10 s of each."
+            f"{counted(self.utterances, 'held-out utterances')}, at most 10 s of each."
         )
         if any("first_stage_seconds" in row for row in self.rows):
             about += " Steps of a first stage are additional."

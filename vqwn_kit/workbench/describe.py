@@ -9,6 +9,7 @@ from vqwn_kit.data.audio import SAMPLE_RATE
 from vqwn_kit.data.corpus import SPLITS, find_folder, open_corpus
 from vqwn_kit.errors import InputError, one_of
 from vqwn_kit.evaluation.familiarity import FILE, stored_calibration
+from vqwn_kit.files import counted
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset, preset_names
 from vqwn_kit.presets.training_config import PARTS
@@ -285,7 +286,7 @@ def _duration(minutes: float) -> str:
 def _describe_corpus(folder: Path) -> Facts:
     corpus = open_corpus(folder)
     facts = {"corpus": str(folder), "layout": f"{corpus.layout} ({corpus.reason})"}
-    facts |= {split: f"{len(corpus.split(split))} utterances" for split in SPLITS}
+    facts |= {split: counted(len(corpus.split(split)), "utterances") for split in SPLITS}
     return Facts(facts | {"speakers": _listed(corpus.speakers)})
 
 

@@ -13,13 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit.data import audio
+from vqwn_kit.data.check import sufficiency
 from vqwn_kit.data.corpus import Corpus, example_corpus
 from vqwn_kit.data.store import Store, prepare
+from vqwn_kit.evaluation.diagnosis import card_verdicts
 from vqwn_kit.evaluation.evaluate import score_card
 from vqwn_kit.evaluation.metrics.codes import code_counts
 from vqwn_kit.evaluation.metrics.intervals import NotMeasured
 from vqwn_kit.evaluation.phones import phone_times
-from vqwn_kit.files import file_name, only_writer, results, shipped
+from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.files import counted, file_name, only_writer, results, shipped
 from vqwn_kit.presets.preset import Preset, load_preset
 from vqwn_kit.projector.export import export_projector
 from vqwn_kit.runs.naming import run_name
@@ -69,13 +72,16 @@ def run_pipeline(
     check_minutes(minutes)
     corpus = corpus or example_corpus()
     chosen = load_preset(preset).change(**changes)
-    print(f"{corpus.name}: {len(corpus)} utterances of {len(corpus.speakers)} speakers", flush=True)
+    speakers = counted(len(corpus.speakers), "speakers")
+    print(f"{corpus.name}: {counted(len(corpus), 'utterances')} of {speakers}", flush=True)
     print(f"layout {corpus.layout!r}: {corpus.reason}", flush=True)
     start = time.perf_counter()
     store = prepare(corpus, progress=progress)
     took = {"prepare": time.perf_counter() - start}
     for key, reason in store.skipped.items():
         print(f"skipped {key}: {reason}")
+    held_out, minutes_to_train = len(store.numbers("held_out")), store.seconds("train") / 60
+    print(*sufficiency(held_out, minutes_to_train), sep="\n", flush=True)
     folder = None if fresh else _same_choices(chosen, store)
     if folder is not None and _is_reported(folder):
         print(f"{folder.name} is finished; start a new run with --fresh (FRESH=1).", flush=True)
@@ -169,6 +175,7 @@ class _Pipeline:
     def _measure(self, run: Run, judged: int) -> None:
         """Write the score card of the sounds of held-out utterances, and note that of the codes."""
         if not len(self.store.numbers("held_out")):
+            note(self.folder, {"verdicts": card_verdicts(run, ScoreCard({}))})
             return
         settings = {"sampled": judged, "only": SOUND_SCORES, "progress": self.progress}
         card = score_card(run, self.store, temperature=TEMPERATURE, **settings)
@@ -304,9 +311,8 @@ def _print_results(folder: Path) -> None:
     for name, value in summary["measures"].items():
         print(f"  {name:34} {value}")
     count = sum(len(utterance["tracks"]) for utterance in summary["utterances"])
-    for verdict in summary.get("verdicts", []):
-        print(verdict)
     print(f"Made {count} sounds, figures and embeddings; open {folder / 'report.html'}")
+    print(f"Is it any good? {' '.join(summary.get('verdicts', []))}")
     print(
         f"Next: `vqwn doctor {folder.name}` says what to change; `make lab` opens the workbench in "
         "JupyterLab.",

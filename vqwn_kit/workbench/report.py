@@ -27,9 +27,11 @@ th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px so
 FIGURES = {
     "loss_codes.png": "Stage 1: error of the mel bands that are predicted from the codes.",
     "loss.png": "Bits per sample during training. Lower is better.",
-    "code_history.png": "Codes in use during training.",
-    "code_use.png": "How often each code is used in the held-out utterances of the table, or in "
-    "all where none is held out.",
+    "code_history.png": "Codes in use during training: each point counts the crops of all steps "
+    "since the point before, while the codes still move. Early points therefore lie below the "
+    "next figure, which counts whole utterances with the codes as they are at the end.",
+    "code_use.png": "How often each code is used at the end, in all frames of the held-out "
+    "utterances, or of all utterances where none is held out.",
     "codebook_umap.png": "The codebook (UMAP): each dot is a code; near dots have similar vectors.",
     "codebook_pca.png": "The codebook (PCA): its two directions of greatest variance.",
     "score_card.png": "The score card; its numbers are in score_card.md.",
@@ -91,7 +93,8 @@ def _body(folder: Path, summary: dict, shipped: Path | None) -> list:
         verdicts = [
             f"<p><strong>{html.escape(text)}</strong></p>" for text in summary.get("verdicts", [])
         ]
-        body += ["<h2>Measures</h2>", *verdicts, f"<p>{PHONE_ERROR}</p>", table(measures)]
+        body += ["<h2>Is it any good?</h2>", *verdicts] if verdicts else []
+        body += ["<h2>Measures</h2>", f"<p>{PHONE_ERROR}</p>", table(measures)]
     return body
 
 
