@@ -300,7 +300,7 @@ SETTINGS = {
     "batch_size": 6,
     "segment_length": 1920,
     "encoder": ENCODER,
-    "learning_rate": {"peak": 1e-4, "warm_up": 20, "end": 1e-4},
+    "learning_rate": {"peak": 3e-5, "warm_up": 20, "end": 3e-5},
     "reset_dead_every": 10,
     "gain_db": 3.0,
     "log_every": 10,
