@@ -14,7 +14,7 @@ import nbformat
 
 from tests.browsing import chromium, jupyterlab, level, none_failed, open_notebook
 
-PREPARED = "import vqwn_kit as vq"
+IMPORT = "import vqwn_kit as vq"
 CELLS = {
     "saved sounds of a run": 'vq.play("mini", "kumo_036", saved=True)',
     "a reconstruction; loads TensorFlow and the run": 'vq.play("mini", "kumo_036")',
@@ -53,20 +53,24 @@ def time_cell(page, cell: int) -> float:
     return seconds
 
 
+def time_cells(page) -> None:
+    """Run the cells in their order, and print the seconds of each."""
+    run_cell(page, 0)
+    page.locator(".jp-Cell").nth(0).get_by_text("[1]:").wait_for()
+    for number, name in enumerate(CELLS, 1):
+        print(f"| {name} | {time_cell(page, number):.1f} |", flush=True)
+
+
 def main() -> None:
     """Print the table."""
-    folder = Path(tempfile.mkdtemp())
-    cells = [nbformat.v4.new_code_cell(cell) for cell in ("import vqwn_kit as vq", *CELLS.values())]
+    cells = [nbformat.v4.new_code_cell(cell) for cell in (IMPORT, *CELLS.values())]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     book = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(book, folder / "sounds.ipynb")
     print("| cell | first sound after (s) |\n| --- | ---: |")
-    with chromium() as browser, jupyterlab(folder) as address:
-        page = open_notebook(browser, address, "sounds.ipynb")
-        run_cell(page, 0)
-        page.locator(".jp-Cell").nth(0).get_by_text("[1]:").wait_for()
-        for number, name in enumerate(CELLS, 1):
-            print(f"| {name} | {time_cell(page, number):.1f} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        nbformat.write(book, Path(folder, "sounds.ipynb"))
+        with jupyterlab(Path(folder)) as address:
+            time_cells(open_notebook(browser, address, "sounds.ipynb"))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def _collapsed(facts: TrainingFacts) -> Finding | None:
     split = _few_in_use(facts, perplexities, limit)
     if split is None:
         return None
-    now = facts.last[f"{split}/perplexity"]
+    now = float(perplexities[-1]) if split == "vq" else facts.last["held_out/perplexity"]
     first_ratio = facts.ratios[1][0]
     few = "so that all frames are nearest to the same few codes"
     remedy = _against_collapse(facts)
@@ -83,13 +83,15 @@ def _few_in_use(facts: TrainingFacts, perplexities: np.ndarray, limit: float) ->
     Held-out speech at the last line is measured with the codebook as it is; the lines of training
     are of the steps between them, in which a codebook that fills is still nearly empty.
     """
+    if not len(perplexities):
+        return None
     few_lines, ended = len(perplexities) <= FEW, "ended" in facts.last
     before = perplexities[-1 - FEW : -1]
-    recovers = len(before) and perplexities[-1] > 1.5 * np.median(before)
+    recovers = len(before) > 0 and perplexities[-1] > 1.5 * np.median(before)
     if facts.last.get("held_out/frames", 0) >= FRAMES:
         waits = recovers and not ended or few_lines and facts.running
         return None if waits or facts.last["held_out/perplexity"] >= limit else "held_out"
-    if not len(perplexities) or (few_lines and not ended) or recovers:
+    if (few_lines and not ended) or recovers:
         return None
     return "vq" if np.median(perplexities[-FEW:]) < limit else None
 

@@ -49,8 +49,7 @@ def conditioning_findings(
     """
     found = [_ignored_codes(rows, preset)]
     if num_speakers > 1:
-        found += [_speaker_in_codes(rows, preset, num_speakers)]
-        found += [_ignored_speaker(rows, preset)]
+        found += [_speaker_in_codes(rows, preset, num_speakers), _ignored_speaker(rows, preset)]
     findings = [finding for finding in found if finding is not None]
     if step is not None and is_short(preset, step):
         changes = {"cause": short_training(preset, step), "remedy": longer(preset)}
@@ -97,16 +96,13 @@ def _ignored_codes(rows: Mapping[str, float], preset: Preset) -> Finding | None:
 def _ignored_speaker(rows: Mapping[str, float], preset: Preset) -> Finding | None:
     if _effect(rows, EXTRA_SPEAKER, SPEAKER) >= IGNORED_BELOW:
         return None
-    cause = (
-        "the codes carry the voice already, or the training was too short for the decoder to learn "
-        "the differences between speakers"
-    )
     return Finding(
         "decoder that ignores the speaker",
         "The decoder ignores the speaker: a wrong one does not change its error, so that "
         "conversions keep the voice of the source.",
         _numbers(rows, EXTRA_SPEAKER, TRUE, SPEAKER, *PROBES),
-        cause,
+        "the codes carry the voice already, or the training was too short for the decoder to learn "
+        "the differences between speakers",
         _without_speaker(preset),
     )
 

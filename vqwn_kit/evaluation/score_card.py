@@ -178,7 +178,7 @@ class ScoreCard(Shown):
         signed = ("bits", "% fewer", "of 1")  # only differences and information can be negative
         if limits[0] is not None and unit not in signed:
             limits[0] = max(0.0, limits[0])
-        if limits[1] is not None and unit == "%" and estimate.value <= 1.0:  # else an error
+        if limits[1] is not None and unit == "%" and estimate.value <= 1.0:  # an error may exceed
             limits[1] = min(100.0, limits[1])
         if estimate.n < observations:
             of = f"sentences, {observations} {of}"

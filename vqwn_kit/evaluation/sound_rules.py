@@ -19,13 +19,13 @@ PHONE_ERROR = "phone error, {}"  # of `original`, `reconstruction`, `conversion`
 
 
 def understood(rows: Mapping[str, float]) -> str:
-    """Return how much a recogniser understands, in one sentence; "" where it was not measured."""
+    """Return the phone error and its scale in one sentence; "" where it was not measured."""
     made, own = (rows.get(PHONE_ERROR.format(kind)) for kind in ("reconstruction", "original"))
     if made is None or own is None:
         return ""
     return (
-        f"A recogniser gets {max(0.0, 1 - made):.0%} of the phones of its reconstructions right, "
-        f"and {1 - own:.0%} of those of the recordings."
+        f"The phone error of its reconstructions is {made:.2f}, that of the recordings {own:.2f} "
+        "(0: a recogniser gets all phones right; 1: none)."
     )
 
 
@@ -45,7 +45,7 @@ def lost_words(
         return None
     finding = Finding(
         LOST_WORDS,
-        f"The words do not come through: a{understood(rows).removeprefix('A')}",
+        f"The words do not come through: t{understood(rows).removeprefix('T')}",
         {"phone error, reconstructions": made, "phone error, recordings": own},
         *_cause_and_remedy(preset, step, minutes),
     )

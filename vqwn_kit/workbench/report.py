@@ -37,9 +37,6 @@ FIGURES = {
     "score_card.png": "The score card; its numbers are in score_card.md.",
     "speakers.png": "The speaker embeddings of the decoder (PCA).",
 }
-PHONE_ERROR = (
-    "The phone error is 0 where a recogniser gets all phones right, and 1 where it gets none."
-)
 KEYS = (
     "Click a player and press Space; 1 to 9 switch the track at the same sample. The coloured "
     "strip shows the codes, the decoder's only input from the recording."
@@ -94,7 +91,7 @@ def _body(folder: Path, summary: dict, shipped: Path | None) -> list:
             f"<p><strong>{html.escape(text)}</strong></p>" for text in summary.get("verdicts", [])
         ]
         body += ["<h2>Is it any good?</h2>", *verdicts] if verdicts else []
-        body += ["<h2>Measures</h2>", f"<p>{PHONE_ERROR}</p>", table(measures)]
+        body += ["<h2>Measures</h2>", table(measures)]
     return body
 
 
