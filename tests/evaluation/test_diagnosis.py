@@ -411,6 +411,12 @@ def test_a_card_begins_with_what_a_recogniser_understands():
         "recogniser gets all phones right; 1: none)."
     )
     assert sound_rules.understood({}) == ""
+    card.rows = [row for row in card.rows if not row.name.startswith("phone error")]
+    for kind, error in (("reconstruction", 0.9), ("original", 0.1)):
+        card.add("content", sound_rules.PHONE_ERROR.format(kind), error, "", "sounds")
+    verdicts = card_verdicts(vq.load_run("mini"), card)
+    assert verdicts[0].startswith("The words do not come through: the phone error of its rec")
+    assert sum("phone error" in verdict for verdict in verdicts) == 1
 
 
 @pytest.mark.parametrize(("step", "cause"), [(63, "63 of 1,200 steps"), (1200, "too large")])

@@ -205,7 +205,7 @@ def _without_words(run: Run, rows: dict[str, float]) -> dict[str, str]:
 
 
 def card_verdicts(run: Run, card: ScoreCard) -> list[str]:
-    """Return the outlook and the verdicts of the doctor for a score card of a run.
+    """Return how words come through, the outlook and what is wrong, for a score card of a run.
 
     What is measured is taken from the rows of the card; what the card says already is left out.
     """
@@ -220,9 +220,9 @@ def card_verdicts(run: Run, card: ScoreCard) -> list[str]:
         for finding in [*_of_frozen_codes(run), *_of_rows(rows, run)]
         if not any(finding.verdict.split(":")[0] in verdict for verdict in card.verdicts)
     ]
-    verdicts = [finding.verdict for finding in findings + new]
-    words = [] if any(finding.kind == LOST_WORDS for finding in new) else [understood(rows)]
-    return [*filter(None, words), outlook.sentence, *verdicts]
+    lost = [finding.verdict for finding in new if finding.kind == LOST_WORDS]
+    others = [finding.verdict for finding in findings + new if finding.kind != LOST_WORDS]
+    return [*filter(None, lost or [understood(rows)]), outlook.sentence, *others]
 
 
 def _values(card: ScoreCard) -> dict[str, float]:
