@@ -77,9 +77,12 @@ def main() -> None:
         parser.add_argument(name, type=float, nargs="+")
     parser.add_argument("--temperature", type=temperature_of, nargs="+", default=[1.0])
     options = parser.parse_args()
-    run = vq.load_run(options.run)
-    if why := refusal(run, options):
-        parser.error(why)
+    try:
+        run = vq.load_run(options.run)
+        if why := refusal(run, options):
+            parser.error(why)
+    except vq.InputError as error:
+        parser.error(str(error))
     store = store_of(run, options.data, True)
     numbers = select_utterances(run, store, "train", options.sentences)
     utterances = [store.corpus.utterances[number] for number in numbers]

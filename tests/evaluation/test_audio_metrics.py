@@ -26,6 +26,7 @@ from vqwn_kit.evaluation.audio_metrics import (
 )
 from vqwn_kit.evaluation.context import evaluation_context
 from vqwn_kit.evaluation.score_card import ScoreCard
+from vqwn_kit.presets.preset import load_preset
 
 
 def scored(score, context, *sounds) -> ScoreCard:
@@ -180,7 +181,7 @@ def test_a_missing_package_is_named_and_the_card_continues(voices, original, mon
 
 @pytest.mark.eval
 @pytest.mark.slow
-def test_the_script_that_chooses_settings_of_synthesis(full, parallel):
+def test_the_script_that_chooses_settings_of_synthesis(full, parallel, tmp_path):
     script = [sys.executable, ROOT / "scripts" / "choose_sampling.py", full[0].folder, "--data"]
     command = [*script, parallel.corpus.folder, "--sentences", "2", "--temperature", "1", "0.5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -195,10 +196,16 @@ def test_the_script_that_chooses_settings_of_synthesis(full, parallel):
             assert 1 < opinion < 5
             assert 0 <= voicing <= 100
             assert -60 < level < 40
-    of_bands = [*command[:2], ROOT / "results/mini/first_stage"]
-    done = subprocess.run(of_bands, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 2
-    assert "predicts mel bands: expected a run whose decoder is a WaveNet" in done.stderr
+    of_bands = untrained(tmp_path, parallel, **load_preset("tiny").change(decoder="mel").to_dict())
+    refused = [
+        (of_bands.folder, "predicts mel bands: expected a run whose decoder is a WaveNet"),
+        ("/no/run", "no run at /no/run: expected a folder with config.json"),
+    ]
+    for folder, why in refused:
+        command = [*script[:2], folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 2
+        assert why in " ".join(done.stderr.split())
 
 
 def test_the_measures_of_the_guide_are_right(voices, original, noise):

@@ -115,6 +115,8 @@ class LPCSynthesis:
 
     def __call__(self, residual: np.ndarray) -> np.ndarray:
         """Return the sound, float32 (S', t), of residuals (S', t) that follow those before."""
+        from scipy.signal import lfilter
+
         order, length = self.past.shape[2], residual.shape[1]
         lags, b = np.arange(order + 1), self.postfilter
         shrinking = [max(0.0, b - 0.3) ** lags, b**lags]
@@ -127,13 +129,14 @@ class LPCSynthesis:
             for stream, part in enumerate(residual[:, done:end]):
                 poles = self.poles[stream, frame]
                 part = part * (RESIDUAL_RANGE * self.scale[stream, frame])
-                plain[stream, now] = _filtered([1.0], poles, part, plain[stream, before], [0.0])
+                past = plain[stream, before]
+                state = -_tail(poles, past)
+                plain[stream, now] = lfilter([1.0], poles, part, zi=state)[0]
                 if self.postfilter:
                     zeros, poles = [poles * shrunk for shrunk in shrinking]
-                    part, past = plain[stream, now], plain[stream, before]
-                    sharpened[stream, now] = _filtered(
-                        zeros, poles, part, sharpened[stream, before], past
-                    )
+                    state = _tail(zeros, past) - _tail(poles, sharpened[stream, before])
+                    part = plain[stream, now]
+                    sharpened[stream, now] = lfilter(zeros, poles, part, zi=state)[0]
             self.clock += end - done
             done = end
         self.past = np.stack([sound[:, sound.shape[1] - order :] for sound in (plain, sharpened)])
@@ -158,9 +161,6 @@ def _poles(coefficients: np.ndarray) -> np.ndarray:
     return np.pad(-coefficients, ((0, 0), (0, 0), (1, 0)), constant_values=1.0)
 
 
-def _filtered(zeros, poles, sound, past_outputs, past_inputs) -> np.ndarray:
-    """Return a sound (t,) through a filter, given its outputs and inputs before."""
-    from scipy.signal import lfilter, lfiltic
-
-    state = lfiltic(zeros, poles, past_outputs[::-1], past_inputs[::-1])
-    return lfilter(zeros, poles, sound, zi=state)[0]
+def _tail(taps, past) -> np.ndarray:
+    """Return what P samples before (P,), times taps (P + 1,), add to each of the P that follow."""
+    return np.convolve(taps, past)[len(past) :]
