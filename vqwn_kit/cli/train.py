@@ -37,7 +37,8 @@ def _train_options(add) -> None:
     add("--batch-size -b", "crops per batch", type=int)
     epochs = "visits of each utterance, with one crop each; with --restore, additional ones"
     add("--epochs -e", epochs, type=float)
-    steps = "training steps, instead of epochs; with --restore, additional ones"
+    steps = "training steps, after those of a first stage, instead of epochs; with --restore, "
+    steps += "additional ones"
     add("--steps -step -steps", steps, type=int)
     add("--minutes", "most minutes of training", type=float)
     add("--restore -restore", "continue a run or a checkpoint", metavar="P-STEP")

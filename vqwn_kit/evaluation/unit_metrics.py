@@ -26,7 +26,7 @@ INFORMATION = {
 BOUNDARIES = {"precision": "%", "recall": "%", "F1": "%", "R-value": "of 1"}
 COMPARED = {  # rows of the verdict: what it is called there, and whether more of it is better
     "PNMI": ("phone information, PNMI", True),
-    "ABX in any context, across speakers": ("ABX error across speakers", False),
+    "ABX in any context, across speakers": ("ABX error in any context, across speakers", False),
     "edit distance, noise 20 dB": ("unit edit distance in noise of 20 dB", False),
 }
 

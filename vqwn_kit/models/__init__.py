@@ -3,15 +3,15 @@
     encoders -> bottleneck -> decoder = conditioner + codec + network + distribution -> VQVAE
 
 Letters in all docstrings: B batch, T samples, N frames = T / hop_length, D embedding_dim, K codes,
-S speakers, C channels of the conditioning, L levels.
+S speakers, C channels of the conditioning, L levels; a docstring that needs others says so.
 
 Enters: waveform (B, T, 1) float32 in [-1, 1]; speaker (B,) int32, -1 is 'no speaker'; pitch (B, N)
     of a model with `pitch_levels`.
 Leaves: codes (B, N) int32, or (B, N, Q) of several codebooks; z_q (B, N, D); outputs (B, T,
     num_outputs); losses by name.
 May import: keras, numpy, scipy, librosa, and of this package `errors` only.
-To add an encoder, subclass `Encoder` in encoders.py: `short_name`, `hop_length`,
-    `receptive_field`, `call`. A quantizer: subclass `Codebook` (vector_quantizers.py) or
+To add an encoder, subclass `Encoder` in encoders.py: `short_name`, `embedding_dim`, `hop_length`,
+    `receptive_field`, `build`, `call`. A quantizer: subclass `Codebook` (vector_quantizers.py) or
     `GridQuantizer` (scalar_quantizers.py) and return `Quantized`. A way to pass the gradient: a
     function in gradients.py. A distribution: subclass `Distribution`. Presets find all of them by
     `short_name`.

@@ -296,7 +296,8 @@ class ClusteringQuantizer(VectorQuantizer):
     replaces resetting dead codes every so many steps.
 
     Args:
-        decay: of the shares. A code that no frame takes moves after some 7 / (1 - decay) steps.
+        decay: of the shares. A code that no frame takes any more is halfway to its anchor after 48
+            steps with 0.9, 724 with 0.99, and 9574 with 0.999.
         **kwargs: settings of `VectorQuantizer`.
 
     Input shape: (B, N, D). Output: `Quantized`.

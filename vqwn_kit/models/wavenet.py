@@ -100,7 +100,10 @@ class WaveNet(Layer):
 
     @property
     def receptive_field(self) -> int:
-        """Past samples that the next one can depend on."""
+        """Past inputs that the next output can depend on.
+
+        In a closed loop each holds the past sound, to which the filters bring earlier levels, too.
+        """
         return self.first_kernel_size + (self.kernel_size - 1) * sum(self.dilations)
 
     def build(self, inputs_shape, conditioning_shape):

@@ -44,31 +44,31 @@ def new_memory(weights: NetworkWeights, streams: int) -> Memory:
 
 def run(weights: NetworkWeights, memory: Memory, settings: Settings, block: Block) -> None:
     """Step through a block of samples, and fill in its levels, and outputs if levels are forced."""
-    length, past = block.levels.shape[1], memory.sound
+    length, sound = block.levels.shape[1], memory.sound
     hop_length = length // (block.frames.shape[1] - 2)
     values = mu_law_decode(np.arange(weights.num_levels), weights.num_levels).astype(np.float64)
-    sharpness = np.ones(len(past))
+    sharpness = np.ones(len(sound))
     for t in range(length):
         frame, sample = divmod(t, hop_length)
         if sample == 0 and settings.voiced:
-            sharpness = 1 + np.maximum(0, 1.5 * pitch_correlation(past) - 0.5)  # (B,)
+            sharpness = 1 + np.maximum(0, 1.5 * pitch_correlation(sound) - 0.5)  # (B,)
         filters = block.filters[:, frame]
-        predicted = (past[:, : -filters.shape[1] - 1 : -1] * filters).sum(axis=1)
-        push(memory.known, compand(np.stack([past[:, -1], predicted], axis=1), weights))
-        line = block.interpolation[sample] if weights.interpolate else np.array([0.0, 1.0, 0.0])
-        score = step(weights, memory, line @ block.frames[:, frame : frame + 3])
+        predicted = (sound[:, : -filters.shape[1] - 1 : -1] * filters).sum(axis=1)
+        push(memory.known, compand(np.stack([sound[:, -1], predicted], axis=1), weights))
+        shares = block.interpolation[sample] if weights.interpolate else np.array([0.0, 1.0, 0.0])
+        score = step(weights, memory, shares @ block.frames[:, frame : frame + 3])
         if block.forced.shape[1]:
             block.outputs[:, t], block.levels[:, t] = score, block.forced[:, t]
         else:
             block.levels[:, t] = choose(weights, settings, score, block.uniform[:, t], sharpness)
         push(memory.recent, block.levels[:, t])
-        push(past, predicted + block.scale[:, frame] * values[block.levels[:, t]])
+        push(sound, predicted + block.scale[:, frame] * values[block.levels[:, t]])
         memory.clock[0] += 1
 
 
-def push(line: np.ndarray, value: np.ndarray) -> None:
+def push(last: np.ndarray, value: np.ndarray) -> None:
     """Drop the oldest of the last values (B, n, …), and append a new one (B, …)."""
-    line[:, :-1], line[:, -1] = line[:, 1:], value
+    last[:, :-1], last[:, -1] = last[:, 1:], value
 
 
 def compand(sound: np.ndarray, weights: NetworkWeights) -> np.ndarray:
@@ -77,15 +77,15 @@ def compand(sound: np.ndarray, weights: NetworkWeights) -> np.ndarray:
     return np.sign(clipped) * np.log1p(mu * np.abs(clipped)) / np.log1p(mu)
 
 
-def pitch_correlation(past: np.ndarray) -> np.ndarray:
+def pitch_correlation(sound: np.ndarray) -> np.ndarray:
     """Return how periodic the newest PITCH_WINDOW samples of a sound (B, PAST) are, 0 to 1, (B,).
 
     It is the greatest normalised correlation with the same window earlier by one of the lags.
     """
-    window = past[:, -PITCH_WINDOW:]
+    window = sound[:, -PITCH_WINDOW:]
     first, last = PITCH_LAGS
     earlier = np.stack(
-        [past[:, PAST - PITCH_WINDOW - d : PAST - d] for d in range(first, last + 1)]
+        [sound[:, PAST - PITCH_WINDOW - d : PAST - d] for d in range(first, last + 1)]
     )
     energy = (earlier**2).sum(axis=2) * (window**2).sum(axis=1)
     return ((earlier * window).sum(axis=2) / np.sqrt(energy + 1e-16)).max(axis=0).clip(0, 1)
@@ -95,29 +95,29 @@ def step(weights: NetworkWeights, memory: Memory, frame: np.ndarray) -> np.ndarr
     """Return the outputs (B, O) of one sample, given what conditions it, (B, D)."""
     # x = b + sum over taps of W[tap] h[tap], where h is one-hot or a number in [-1, 1], and beside
     # it the past sound and its prediction in a closed loop, (B, C); before the first sample it is 0
-    recent, past = memory.recent, (memory.recent >= 0)[..., None]
+    recent, begun = memory.recent, (memory.recent >= 0)[..., None]
     if weights.one_hot:
         terms = weights.first_kernel[np.arange(recent.shape[1]), recent]  # (B, first taps, C)
     else:
         terms = (recent * (2 / (weights.num_levels - 1)) - 1)[..., None] * weights.first_kernel[
             :, 0
         ]
-    x = weights.first_bias + (past * terms).sum(axis=1)
+    x = weights.first_bias + (begun * terms).sum(axis=1)
     if weights.closed_loop:
         x = x + np.einsum("btf,tfc->bc", memory.known, weights.first_kernel[:, -2:])
     total = x @ weights.first_skip_kernel + weights.skip_bias  # (B, S)
-    for block, dilation in enumerate(weights.dilations):
+    for layer, dilation in enumerate(weights.dilations):
         # f, g = V h + b + sum over taps k of x[t - (K - 1 - k) dilation] W[k], each (B, G)
-        mixed = frame @ weights.condition_kernel[block] + weights.conv_bias[block]
-        ring, now = memory.inputs[block], memory.clock[0]
-        for tap, kernel in enumerate(weights.conv_kernel[block, :-1]):
+        mixed = frame @ weights.condition_kernel[layer] + weights.conv_bias[layer]
+        ring, now = memory.inputs[layer], memory.clock[0]
+        for tap, kernel in enumerate(weights.conv_kernel[layer, :-1]):
             mixed = mixed + ring[(now + tap * dilation) % len(ring)] @ kernel
         ring[now % len(ring)] = x
-        f, g = np.split(mixed + x @ weights.conv_kernel[block, -1], 2, axis=1)
+        f, g = np.split(mixed + x @ weights.conv_kernel[layer, -1], 2, axis=1)
         # residual, skip = tanh(f) sigmoid(g) W, (B, C) and (B, S)
-        out = np.tanh(f) * expit(g) @ weights.out_kernel[block]
+        out = np.tanh(f) * expit(g) @ weights.out_kernel[layer]
         residual, skip = np.split(out, [x.shape[1]], axis=1)
-        x, total = x + residual + weights.residual_bias[block], total + skip
+        x, total = x + residual + weights.residual_bias[layer], total + skip
     # two layers more, after ReLUs; the frame conditions the first one, too
     hidden = np.maximum(total, 0) @ weights.post_kernel + weights.post_bias
     hidden = hidden + frame @ weights.post_condition_kernel  # (B, S)

@@ -18,6 +18,10 @@ RARE = 0.512  # over the number of levels: a probability under which no level is
 class NetworkWeights(NamedTuple):
     """Weights and settings of a WaveNet, in the layouts of its layers.
 
+    `first_kernel` is that of its `input_conv`, `first_skip_kernel` of `input_skip`, `post_kernel` of
+    `hidden`, `post_condition_kernel` of `hidden_condition` and `final_kernel` of `out`; `conv_kernel`
+    and `out_kernel` are those of the blocks.
+
     L gated blocks, K taps, C residual channels, G gate channels, S skip channels, D channels that
     condition a frame, O outputs: the levels, or 3 parameters of each mixture component.
     """
@@ -144,7 +148,8 @@ class Block(NamedTuple):
     levels: np.ndarray  # (B, T) int32, filled in
     outputs: np.ndarray  # (B, T, O), filled in where levels are forced, or (B, 0, O)
     filters: np.ndarray  # (B, N, P) float64, of linear prediction; P = 0 for none
-    scale: np.ndarray  # (B, N) float64: of the residual in the sound, 1 without filters
+    # What a value of 1 is in the sound: `RESIDUAL_RANGE` times the deviation, 1 without filters.
+    scale: np.ndarray  # (B, N) float64
 
     def share(self, streams: slice) -> "Block":
         """Return the block of some of the streams; what is filled in is filled in here, too."""

@@ -17,6 +17,7 @@ from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.metrics.intervals import Estimate, ratio
 from vqwn_kit.evaluation.metrics.tables import markdown_table
 from vqwn_kit.files import counted, only_writer, read_json, replacing, results, write_bytes
+from vqwn_kit.models.scalar_quantizers import GridQuantizer
 from vqwn_kit.plots.training import plot_comparison
 from vqwn_kit.presets.build import build_model
 from vqwn_kit.presets.preset import Preset, load_preset
@@ -55,11 +56,11 @@ MEANINGS = {  # measure or score of `unit_scores`: what it is, its unit, and whi
     "nominal_rate": "frames per second times log2 of the size of the codebooks; lower is smaller",
     "entropy_rate": "the same with the perplexity for the size; lower is smaller",
     "pitch_rate": "bits per second that the levels of the pitch take; lower is smaller",
-    "z_e_rms": "root mean square of the encoder's outputs; neither is better",
-    "code_rms": "the same of the decoder's inputs; near that of z_e, the codes are where the "
-    "outputs are",
-    "samples_per_second": "samples trained on, of this machine with its other work; higher is "
-    "faster",
+    "z_e_rms": "root mean square of the vectors that codes replace; neither is better",
+    "code_rms": "the same of the codes, where they lie among these vectors and not on a "
+    "grid; near that of z_e is good",
+    "samples_per_second": "samples trained on, after the first line of the history; of this machine "
+    "with its other work; higher is faster",
     "seconds": "of all stages; lower is faster",
     "parameters": "numbers that are learned; lower is smaller",
 }
@@ -433,6 +434,8 @@ def _measure(run: Run, store: Store, utterances: int) -> dict[str, float]:
     measured = validate(model, store, utterances=utterances)
     names = (*LOSSES, "codes_used", "codes_dead", "perplexity", "z_e_rms", "code_rms")
     row = {name: measured[name] for name in names if name in measured}
+    if isinstance(model.bottleneck, GridQuantizer):  # its codes are not where its channels are
+        del row["code_rms"]
     rate = audio.SAMPLE_RATE / model.hop_length
     codebooks = model.bottleneck.num_codebooks
     soft = getattr(model.bottleneck, "straight_through", True) is False

@@ -167,6 +167,8 @@ class TrainingLoop:
             bar.update(self.position - bar.n)
             if self.is_due(self.config.log_every) or self.is_due(self.config.validate_every):
                 self._need_finite()  # before `validate`, which may keep the weights
+                if self.is_due(self.config.validate_every):
+                    bar.set_postfix_str(f"step {self.step:,}: validating")
                 text = f"step {self.step:,}: {self.log(callbacks)}"
                 bar.set_postfix_str(text, refresh=False)  # at most a line per second in a file
             if self.is_due(self.config.save_every):

@@ -69,8 +69,9 @@ def train(
         progress: show a progress bar with the time left.
         after_step: called with the trainer after each step, not counted as training; it may set
             `trainer.stop_requested` to end with a checkpoint.
-        **changes: such as `encoder="2019"` or `steps=2000` (in all); see `Preset.change`. The
-            schedule of a new run becomes as long as its `steps`; that of a resumed one is kept.
+        **changes: such as `encoder="2019"`, or `steps=2000`, those before a restore included and
+            those of a first stage, `first_stage_steps`, not; see `Preset.change`. The schedule of a
+            new run becomes as long as its `steps`; that of a resumed one is kept.
 
     Returns:
         The run; of the first of two stages if it is stopped there: the same call continues it.
