@@ -43,7 +43,11 @@ gc.freeze()  # a million objects of TensorFlow that no later collection has to v
 
 @pytest.fixture(scope="module", autouse=True)
 def _free_memory() -> Iterator[None]:
-    """Free the models of a file: each is a reference cycle, which only a full collection finds."""
+    """Free the models of a file: each is a reference cycle, which only a full collection finds.
+
+    Its random weights do not depend on the files before.
+    """
+    keras.utils.set_random_seed(0)
     yield
     keras.utils.clear_session()
     gc.collect()

@@ -1,6 +1,7 @@
 """`vqwn encode` and `vqwn decode`."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_encode_writes_lines_and_continues_them(run, speech, capsys):
     [
         (["nowhere", "speech"], "no run at nowhere"),
         (["RUN"], "no recordings: give sound files or folders"),
-        (["RUN", "speech/broken.wav"], "1 recordings could not be encoded, see above"),
+        (["RUN", "speech/broken.wav"], "1 recording could not be encoded, see above"),
         (["RUN", "speech", "--export", "a.npz"], "leave the recordings out"),
         (["RUN", "speech", "--vectors", "z_e"], "vectors are written as npz"),
     ],
@@ -55,6 +56,16 @@ def test_bad_input_ends_with_status_2(run, speech, capsys, arguments, message):
     arguments = [str(run.folder) if name == "RUN" else name for name in arguments]
     assert main(["encode", *arguments]) == 2
     assert message in capsys.readouterr().err
+    assert not Path("units.jsonl").exists()
+
+
+def test_files_without_units_are_refused(run, tmp_path, capsys):
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    command = ["decode", str(run.folder), str(empty), "--speaker", "ann"]
+    assert main([*command, "--save", str(tmp_path / "decoded")]) == 2
+    assert f"no units in {empty}" in capsys.readouterr().err
+    assert not (tmp_path / "decoded").exists()
 
 
 def test_export_and_decode(run, speech, capsys, monkeypatch):

@@ -407,8 +407,8 @@ def test_little_speech_is_the_cause_of_words_that_are_lost_after_a_whole_trainin
 def test_a_card_begins_with_what_a_recogniser_understands():
     card = ScoreCard.load(vq.results("mini"))
     assert card_verdicts(vq.load_run("mini"), card)[0] == (
-        "The phone error of its reconstructions is 0.20, that of the recordings 0.08 (0: a "
-        "recogniser gets all phones right; 1: none)."
+        "The phone error of its reconstructions is 0.20 in 25 sentences, that of the recordings "
+        "0.08 (0: a recogniser gets all phones right; 1: none)."
     )
     assert sound_rules.understood({}) == ""
     card.rows = [row for row in card.rows if not row.name.startswith("phone error")]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,11 +198,15 @@ def test_tables_show_the_added_voices(copy):
     assert facts["speakers"] == "2: ann, bob"
 
 
-def test_conversions_to_measure_go_to_voices_that_judges_know(copy, store):
+def test_conversions_to_measure_go_to_voices_that_judges_know(copy, store, monkeypatch):
     context = EvaluationContext(copy, store, store.numbers("held_out"), store.numbers("train"))
     number = int(context.held_out[0])
     others = {"ann", "bob"} - {context.speaker(number)}
     assert set(context.other_speakers(number)) == others
+    for known in ({"eve"}, {context.speaker(number)}):  # one, or none but its own speaker
+        corpus = replace(store.corpus, speakers=dict.fromkeys(known, {}))
+        monkeypatch.setattr(store, "corpus", corpus)
+        assert set(context.other_speakers(number)) == (known if "eve" in known else others)
 
 
 def test_training_and_codes_know_trained_speakers_only(copy, store, run):

@@ -154,6 +154,8 @@ def test_differences_inside_the_interval_are_called_not_distinguishable():
     )
     assert comparison.verdict("base") == "-"
     assert comparison.verdict("same") == "not distinguishable"
+    assert "| not distinguishable (+0.000 ± 0.248) |" in str(comparison)
+    assert "± is half the 95 % interval, over the seeds." in str(comparison)
     assert comparison.verdict("worse").startswith("+1.0")
     assert comparison.verdict("better").startswith("-0.1")
     assert "one seed" in of_bits(base=[3.0], other=[2.0]).verdict("other")

@@ -42,7 +42,7 @@ class _Toy(TrainingLoop):
         super().__init__(
             model, optimizer, SimpleNamespace(**intervals, average_decay=0.5, schedule=SCHEDULE)
         )
-        self.seen, self.saved, self.losses = [], [], {}
+        self.seen, self.before, self.saved, self.losses = [], [], [], {}
 
     def batches(self):
         yield from range(self.step, self.available)
@@ -57,11 +57,11 @@ class _Toy(TrainingLoop):
     def last_good(self):
         return f"The last good step is {self.saved[-1] if self.saved else 'none'}."
 
-    def metrics(self):
-        return {"bits": float(len(self.seen))}
+    def metrics(self, longer=False):
+        return {"bits": float(len(self.seen + self.before if longer else self.seen))}
 
     def reset_metrics(self):
-        self.seen = []
+        self.before, self.seen = self.seen, []
 
     def validate(self):
         return {"held_out/bits": float(self.weight[0, 0])}
@@ -76,7 +76,7 @@ def test_history_validation_and_checkpoints_come_at_their_intervals_and_at_the_e
     toy.fit(progress=False, callbacks=[lambda *args: logged.append(args)])
     history = read_history(tmp_path)
     assert [record["step"] for record in history] == [2, 3, 4, 6]
-    assert [record["bits"] for record in history] == [2, 1, 1, 2]  # since the line before
+    assert [record["bits"] for record in history] == [2, 3, 2, 2]  # of `log_every` steps or more
     assert [record["step"] for record in history if "held_out/bits" in record] == [3, 6]
     assert history[1]["held_out/bits"] < 3  # averaged weights lag behind
     assert float(toy.weight[0, 0]) == 6
@@ -274,7 +274,7 @@ def test_a_training_stops_before_it_validates_or_saves_weights_that_are_lost(
     history = read_history(tmp_path)
     assert [record["step"] for record in history] == list(range(2, step + 1))
     assert history[-1]["ended"] == "diverged"
-    assert history[-1]["bits"] == 1  # of the interval that ended
+    assert history[-1]["bits"] == step - 2  # of the interval that ended
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_at_once_if_the_weights_are_lost(tmp_path):

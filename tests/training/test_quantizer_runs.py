@@ -24,7 +24,7 @@ BOTTLENECKS = {
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_a_run_of_any_quantizer_learns_resumes_and_is_loaded(store, tmp_path, name):
     settings = {"decoder": "mel", "progress": False, "reset_dead_every": 2, "seed": 3}
-    settings |= {"bottleneck": BOTTLENECKS[name], "log_every": 2}
+    settings |= {"bottleneck": BOTTLENECKS[name], "log_every": 1}
     settings |= {"steps": 5, "after_step": copy_at(3, tmp_path / "copy")}
     whole = train(store, "tiny", save=tmp_path / "whole" / "w", **settings)
     resumed = train(store, restore=tmp_path / "copy", progress=False)

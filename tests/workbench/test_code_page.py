@@ -46,6 +46,8 @@ def test_moments_of_a_recording_are_those_of_its_codes(pages, tmp_path):
     assert frames == np.flatnonzero(codes == token).tolist()
     save_audio(tmp_path / "a.wav", wave)
     assert len(pages.page(token).try_on(tmp_path / "a.wav")) > 0
+    key = pages.context.store.corpus.utterances[int(pages.index.numbers[5])].key
+    assert len(pages.page(int(pages.index.frames.codes[5, 0])).try_on(key)) > 0
     absent = int(np.setdiff1d(np.arange(32), codes)[0])
     page = pages.page(absent)
     with pytest.warns(UserWarning, match=f"no frame of recording has code {absent}; the nearest"):

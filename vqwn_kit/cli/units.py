@@ -6,6 +6,7 @@ from pathlib import Path
 import vqwn_kit as vq
 from vqwn_kit.cli.data import given, number_or_word, seed
 from vqwn_kit.errors import InputError
+from vqwn_kit.files import counted
 from vqwn_kit.runs.unit_output import SAVES
 
 SAMPLING = ("codebooks", "mode", "temperature", "top_k", "seed", "precision", "threads")
@@ -70,7 +71,8 @@ def _encode(options) -> None:
     print(done)
     named = {str(Path(name)) for name in options.recordings} & done.skipped.keys()
     if named or not done.recordings + done.before:
-        raise InputError(f"{len(named) or 'all'} recordings could not be encoded, see above")
+        which = counted(len(named), "recordings") if named else "all recordings"
+        raise InputError(f"{which} could not be encoded, see above")
 
 
 def _decode_options(add) -> None:

@@ -81,14 +81,15 @@ class EvaluationContext:
         return choose_utterances(self.store.corpus, numbers, most)
 
     def other_speakers(self, number: int) -> list[str]:
-        """Return the names of the run's other speakers.
+        """Return the names of the run's other speakers, of added voices, too.
 
-        Of voices that were added to the run those who have recordings in the corpus, too: judges
-        of voices know no other.
+        Those who have recordings in the corpus, since judges of voices know no other; where none
+        has, all that the run was trained on.
         """
-        corpus = self.store.corpus.speakers
-        names = [*self.run.trained_speakers, *(n for n in self.run.added_voices if n in corpus)]
-        return [name for name in names if name != self.speaker(number)]
+        corpus, own = self.store.corpus.speakers, self.speaker(number)
+        voices = [*self.run.trained_speakers, *self.run.added_voices]
+        known = [name for name in voices if name in corpus and name != own]
+        return known or [name for name in self.run.trained_speakers if name != own]
 
     def speaker_ids(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the numbers of the utterances' speakers in the model, int32."""
@@ -98,7 +99,8 @@ class EvaluationContext:
         """Return the numbers in a progress bar with the time left."""
         from tqdm import tqdm
 
-        return tqdm(numbers, desc=task, unit="utterance", disable=not self.progress)
+        shown = self.progress and len(numbers) > 0
+        return tqdm(numbers, desc=task, unit="utterance", disable=not shown)
 
     @property
     def probe_every(self) -> int:

@@ -12,7 +12,13 @@ from vqwn_kit.evaluation.history_rules import findings_of
 from vqwn_kit.evaluation.metrics.tables import Shown
 from vqwn_kit.evaluation.outlook import Outlook, outlook_of
 from vqwn_kit.evaluation.score_card import ScoreCard
-from vqwn_kit.evaluation.sound_rules import LOST_WORDS, PHONE_ERROR, lost_words, understood
+from vqwn_kit.evaluation.sound_rules import (
+    LOST_WORDS,
+    PHONE_ERROR,
+    SENTENCES,
+    lost_words,
+    understood,
+)
 from vqwn_kit.files import counted, read_json, replacing
 from vqwn_kit.runs.corpus_of import store_of
 from vqwn_kit.runs.run import Run, load_run
@@ -230,11 +236,17 @@ def _values(card: ScoreCard) -> dict[str, float]:
 
 
 def _judged_values(card: ScoreCard) -> dict[str, float]:
-    """Return the values by name, without those of codes and speaker that are of one utterance."""
+    """Return the values by name, without those of codes and speaker that are of one utterance.
+
+    `SENTENCES` are beside them, if the words of reconstructions were judged.
+    """
     from vqwn_kit.evaluation.conditioning_rules import ROWS
 
     few = {row.name for row in card.rows if row.n < LEAST and row.name in ROWS}
-    return {name: value for name, value in _values(card).items() if name not in few}
+    rows = {name: value for name, value in _values(card).items() if name not in few}
+    counts = {row.name: float(row.n) for row in card.rows}
+    words = PHONE_ERROR.format("reconstruction")
+    return rows | ({SENTENCES: counts[words]} if words in counts else {})
 
 
 def _bits_before(run: Run) -> float | None:

@@ -88,7 +88,7 @@ def phone_times(
     if missing and not any(words_of(utterances[n].text) for n in numbers):
         raise NotMeasured("the utterances have no texts in Latin letters, and no phones.tsv")
     try:
-        for n in tqdm(missing, desc="align", unit="utterance", disable=not progress):
+        for n in tqdm(missing, desc="align", unit="utterance", disable=not (progress and missing)):
             spans = align(store.waveform(n), utterances[n].text, store.sample_rate)
             whole = [(0.0, store.lengths[n] / store.sample_rate, FAILED)]
             table[utterances[n].key] = spans or whole

@@ -11,11 +11,13 @@ from vqwn_kit.evaluation.findings import (
     longer,
     short_training,
 )
+from vqwn_kit.files import counted
 from vqwn_kit.presets.preset import Preset
 
 LOST_WORDS = "lost words"
 LOST = 0.4  # phone error above that of the recordings from which words are lost
 PHONE_ERROR = "phone error, {}"  # of `original`, `reconstruction`, `conversion`
+SENTENCES = "sentences of the reconstructions"  # beside the rows of a card: how many were judged
 
 
 def understood(rows: Mapping[str, float]) -> str:
@@ -23,9 +25,11 @@ def understood(rows: Mapping[str, float]) -> str:
     made, own = (rows.get(PHONE_ERROR.format(kind)) for kind in ("reconstruction", "original"))
     if made is None or own is None:
         return ""
+    number = rows.get(SENTENCES)
+    where = "" if number is None else f" in {counted(int(number), 'sentences')}"
     return (
-        f"The phone error of its reconstructions is {made:.2f}, that of the recordings {own:.2f} "
-        "(0: a recogniser gets all phones right; 1: none)."
+        f"The phone error of its reconstructions is {made:.2f}{where}, that of the recordings "
+        f"{own:.2f} (0: a recogniser gets all phones right; 1: none)."
     )
 
 

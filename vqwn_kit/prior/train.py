@@ -125,6 +125,7 @@ class PriorTrainer(TrainingLoop):
 
     name = "prior"
     counters = (*TrainingLoop.counters, "best", "nats", "batches_logged")
+    counters += ("nats_before", "batches_before")
 
     def __init__(
         self,
@@ -153,6 +154,7 @@ class PriorTrainer(TrainingLoop):
         super().__init__(prior, optimizer, config)
         self.rows = worker_rows(config.batch_size, self.workers.index, self.workers.count)
         self.compiled_step = tf.function(self._update)
+        self.nats, self.batches_logged = 0.0, 0
         self.reset_metrics()
         members = codes.numbers("train")
         utterances = [codes.store.corpus.utterances[n] for n in members]
@@ -242,13 +244,16 @@ class PriorTrainer(TrainingLoop):
         self.optimizer.apply(gradients, variables)
         return loss
 
-    def metrics(self) -> dict[str, float]:
-        """Return the bits per frame of the batches since the last line of the history."""
-        nats = self.nats / self.batches_logged * self.codes.num_codebooks
-        return {"bits": nats * BITS_PER_NAT}
+    def metrics(self, longer: bool = False) -> dict[str, float]:
+        """Return the bits per frame of the logging interval; longer: and of the one before."""
+        nats, batches = self.nats, self.batches_logged
+        if longer:
+            nats, batches = nats + self.nats_before, batches + self.batches_before
+        return {"bits": nats / batches * self.codes.num_codebooks * BITS_PER_NAT}
 
     def reset_metrics(self) -> None:
         """Begin a logging interval."""
+        self.nats_before, self.batches_before = self.nats, self.batches_logged
         self.nats, self.batches_logged = 0.0, 0
 
     def validate(self) -> dict[str, float]:

@@ -51,6 +51,8 @@ def decode_files(
     run = load_run(run)
     voices, written = list(speakers), []
     checked = [(one.source, _length(run.model, one)) for _, one in _checked(run, files, voices)]
+    if not checked:
+        raise InputError(f"no units in {', '.join(map(str, files))}: expected what encode wrote")
     names = name_files(save, [source for source, _ in checked], voices)
     total = sum(length for _, length in checked)
     with synthesising(total, progress) as advance, ExitStack() as stack:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vqwn_kit.data.headers import opened
 from vqwn_kit.errors import InputError
-from vqwn_kit.files import only_writer, replacing
+from vqwn_kit.files import counted, only_writer, replacing
 from vqwn_kit.runs.run import Run, load_run
 from vqwn_kit.runs.unit_encoder import UnitEncoder, source_of
 from vqwn_kit.runs.unit_files import (
@@ -76,11 +76,12 @@ class Encoded:
 
     def __str__(self) -> str:
         """Describe it in a line."""
-        text = f"{self.save}: {self.recordings} recordings encoded"
+        text = f"{self.save}: {counted(self.recordings, 'recordings')} encoded"
         if self.recordings:
             rate = self.sound / max(self.seconds, 1e-9)
             text += f", {self.sound / 60:.1f} min in {self.seconds:.1f} s, {rate:.0f} x real time"
-        return text + (f"; {self.before} were finished before" if self.before else "")
+        text += f"; {self.before} were finished before" if self.before else ""
+        return text + (f"; {len(self.skipped)} could not be" if self.skipped else "")
 
 
 def encode_files(

@@ -158,13 +158,18 @@ def appended(output: Output) -> Iterator[Callable[[str], None]]:
     if output.form in FILES:
         yield lambda line: None
         return
+    existed = output.save.exists()
     with output.save.open("a", encoding="utf-8", newline="\n") as file:
 
         def append(line: str) -> None:
             file.write(f"{line}\n")
             file.flush()
 
-        yield append
+        try:
+            yield append
+        finally:
+            if not existed and not file.tell():  # nothing could be encoded
+                output.save.unlink()
 
 
 class Written(NamedTuple):

@@ -18,9 +18,9 @@ RARE = 0.512  # over the number of levels: a probability under which no level is
 class NetworkWeights(NamedTuple):
     """Weights and settings of a WaveNet, in the layouts of its layers.
 
-    `first_kernel` is that of its `input_conv`, `first_skip_kernel` of `input_skip`, `post_kernel` of
-    `hidden`, `post_condition_kernel` of `hidden_condition` and `final_kernel` of `out`; `conv_kernel`
-    and `out_kernel` are those of the blocks.
+    `first_kernel` is that of its `input_conv`, `first_skip_kernel` of `input_skip`, `post_kernel`
+    of `hidden`, `post_condition_kernel` of `hidden_condition` and `final_kernel` of `out`;
+    `conv_kernel` and `out_kernel` are those of the blocks.
 
     L gated blocks, K taps, C residual channels, G gate channels, S skip channels, D channels that
     condition a frame, O outputs: the levels, or 3 parameters of each mixture component.

@@ -311,7 +311,7 @@ class VoiceFit:
             if since >= PATIENCE or now >= until:
                 break
         self.errors = {objective.name: (before, start, best)}
-        show(1.0, f"{objective.name} {best:.3f}, {start}: {before:.3f}")
+        show(1.0, f"{objective.name} {best:.3f}, from {before:.3f} with {start}")
         return kept
 
     def _graphs(self, optimizer):

@@ -59,8 +59,8 @@ MEANINGS = {  # measure or score of `unit_scores`: what it is, its unit, and whi
     "z_e_rms": "root mean square of the vectors that codes replace; neither is better",
     "code_rms": "the same of the codes, where they lie among these vectors and not on a "
     "grid; near that of z_e is good",
-    "samples_per_second": "samples trained on, after the first line of the history; of this machine "
-    "with its other work; higher is faster",
+    "samples_per_second": "samples trained on, after the first line of the history; of this "
+    "machine with its other work; higher is faster",
     "seconds": "of all stages; lower is faster",
     "parameters": "numbers that are learned; lower is smaller",
 }
@@ -143,7 +143,14 @@ class Comparison:
             return f"{low:+.3f} to {high:+.3f} (two seeds)"
         if difference.low <= 0 <= difference.high:
             return "not distinguishable"
-        return f"{difference.value:+.3f} ± {difference.high - difference.value:.3f}"
+        return _with_interval(difference)
+
+    def _against_first(self, variant: str) -> str:
+        """Return the verdict, also with the difference where it is not distinguishable."""
+        verdict = self.verdict(variant)
+        if verdict != "not distinguishable":
+            return verdict
+        return f"{verdict} ({_with_interval(self.difference(variant))})"
 
     def table(self) -> str:
         """Return the table in Markdown: means over the seeds, ± half the 95 % interval.
@@ -153,7 +160,7 @@ class Comparison:
         columns = self._columns()
         head = ["variant", *(head for head, _ in columns.values())]
         rows = [[name, *(self._cell(name, m) for m in columns)] for name in self.variants]
-        verdicts = ["against the first", *map(self.verdict, self.variants)]
+        verdicts = ["against the first", *map(self._against_first, self.variants)]
         for row, verdict in zip((head, *rows), verdicts, strict=True):
             row.insert(2, verdict)
         return markdown_table(head, rows, "l" + "r" * (len(head) - 1))
@@ -183,6 +190,8 @@ class Comparison:
             f"{self.corpus}, {self.steps} steps each, {seeds}; {LOSSES[self.loss]} and codes on "
             f"{counted(self.utterances, 'held-out utterances')}, at most 10 s of each."
         )
+        if len(self.seeds) > 2:
+            about += " ± is half the 95 % interval, over the seeds."
         if any("first_stage_seconds" in row for row in self.rows):
             about += " Steps of a first stage are additional."
         return "\n\n".join([about, *self._twins(), "\n".join(self._legend())])
@@ -420,6 +429,10 @@ def _trained(store: Store, preset: Preset, folder: Path, progress: bool) -> Run:
     if Run(folder).newest < preset.training.steps:
         return train(store, restore=folder, progress=progress)
     return Run(folder)
+
+
+def _with_interval(difference: Estimate) -> str:
+    return f"{difference.value:+.3f} ± {difference.high - difference.value:.3f}"
 
 
 def _row(run: Run, store: Store, utterances: int, score: Callable | None) -> dict:

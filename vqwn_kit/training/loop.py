@@ -56,7 +56,8 @@ class TrainingLoop:
     A subclass has a `folder` for its history, names its data in `data_identity`, and defines
         batches()           an iterator of batches from the current step on
         train_step(batch)   takes a step, updates the average, and returns the loss
-        metrics()           measures of the logging interval; `reset_metrics()` begins the next
+        metrics(longer)     measures of the logging interval, longer: and of the one before;
+                            `reset_metrics()` begins the next
         validate()          measures outside training; the model has its averaged weights
         save()              writes a checkpoint, with `save_state`
         last_good()         names the newest checkpoint, for messages
@@ -317,13 +318,24 @@ class TrainingLoop:
     def log(self, callbacks: Iterable[Callback]) -> str:
         """Append a line to the history, call the callbacks; return it for the progress bar.
 
+        Its measures are of the last `log_every` steps, or where it comes between two intervals, of
+        up to twice as many: few steps use few codes.
         The model has its averaged weights meanwhile where the line includes `validate`. Of several
         workers the first one does so.
         """
-        if not self.workers.is_first:
+        between = self.step % self.config.log_every != 0
+        record = {}
+        if self.workers.is_first:
+            record = self._line(self.metrics(longer=between), callbacks)
+        if not between:
             self.reset_metrics()
-            return ""
-        record = {"step": self.step, "seconds": round(self.seconds, 2), **self.metrics()}
+        return ", ".join(
+            form.format(record[name]) for name, form in SHOWN.items() if name in record
+        )
+
+    def _line(self, measures: dict[str, float], callbacks: Iterable[Callback]) -> dict:
+        """Append a line to the history, call the callbacks, and return it."""
+        record = {"step": self.step, "seconds": round(self.seconds, 2), **measures}
         if self._at_end():
             record["ended"] = "steps" if self.step >= self.config.steps else "time"
         with ExitStack() as stack:
@@ -333,10 +345,7 @@ class TrainingLoop:
             append_history(self.folder, record)
             for callback in callbacks:
                 callback(record, self.model)
-        self.reset_metrics()
-        return ", ".join(
-            form.format(record[name]) for name, form in SHOWN.items() if name in record
-        )
+        return record
 
     def variables(self) -> dict[str, list]:
         """Return everything that training changes, by group."""

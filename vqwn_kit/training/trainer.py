@@ -45,6 +45,7 @@ class Trainer(TrainingLoop):
         self.preset, self.source = preset, source
         self.run: Run | None = None
         self.codebook_started = False
+        self.sums_before = [tf.Variable(tf.zeros_like(v)) for v in model.metrics_variables]
         if self.workers.count > 1 and config.jit_compile:
             raise InputError(
                 "jit_compile is true, and several workers cannot be compiled by XLA: leave it "
@@ -129,9 +130,19 @@ class Trainer(TrainingLoop):
         checkpoint = self.folder / f"{self.run.prefix}-{self.run.newest}"
         return f"The last good step is {self.run.newest}: resume from {checkpoint} (--restore)."
 
-    def metrics(self) -> dict[str, float]:
-        """Return samples, learning rate, losses and code usage of the logging interval."""
+    def metrics(self, longer: bool = False) -> dict[str, float]:
+        """Return samples, learning rate, losses and code usage of the logging interval.
+
+        Longer: and of the one before, whose sums are in `sums_before`.
+        """
+        sums = self.model.metrics_variables
+        own = [variable.numpy() for variable in sums]
+        if longer:
+            for variable, before in zip(sums, self.sums_before, strict=True):
+                variable.assign_add(before)
         metrics = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        for variable, value in zip(sums, own, strict=True):
+            variable.assign(value)
         rate = float(self.model.optimizer.learning_rate)
         bits = {}
         if self.model.is_autoregressive:
@@ -140,6 +151,8 @@ class Trainer(TrainingLoop):
 
     def reset_metrics(self) -> None:
         """Begin a logging interval."""
+        for before, variable in zip(self.sums_before, self.model.metrics_variables, strict=True):
+            before.assign(variable)
         self.model.reset_metrics()
 
     def validate(self) -> dict[str, float]:
@@ -167,6 +180,6 @@ class Trainer(TrainingLoop):
         recent = self.model.recent
         return {
             **super().variables(),
-            "metrics": self.model.metrics_variables,
+            "metrics": [*self.model.metrics_variables, *self.sums_before],
             "recent": recent.variables if recent else [],
         }

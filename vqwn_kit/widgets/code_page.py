@@ -210,7 +210,8 @@ class CodePage(Widget):
         warning names the nearest codes that the recording has.
 
         Args:
-            recording: a waveform (T,), or a sound file. Only its first 30 s are used.
+            recording: a waveform (T,), a sound file, or the key of an utterance of the corpus. Only
+                its first 30 s are used.
             sample_rate: of a waveform, in Hz; the model's by default.
 
         Raises:

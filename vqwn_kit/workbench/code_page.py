@@ -22,8 +22,8 @@ from vqwn_kit.workbench.examine import examine_codes
 from vqwn_kit.workbench.frame_excerpts import (
     AROUND,
     excerpt_with_codes,
+    recording_of,
     squeezed,
-    waveform_of,
 )
 
 EXAMPLES, EXAMPLES_OF_ALL = 9, 4  # a player has nine keys; less for each of hundreds of pages
@@ -85,7 +85,7 @@ class CodePages:
 
     def find(self, recording, sample_rate: int | None, token: int) -> Moments:
         """Return where a recording takes a code; see `CodePage.try_on`."""
-        waveform = waveform_of(recording, sample_rate, self.context.store.sample_rate)
+        waveform = recording_of(self.context.store, recording, sample_rate)[0]
         codebook, code = divmod(token, self.profiles.size)
         frames = self.index.encoder(waveform)
         runs = zip(*code_runs(frames.codes[:, codebook]), strict=True)

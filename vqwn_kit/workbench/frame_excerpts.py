@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from vqwn_kit.data.audio import load_audio, resample
+from vqwn_kit.data.store import Store
+from vqwn_kit.errors import InputError
 from vqwn_kit.evaluation.frames import FrameIndex
 from vqwn_kit.evaluation.metrics import code_runs
 from vqwn_kit.waveforms import as_waveform
@@ -14,17 +16,36 @@ from vqwn_kit.workbench.excerpts import faded
 AROUND = 0.6  # seconds of speech around a frame, so that a word can be recognised
 
 
-def waveform_of(recording, sample_rate: int | None, rate: int) -> np.ndarray:
-    """Return a recording, a waveform (T,) or a file, at a rate; only its first 30 s.
+def recording_of(store: Store, recording, sample_rate: int | None) -> tuple[np.ndarray, int, str]:
+    """Return the waveform (T,) of a recording, its number in a store or -1, and its name.
+
+    Only its first 30 s, at the rate of the store.
+
+    Args:
+        store: the prepared corpus.
+        recording: the key of an utterance of the corpus, a sound file, or a waveform (T,).
+        sample_rate: of a waveform, in Hz; that of the store by default.
 
     Raises:
-        InputError: no waveform, or a file that cannot be read.
+        InputError: no waveform, or neither a key nor a file that can be read.
     """
+    keys, rate = [member.key for member in store.corpus.utterances], store.sample_rate
+    most = round(MOST_SECONDS * rate)
+    if isinstance(recording, str) and recording in keys:
+        number = keys.index(recording)
+        return store.waveform(number)[:most], number, recording
     if isinstance(recording, str | Path):
-        return load_audio(recording, rate)[: round(MOST_SECONDS * rate)]
+        if not Path(recording).exists():
+            raise InputError(
+                f"{str(recording)!r} is neither an utterance of {store.corpus.folder} nor a file; "
+                f"expected a key such as {keys[0]}, a sound file, or a waveform (T,)"
+            )
+        return load_audio(recording, rate)[:most], -1, Path(recording).name
     own = sample_rate or rate
     waveform = as_waveform(recording, "the recording")[: round(MOST_SECONDS * own)]
-    return waveform if own == rate else resample(waveform, own, rate).clip(-1.0, 1.0)
+    if own != rate:
+        waveform = resample(waveform, own, rate).clip(-1.0, 1.0)
+    return waveform, -1, "recording"
 
 
 def excerpt_with_codes(

@@ -15,7 +15,7 @@ from vqwn_kit.widgets.player import Player
 from vqwn_kit.workbench.code_page import OPENS, CodePages
 from vqwn_kit.workbench.examine import examine_codes
 from vqwn_kit.workbench.excerpts import faded
-from vqwn_kit.workbench.frame_excerpts import AROUND, excerpt_with_codes, squeezed, waveform_of
+from vqwn_kit.workbench.frame_excerpts import AROUND, excerpt_with_codes, recording_of, squeezed
 
 MOST_TRACKS = 8  # beside the moment itself: a player has nine keys
 MOST_CODES = 8
@@ -124,7 +124,7 @@ class Moment:
 
 def _moment_of(pages: CodePages, recording, seconds: float, sample_rate: int | None) -> Moment:
     """Return the frame of a recording at a time; InputError where it has none."""
-    waveform, number, name = _recording(pages, recording, sample_rate)
+    waveform, number, name = recording_of(pages.context.store, recording, sample_rate)
     frames, rate = pages.index.encoder(waveform), pages.context.frame_rate
     most = len(frames.codes) / rate
     if not 0 <= seconds < most:
@@ -161,23 +161,6 @@ def _player(pages: CodePages, moment: Moment, found: np.ndarray) -> FoundFrames:
         open=pages.page,
         opens=OPENS,
     )
-
-
-def _recording(pages: CodePages, recording, sample_rate) -> tuple[np.ndarray, int, str]:
-    """Return the waveform of a recording, its number in the store or -1, and its name."""
-    store = pages.context.store
-    keys = [member.key for member in store.corpus.utterances]
-    if isinstance(recording, str) and recording in keys:
-        number = keys.index(recording)
-        return waveform_of(store.waveform(number), None, store.sample_rate), number, recording
-    if isinstance(recording, str) and not Path(recording).exists():
-        raise InputError(
-            f"{recording!r} is neither an utterance of {store.corpus.folder} nor a file; expected "
-            f"a key such as {keys[0]}, a sound file, or a waveform (T,)"
-        )
-    waveform = waveform_of(recording, sample_rate, store.sample_rate)
-    name = Path(recording).name if isinstance(recording, str | Path) else "recording"
-    return waveform, -1, name
 
 
 def _around(moment: Moment, pages: CodePages) -> tuple[np.ndarray, np.ndarray, list, list]:

@@ -104,9 +104,10 @@ def _introduction(summary: dict) -> list[str]:
         origin = "These utterances were in training, since none is held out."
     decoder = "a light decoder of mel bands" if summary["first_stage_only"] else "a WaveNet"
     ends = [f"{html.escape(stage['name'])}: {html.escape(stage['end'])}" for stage in stages]
+    others = ", and in others" if any(len(u["tracks"]) > 2 for u in utterances) else ""
     lines = [
         f"<p>An encoder turned speech into {_rate(summary)}, and {decoder} synthesised it from "
-        f"them: in the same voice, and in others. {origin}</p>",
+        f"them: in the same voice{others}. {origin}</p>",
         "<ul>",
         *(f"<li>{end}.</li>" for end in ends),
         "</ul>",

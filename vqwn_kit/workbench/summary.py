@@ -110,7 +110,7 @@ def _cost(run: Run, known: dict) -> dict[str, str]:
     return {
         **_install_time(),
         **stages,
-        **{f"time to {stage}": f"{seconds[stage]:.0f} s" for stage in seconds},
+        **{f"time for {stage}": f"{seconds[stage]:.0f} s" for stage in seconds},
         "peak memory": f"{known['peak_gib']:.2f} GiB",
         "generation speed": f"{speed:,.0f} samples/s in all, {speed / audio.SAMPLE_RATE:.1f} x real"
         f" time, after {known['compiling_seconds']:.0f} s to compile on first use",
