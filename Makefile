@@ -43,7 +43,7 @@ browser: $(READY) ## widgets, notebooks, projector in a headless Chromium of the
 	$(BIN)/python -m pytest -q -m browser tests
 
 lab: $(READY) ## open JupyterLab at the first notebook
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/00_start_here.ipynb
 
 notebooks: $(READY) ## run the notebooks as they are committed, with their figures
 	$(BIN)/python notebooks/rebuild.py

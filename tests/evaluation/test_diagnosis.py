@@ -523,8 +523,13 @@ def test_the_codebook_of_the_first_stage_is_that_of_the_run(tmp_path):
     for folder in (run.folder, first.folder):
         lines = map(json.dumps, short_history(3.2))
         (folder / "history.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    found = vq.diagnose(run.folder, measured=False).findings
-    assert [finding.kind for finding in found] == ["collapsed codebook"]
+    diagnosis = vq.diagnose(run.folder, measured=False)
+    assert [finding.kind for finding in diagnosis.findings] == ["collapsed codebook"]
+    lines = map(json.dumps, short_history(300.0))
+    (first.folder / "history.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    diagnosis = vq.diagnose(run.folder, measured=False)
+    assert "its losses" in diagnosis.skipped  # its codebook was examined
+    assert CURVES not in diagnosis.skipped
 
 
 def test_a_codebook_that_collapsed_in_few_steps_and_lines_is_no_reason_to_change_the_preset():

@@ -82,6 +82,7 @@ def test_bands_of_the_light_decoder_change_within_the_reach_only_and_there_to_it
     swapped = swap(model, codes, "ann", 7, by)
     assert context == 3
     assert np.flatnonzero(swapped.changed).tolist() == [20]
+    assert repr(swapped) == "Swap of the code of 1 of 40 frames; 7 can change"
     different = (swapped.bands[0] != swapped.bands[1]).any(axis=1)
     assert swapped.by_decoder
     assert not different[~swapped.reach].any()  # to the last bit

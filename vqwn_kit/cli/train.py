@@ -41,7 +41,7 @@ def _train_options(add) -> None:
     steps += "additional ones"
     add("--steps -step -steps", steps, type=int)
     add("--minutes", "most minutes of training", type=float)
-    add("--restore -restore", "continue a run or a checkpoint", metavar="P-STEP")
+    add("--restore -restore", "continue a run, or its checkpoint of a step", metavar="P-STEP")
     add("--log -log", "write scalars for TensorBoard there", metavar="FOLDER")
     log_audio = "with --log: also a held-out sentence, whenever held-out speech is measured"
     add("--log-audio", log_audio, action="store_true")

@@ -36,7 +36,7 @@ def _encode_options(add) -> None:
     save = "(default: units.jsonl, units.txt, or the folder units); a second call continues it"
     add("--save", save, metavar="PATH")
     add("--collapse", "write runs of equal codes with their durations", action="store_true")
-    add("--times", "write start and end of each unit in seconds", action="store_true")
+    add("--times", "write start and end of each unit in seconds (not in text)", action="store_true")
     vectors = "write these vectors of each frame, too (npz and parquet)"
     add("--vectors", vectors, choices=("z_e", "z_q"))
     add("--textgrid", "also write a TextGrid of each recording there", metavar="FOLDER")

@@ -140,7 +140,7 @@ class CorpusReport:
             names = [f"  {f.name}: {f.detail}" for f in self.findings if f.kind == kind]
             if names:
                 lines += ["", f"{kind}: {len(names)} ({action})", *_cut(names, listed)]
-        lines += [] if self.findings else ["", "no problem found"]
+        lines += [] if self.findings else ["", "no problem found in any recording"]
         lines += ["", "Not checked: two names for one speaker, or two speakers under one name."]
         lines += [] if self.usable else ["Nothing usable is left."]
         return "\n".join(lines)

@@ -192,6 +192,7 @@ def diagnose(
     findings = findings_of(history, run.preset, minutes, bits_before=_bits_before(run))
     if 0 < len(history) <= FEW:
         of_codes = any(finding.measure.startswith("vq/") for finding in findings)
+        of_codes = of_codes or _first_stage(run) is not None
         skipped["its losses" if of_codes else CURVES] = (
             f"the history has {counted(len(history), 'lines')}, and the rules need more than "
             f"{FEW}: train for longer, or with a lower log_every"
@@ -256,13 +257,17 @@ def _bits_before(run: Run) -> float | None:
     return known.get("before", {}).get("bits")
 
 
+def _first_stage(run: Run) -> Run | None:
+    """Return the first stage of a run, where it trained the codebook; else None."""
+    folder = run.folder / "first_stage"
+    frozen = "bottleneck" in run.preset.training.freeze
+    return Run(folder) if frozen and (folder / "config.json").is_file() else None
+
+
 def _of_frozen_codes(run: Run) -> list[Finding]:
     """Return what is wrong with a codebook that was trained in the first stage of a run."""
-    folder = run.folder / "first_stage"
-    if "bottleneck" not in run.preset.training.freeze or not (folder / "config.json").is_file():
-        return []
-    first = Run(folder)
-    found = findings_of(first.history, first.preset)
+    first = _first_stage(run)
+    found = [] if first is None else findings_of(first.history, first.preset)
     return [finding for finding in found if finding.measure.startswith("vq/")]
 
 

@@ -19,7 +19,7 @@ from vqwn_kit.sampling.codes import checked_codes, embed_codes
 from vqwn_kit.sampling.generate import Speaker, conditioning_for, synthesise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Swap:
     """An utterance as it is, and with one code put for another: row 0 and row 1.
 
@@ -39,6 +39,11 @@ class Swap:
     bands: np.ndarray
     waveforms: np.ndarray
     by_decoder: bool
+
+    def __repr__(self) -> str:
+        """Return it in a line; its arrays are long."""
+        changed, all_, reach = self.changed.sum(), len(self.changed), self.reach.sum()
+        return f"Swap of the code of {changed} of {all_} frames; {reach} can change"
 
 
 def replace_code(
