@@ -180,7 +180,8 @@ def _compare_options(add) -> None:
     )
     add("variants", variants, nargs="*", metavar="VARIANT")
     add("--base", "the preset that is changed (default: paper)", default="paper")
-    add("--steps", "training steps of each", type=int)
+    steps = "training steps of each; `vqwn info PRESET --measure` says how long one takes"
+    add("--steps", steps, type=int)
     add("--seeds", "runs of each; two or more give intervals (default: 1)", type=int, default=1)
     add("--set", "changes to all variants", metavar="NAME=VALUE", default=[], **MANY)
     add("--save", "(default: compare-CORPUS in results/)", metavar="FOLDER")

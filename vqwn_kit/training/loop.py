@@ -75,7 +75,8 @@ class TrainingLoop:
         step: steps taken so far.
         position: of the schedule of the learning rate, 0 to `config.steps`: the steps, or where
             there is a time limit the share of it that is spent, whichever is ahead.
-        seconds: of training, over all sessions, without the first step of each, which compiles.
+        seconds: of training, over all sessions, with what comes between steps, such as `validate`,
+            and without the first step of each, which compiles.
         workers: those that train together, by default this process alone.
         ended: why the last `fit` ended: `steps`, `time`, `request` or `diverged`; "" before.
         stop_requested: an event; set it to end after the current step, with a checkpoint.

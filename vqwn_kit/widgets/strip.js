@@ -37,7 +37,8 @@ function render({ model, el, home, send, kernel, host }) {
   const fits = () => Boolean(inner && model.get("matching_tracks").includes(inner.get("names")[inner.get("active")]));
   /** The code of the first codebook at the caret, or the first that is selected. */
   const codeHere = () => [model.get("codes")[span()[0]]].flat()[0];
-  const select = (a, b) => put(model, { selection: [a, b] });
+  /** Select codes; the buttons know it at once, for a key that comes next. */
+  const select = (a, b) => { put(model, { selection: [a, b] }); dress(); };
   function edit(what, amount) {
     const [a, b] = what === "splice" ? selected() : span();
     waiting ??= [];
